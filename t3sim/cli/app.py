@@ -1,0 +1,54 @@
+"""The typer application and the options that several commands share."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from t3sim.version import __version__
+
+app = typer.Typer(
+    name="t3sim",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Simulate T3: tensor-parallel GEMMs and the collectives that hide behind them.",
+)
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+SystemOption = Annotated[str, typer.Option("--system", help="Hardware: name of a shipped config, or a YAML file.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="What stdout gets.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder for results.csv, run.json and the resolved config.", file_okay=False),
+]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Split a comma-separated list."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature
+    if value:
+        typer.echo(f"t3sim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: FBT002 - handled by its callback
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass

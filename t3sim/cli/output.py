@@ -1,0 +1,119 @@
+"""Where output goes: progress to stderr, results to stdout and into result folders."""
+
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from t3sim import kernels
+from t3sim.cli.app import Format
+from t3sim.config import dump_yaml
+from t3sim.report.files import rows_csv, to_json, write_files
+from t3sim.results import RunResult
+
+_QUIET_S = 2.0
+_LINE_EVERY_S = 5.0
+_WIDEST = 1000
+
+
+class ProgressReport:
+    """Progress on stderr for what takes longer than two seconds: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._started = time.monotonic()
+        self._last_line = self._started
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        if missing := kernels.uncached():
+            note = f"compiling {len(missing)} kernels, this first time only (cached in {kernels.cache_folder()})"
+            self._console.print(note, soft_wrap=True, highlight=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, done: int, total: int, label: str) -> None:
+        """Show that ``done`` of ``total`` points are finished and ``label`` comes next."""
+        now = time.monotonic()
+        if now - self._started < _QUIET_S or done == total:
+            return
+        if self._console.is_terminal:
+            self._bar = self._bar or self._new_bar(total)
+            self._bar.update(self._bar.task_ids[0], completed=done, description=label)
+        elif now - self._last_line >= _LINE_EVERY_S:
+            self._last_line = now
+            left = (now - self._started) / done * (total - done) if done else 0
+            self._console.print(f"{done}/{total} points, about {left:.0f} s left, now {label}", highlight=False)
+
+    def _new_bar(self, total: int) -> Progress:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        bar = Progress(*columns, console=self._console, transient=True)
+        bar.add_task("", total=total)
+        bar.start()
+        return bar
+
+
+def print_tables(tables: Iterable[Table]) -> None:
+    """Print tables on stdout, never narrower than they are: a pipe or a small terminal loses no column."""
+    for table in tables:
+        console = Console(file=sys.stdout)
+        needed = Console(width=_WIDEST).measure(table).maximum
+        console.width = max(console.width, needed)
+        console.print(table)
+
+
+def print_result(result: RunResult, form: Format, document: dict[str, Any], tables: Iterable[Table]) -> None:
+    """Print a result on stdout in the form asked for."""
+    if form is Format.JSON:
+        typer.echo(to_json(document), nl=False)
+    elif form is Format.CSV:
+        typer.echo(rows_csv(result.rows), nl=False)
+    else:
+        print_tables(tables)
+
+
+def write_result(folder: Path, result: RunResult, document: dict[str, Any], config: dict[str, Any]) -> None:
+    """Write results.csv, run.json and the resolved system into ``folder``."""
+    write_files(
+        folder,
+        {
+            "results.csv": rows_csv(result.rows),
+            "run.json": to_json(document),
+            "system.yaml": dump_yaml(config),
+        },
+    )
+    typer.echo(f"wrote results.csv, run.json and system.yaml to {folder}", err=True)
+
+
+def finish(result: RunResult) -> None:
+    """Report failed rows on stderr and exit with 1 if there are any."""
+    for row in result.failed:
+        place = f"{row['model']} tp{row['tp']} {row['sublayer']} {row['scheme']}"
+        typer.echo(f"failed: {place}: {row['error_type']}: {row['error_message']}", err=True)
+    if result.failed:
+        raise typer.Exit(1)

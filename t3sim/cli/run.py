@@ -1,0 +1,48 @@
+"""``t3sim run``: simulate a trace."""
+
+from typing import Annotated
+
+import typer
+
+from t3sim.cli.app import Format, FormatOption, OutOption, SystemOption, app, names
+from t3sim.cli.output import ProgressReport, finish, print_result, write_result
+from t3sim.report.files import prepare_folder
+from t3sim.report.tables import result_table, summary_table
+from t3sim.simulation import load_system, simulate
+from t3sim.simulation.run import DEFAULT_SYSTEM
+
+
+@app.command()
+def run(
+    trace: Annotated[str, typer.Argument(help="Trace: name of a shipped one (t-nlg-tp8), or a YAML file.")],
+    system: SystemOption = DEFAULT_SYSTEM,
+    sublayer: Annotated[str, typer.Option(help="Sublayers, comma-separated (op,fc2,fc1,ip); all by default.")] = "",
+    scheme: Annotated[str, typer.Option(help="Schemes, comma-separated; all by default.")] = "",
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a value of the system: a.b.c=value.")
+    ] = None,
+    gpus: Annotated[
+        str, typer.Option(help="'mirror': one GPU stands for all; or the TP degree: all of them.")
+    ] = "mirror",
+    form: FormatOption = Format.TABLE,
+    out: OutOption = None,
+) -> None:
+    """Simulate the sublayers of a trace under the schemes and print times, speedups and DRAM traffic."""
+    overrides = tuple(assignments or ())
+    config = load_system(system, overrides)
+    if out is not None:
+        prepare_folder(out)
+    with ProgressReport() as progress:
+        result = simulate(
+            trace,
+            system=system,
+            sublayers=names(sublayer),
+            schemes=names(scheme),
+            overrides=overrides,
+            gpus=gpus,
+            progress=progress,
+        )
+    if out is not None:
+        write_result(out, result, result.document(), config.resolved)
+    print_result(result, form, result.document(), [result_table(result), summary_table(result)])
+    finish(result)

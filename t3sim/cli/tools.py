@@ -1,0 +1,101 @@
+"""``t3sim schema`` and ``t3sim doctor``: for editors, and for finding out what is wrong with an installation."""
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from t3sim import kernels
+from t3sim.cli.app import app
+from t3sim.config import Spec
+from t3sim.data import models_dir, systems_dir, traces_dir
+from t3sim.report.files import to_json
+from t3sim.simulation import SystemSpec, load_system, simulate
+from t3sim.study import Published, load_published
+from t3sim.version import __version__
+from t3sim.workload.models import ModelSpec, load_model
+from t3sim.workload.operations import Trace
+from t3sim.workload.trace import load_trace
+
+
+class Schema(StrEnum):
+    """File formats that have a schema."""
+
+    SYSTEM = "system"
+    MODEL = "model"
+    TRACE = "trace"
+    PUBLISHED = "published"
+
+
+_SPECS: dict[Schema, type[Spec]] = {
+    Schema.SYSTEM: SystemSpec,
+    Schema.MODEL: ModelSpec,
+    Schema.TRACE: Trace,
+    Schema.PUBLISHED: Published,
+}
+_LIBRARIES = ("simpy", "numpy", "numba", "networkx", "pydantic", "pyyaml", "typer", "rich")
+
+
+@app.command()
+def schema(kind: Annotated[Schema, typer.Argument(help="Which file format.")] = Schema.SYSTEM) -> None:
+    """Print the JSON Schema of a file format, for editors that check YAML while you type."""
+    typer.echo(to_json(_SPECS[kind].model_json_schema()), nl=False)
+
+
+@app.command()
+def doctor() -> None:
+    """Check the installation: versions, shipped files, compiled kernels, and a small run."""
+    failed = False
+    for name, check in _checks():
+        started = time.perf_counter()
+        try:
+            finding = check()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the doctor's job is to name it
+            failed = True
+            typer.echo(f"FAIL  {name}: {type(error).__name__}: {error}")
+        else:
+            typer.echo(f"ok    {name}: {finding} ({time.perf_counter() - started:.2f} s)")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "t3sim", lambda: f"{__version__}, Python {platform.python_version()}, {platform.machine()}"
+    yield "libraries", lambda: ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    yield "systems", lambda: _load_all(systems_dir().glob("*.yaml"), load_system)
+    yield (
+        "models",
+        lambda: _load_all(models_dir().glob("*.yaml"), lambda ref: load_model(ref, folder=models_dir())),
+    )
+    yield (
+        "traces",
+        lambda: _load_all(traces_dir().glob("*.yaml"), lambda ref: load_trace(ref, folder=traces_dir())),
+    )
+    yield "published figures", lambda: f"{len(load_published().spec.targets)} targets"
+    yield "compiled kernels", _kernel_state
+    yield "a small run", _small_run
+
+
+def _load_all(paths: Iterator[object], loader: Callable[[str], object]) -> str:
+    names = sorted(str(path) for path in paths)
+    for path in names:
+        loader(path)
+    if not names:
+        raise FileNotFoundError("none found")
+    return f"{len(names)} files are valid"
+
+
+def _kernel_state() -> str:
+    missing = kernels.uncached()
+    return f"{'not compiled yet: ' + ', '.join(missing) if missing else 'cached'} in {kernels.cache_folder()}"
+
+
+def _small_run() -> str:
+    result = simulate("t-nlg-tp16", sublayers=("op",))
+    if result.failed:
+        raise RuntimeError(str(result.failed[0]["error_message"]))
+    return ", ".join(f"{scheme} {speedup:.3f}" for scheme, speedup in result.geomean().items())

@@ -1,0 +1,43 @@
+"""Configuration files: read, extended, overridden, checked, and told apart by a hash.
+
+Every mistake in a file or on the command line raises `t3sim.errors.InputError`, which lists all of them.
+"""
+
+from t3sim.config.loader import VERSION, Loaded, config_hash, load
+from t3sim.config.provenance import CLASSES, Provenance, provenance
+from t3sim.config.quantity import (
+    FROM_FILE,
+    Bytes,
+    BytesPerSecond,
+    Femtoseconds,
+    Hertz,
+    PositiveBytes,
+    PositiveBytesPerSecond,
+    PositiveFemtoseconds,
+    PositiveHertz,
+)
+from t3sim.config.source import Document, dump_yaml, read_document
+from t3sim.config.spec import Spec
+
+__all__ = [
+    "CLASSES",
+    "FROM_FILE",
+    "VERSION",
+    "Bytes",
+    "BytesPerSecond",
+    "Document",
+    "Femtoseconds",
+    "Hertz",
+    "Loaded",
+    "PositiveBytes",
+    "PositiveBytesPerSecond",
+    "PositiveFemtoseconds",
+    "PositiveHertz",
+    "Provenance",
+    "Spec",
+    "config_hash",
+    "dump_yaml",
+    "load",
+    "provenance",
+    "read_document",
+]

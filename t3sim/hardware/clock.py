@@ -1,0 +1,52 @@
+"""Simulated time: integer femtoseconds on a SimPy environment, with a named order of events at equal times.
+
+What happens in one instant is ordered by ``Order``, then first in, first out. The classes make the outcome of an
+instant independent of which GPU of a ring was built first: whatever crosses a link is handled after local work,
+and the memory controllers arbitrate last, once everything that arrives in this instant is queued.
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+
+import simpy
+from simpy.events import Event, EventPriority
+
+Environment = simpy.Environment
+Action = Callable[[], None]
+
+
+class Order(IntEnum):
+    """Who goes first among events of the same femtosecond (SimPy's own: 0 urgent, 1 normal)."""
+
+    LOCAL = 1
+    """Timers and data arrivals inside one GPU; also every event that SimPy schedules itself."""
+    MEMORY = 2
+    """DRAM bursts that complete."""
+    CREDIT = 3
+    """Buffer space handed back over a link."""
+    DELIVERY = 4
+    """Packets that arrive over a link."""
+    SETTLE = 5
+    """Memory arbitration over everything queued by now."""
+
+
+_PRIORITY = {order: EventPriority(int(order)) for order in Order}
+
+
+def call_at(env: Environment, time_fs: int, action: Action, order: Order = Order.LOCAL) -> None:
+    """Run ``action`` at ``time_fs``.
+
+    Raises ``ValueError`` for a time in the past, which SimPy's queue would take and run time backwards.
+    """
+    if time_fs < env.now:
+        raise ValueError(f"cannot act at {time_fs} fs: it is {env.now} fs already")
+    event = Event(env)
+    event._ok = True  # noqa: SLF001 - SimPy's own way to schedule a ready event with a priority (see Timeout)
+    event._value = None  # noqa: SLF001
+    event.callbacks.append(lambda _event: action())
+    env.schedule(event, _PRIORITY[order], int(time_fs - env.now))
+
+
+def call_after(env: Environment, delay_fs: int, action: Action, order: Order = Order.LOCAL) -> None:
+    """Run ``action`` in ``delay_fs`` femtoseconds."""
+    call_at(env, int(env.now) + delay_fs, action, order)

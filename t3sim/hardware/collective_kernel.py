@@ -1,0 +1,113 @@
+"""A collective run as a kernel on the CUs: executes a step graph chunk by chunk, slice by slice.
+
+Per slice the CUs read the chunk from DRAM (twice where they reduce it with what arrived), then hand it to the link,
+or write it back. They keep at most ``collective_cus x collective_outstanding_per_cu`` bytes in flight, so a
+kernel on few CUs is limited by the memory's latency (Little's law). Its accesses stream past the LLC.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from simpy.events import Event
+
+from t3sim.collectives.steps import Step
+from t3sim.hardware.compute import Process
+from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.message import Message, pieces_completed
+
+if TYPE_CHECKING:
+    from t3sim.hardware.gpu import Gpu
+
+
+class CollectiveKernel:
+    """One collective operation on one GPU."""
+
+    def __init__(
+        self,
+        gpu: "Gpu",
+        steps: tuple[Step, ...],
+        slices: tuple[tuple[int, ...], ...],
+        causes: tuple[Cause, Cause],
+        phase: int,
+    ) -> None:
+        """``slices``: bytes of each slice of each position; ``causes``: of its reads and of its writes."""
+        self.gpu = gpu
+        self.steps = steps
+        self.slices = slices
+        self.read_cause, self.write_cause = causes
+        self.phase = phase
+        self._arrivals = {step.position: len(slices[step.position]) for step in steps if step.after_arrival}
+        self._arrived = {position: Event(gpu.env) for position in self._arrivals}
+        spec = gpu.compute.spec
+        self._window = spec.collective_cus * spec.collective_outstanding_per_cu
+        self._in_flight = 0
+        self._room: Event | None = None
+
+    def run(self) -> Process:
+        """Run all steps in order."""
+        for step in self.steps:
+            if step.after_arrival:
+                yield self._arrived[step.position]
+            if step.reads:
+                yield from self._handle(step)
+
+    def receive(self, message: Message) -> None:
+        """Write the predecessor's slices to memory."""
+        position = (message.position + 1) % len(self.slices)
+        own = self.slices[position]
+        completed = pieces_completed(message.piece, message.pieces, len(own))
+        if not completed:
+            self.gpu.consumed(message)
+        for piece in completed:
+            done = partial(self._written, position, message if piece == completed[-1] else None)
+            self.gpu.memory.submit(Stream.COMMUNICATION, Access.WRITE, own[piece], self.write_cause, done)
+
+    def _handle(self, step: Step) -> Process:
+        """Move every slice of one chunk; ends when all have left the CUs."""
+        sizes = self.slices[step.position]
+        left = [len(sizes)]
+        all_left = Event(self.gpu.env)
+        for piece, nbytes in enumerate(sizes):
+            while self._in_flight and self._in_flight + step.reads * nbytes > self._window:
+                self._room = Event(self.gpu.env)
+                yield self._room
+            self._in_flight += step.reads * nbytes
+            self._read(step, piece, nbytes, left, all_left)
+        yield all_left
+
+    def _read(self, step: Step, piece: int, nbytes: int, left: list[int], all_left: Event) -> None:
+        def gone() -> None:
+            self._in_flight -= step.reads * nbytes
+            left[0] -= 1
+            if self._room is not None:
+                room, self._room = self._room, None
+                room.succeed()
+            if not left[0]:
+                all_left.succeed()
+
+        def read() -> None:
+            copies[0] -= 1
+            if copies[0]:
+                return
+            if step.sends:
+                message = Message(
+                    phase=self.phase,
+                    position=step.position,
+                    piece=piece,
+                    pieces=len(self.slices[step.position]),
+                    nbytes=nbytes,
+                )
+                self.gpu.send(message, gone)
+            elif step.writes:
+                self.gpu.memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self.write_cause, gone)
+
+        copies = [step.reads]
+        for _ in range(step.reads):
+            self.gpu.memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self.read_cause, read)
+
+    def _written(self, position: int, message: Message | None) -> None:
+        if message is not None:
+            self.gpu.consumed(message)
+        self._arrivals[position] -= 1
+        if not self._arrivals[position]:
+            self._arrived[position].succeed()

@@ -1,0 +1,82 @@
+"""One GPU: its parts, wired. Everything that leaves it goes over its outgoing link to its successor in the ring."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from t3sim.hardware.clock import Action, Environment
+from t3sim.hardware.compute import ComputeArray, ComputeSpec
+from t3sim.hardware.dma import DmaEngine, DmaSpec
+from t3sim.hardware.link import Link
+from t3sim.hardware.llc import LlcSpec
+from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.memory.arbitration import ArbitrationPolicy
+from t3sim.hardware.memory.controller import MemoryController, MemorySpec
+from t3sim.hardware.message import Message, Receiver
+from t3sim.hardware.tracker import Tracker, TrackerSpec
+from t3sim.workload.tiling import GemmKernelSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuSpec:
+    """What a GPU is built from."""
+
+    compute: ComputeSpec
+    gemm: GemmKernelSpec
+    llc: LlcSpec
+    memory: MemorySpec
+    tracker: TrackerSpec
+    dma: DmaSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When one operation ran on a GPU, fs."""
+
+    operation: str
+    """``gemm``, ``reduce_scatter`` or ``all_gather``."""
+    start_fs: int
+    end_fs: int
+
+
+class Gpu:
+    """One GPU of the ring, or the mirrored one that stands for all."""
+
+    def __init__(self, env: Environment, spec: GpuSpec, policy: ArbitrationPolicy, index: int) -> None:
+        self.env = env
+        self.spec = spec
+        self.index = index
+        self.name = f"Gpu[{index}]"
+        self.memory = MemoryController(env, spec.memory, policy, f"{self.name}.Memory")
+        self.compute = ComputeArray(env, spec.compute, spec.gemm, spec.llc.hit_latency, self.memory)
+        self.tracker = Tracker(spec.tracker, f"{self.name}.Tracker")
+        self.dma = DmaEngine(env, spec.dma, self._dma_read, self._dma_send, f"{self.name}.Dma")
+        self.receivers: dict[int, Receiver] = {}
+        self.spans: list[Span] = []
+
+    def connect(self, out: Link, successor: "Gpu", incoming: Link) -> None:
+        """Attach the link to ``successor`` and the one from the predecessor (for giving its buffer back)."""
+        self.out = out
+        self.successor = successor
+        self.incoming = incoming
+
+    def send(self, message: Message, accepted: Action | None = None) -> None:
+        """Send ``message`` to the successor; ``accepted`` runs when the link has taken it."""
+        self.out.send(message.nbytes, partial(self.deliver, message), accepted)
+
+    def deliver(self, message: Message) -> None:
+        """Hand ``message`` to the successor's receiver for its operation."""
+        self.successor.receivers[message.phase].receive(message)
+
+    def consumed(self, message: Message) -> None:
+        """Give the link buffer that an incoming ``message`` held back to the predecessor."""
+        self.incoming.consumed(message.nbytes)
+
+    def waiting(self) -> list[str]:
+        """Say what each part still waits for, for a stall report."""
+        return [*self.memory.waiting(), *self.tracker.waiting(), *self.dma.waiting(), *self.out.waiting()]
+
+    def _dma_read(self, nbytes: int, done: Action) -> None:
+        self.memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, Cause.RS_READ, done)
+
+    def _dma_send(self, nbytes: int, deliver: Action, accepted: Action) -> None:
+        self.out.send(nbytes, deliver, accepted)

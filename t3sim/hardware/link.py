@@ -1,0 +1,137 @@
+"""One direction of a GPU-to-GPU link: a serial wire, a send buffer and credits for the receiver's buffer.
+
+A packet holds send-buffer space from acceptance until its last byte is on the wire, and receiver space from its
+first byte until the receiver has consumed it. Its last byte arrives ``bytes / bandwidth + latency`` after the first
+was sent. Space given back reaches the sender one latency later.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Spec
+from t3sim.hardware.clock import Action, Environment, Order, call_at
+from t3sim.units import FS_PER_S, ceil_div
+
+
+class Direction(StrEnum):
+    """What a quoted link bandwidth counts."""
+
+    PER_DIRECTION = "per_direction"
+    BIDIRECTIONAL = "bidirectional"
+
+
+class LinkSpec(Spec):
+    """A GPU's connection to one neighbour."""
+
+    bandwidth: PositiveBytesPerSecond
+    direction: Annotated[Direction, Field(strict=False)]
+    """``per_direction``: each way; ``bidirectional``: both ways together, so half of it each way."""
+    latency: Femtoseconds
+    send_buffer: PositiveBytes
+    receive_buffer: PositiveBytes
+
+    @model_validator(mode="after")
+    def _covers_round_trip(self) -> "LinkSpec":
+        needed = ceil_div(2 * self.latency * self.bytes_per_s, FS_PER_S)
+        if self.receive_buffer < needed:
+            raise ValueError(
+                f"receive_buffer {self.receive_buffer} B is less than a round trip at full rate ({needed} B): "
+                "the link could never reach its bandwidth"
+            )
+        return self
+
+    @property
+    def bytes_per_s(self) -> int:
+        """Bandwidth of one direction."""
+        return self.bandwidth // 2 if self.direction is Direction.BIDIRECTIONAL else self.bandwidth
+
+
+@dataclass(slots=True)
+class _Queued:
+    nbytes: int
+    accepted: Action | None
+    deliver: Action
+
+
+class Link:
+    """One direction of one link."""
+
+    def __init__(self, env: Environment, spec: LinkSpec, name: str) -> None:
+        self.env = env
+        self.spec = spec
+        self.name = name
+        self.sent_bytes = 0
+        self.delivered_bytes = 0
+        self.busy_fs = 0
+        self._queue: deque[_Queued] = deque()
+        self._accepted = 0
+        self._buffered = 0
+        self._credit = spec.receive_buffer
+        self._sending = False
+        self._last_end = 0
+
+    def send(self, nbytes: int, deliver: Action, accepted: Action | None = None) -> None:
+        """Queue a packet. ``accepted`` runs when it has send-buffer space, ``deliver`` when its last byte arrives."""
+        assert nbytes > 0, f"{self.name}: empty packet"
+        self._queue.append(_Queued(nbytes, accepted, deliver))
+        self._accept()
+        self._start()
+
+    def consumed(self, nbytes: int) -> None:
+        """Give back the receiver's buffer space of a packet of ``nbytes``; the sender learns it a latency later."""
+        call_at(self.env, int(self.env.now) + self.spec.latency, lambda: self._credited(nbytes), Order.CREDIT)
+
+    def waiting(self) -> list[str]:
+        """Say what is still queued, for a stall report."""
+        if not self._queue:
+            return []
+        reason = "sending" if self._sending else "waiting for receiver buffer space"
+        return [f"{self.name}: {len(self._queue)} packets queued, {reason}"]
+
+    def _credited(self, nbytes: int) -> None:
+        self._credit += nbytes
+        self._start()
+
+    def _accept(self) -> None:
+        """Take packets into the send buffer in order; one larger than the whole buffer passes when it is empty."""
+        while self._accepted < len(self._queue):
+            packet = self._queue[self._accepted]
+            if self._buffered and self._buffered + packet.nbytes > self.spec.send_buffer:
+                return
+            self._buffered += packet.nbytes
+            self._accepted += 1
+            if packet.accepted is not None:
+                packet.accepted()
+
+    def _start(self) -> None:
+        if self._sending or not self._accepted:
+            return
+        packet = self._queue[0]
+        if self._credit < min(packet.nbytes, self.spec.receive_buffer):
+            return
+        self._credit -= packet.nbytes
+        self._sending = True
+        now = int(self.env.now)
+        duration = ceil_div(packet.nbytes * FS_PER_S, self.spec.bytes_per_s)
+        assert now >= self._last_end, f"{self.name}: two packets on the wire at once"
+        self._last_end = now + duration
+        self.busy_fs += duration
+        self.sent_bytes += packet.nbytes
+        call_at(self.env, now + duration, self._sent)
+
+    def _sent(self) -> None:
+        packet = self._queue.popleft()
+        self._accepted -= 1
+        self._buffered -= packet.nbytes
+        self._sending = False
+        call_at(self.env, int(self.env.now) + self.spec.latency, lambda: self._deliver(packet), Order.DELIVERY)
+        self._accept()
+        self._start()
+
+    def _deliver(self, packet: _Queued) -> None:
+        self.delivered_bytes += packet.nbytes
+        packet.deliver()

@@ -1,0 +1,86 @@
+"""Arbitration policies: which input stream may put its next request into the DRAM queue.
+
+A policy is a frozen spec with a pure ``pick``. It sees only a ``QueueView``, whose values are few, so the controller
+tabulates ``pick`` once and the compiled channel model looks decisions up: a new policy is one plain Python file
+in this folder, found by its registration.
+"""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import ClassVar
+
+import numpy as np
+
+from t3sim.config import Spec
+from t3sim.hardware.memory.access import Stream
+from t3sim.workload.tiling import IntArray
+
+KIND = "arbitration"
+HOLD = -1
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """What a policy may look at when the DRAM queue has room for one more request."""
+
+    compute_waiting: bool
+    communication_waiting: bool
+    occupancy: int
+    """Entries in the DRAM queue now."""
+    last: Stream
+    """The stream whose request was admitted last."""
+    passed_over: int
+    """Compute requests admitted in a row while communication waited; saturates at the policy's ``patience``."""
+
+    def waiting(self, stream: Stream) -> bool:
+        """Whether ``stream`` has a request to offer."""
+        return self.compute_waiting if stream is Stream.COMPUTE else self.communication_waiting
+
+
+class ArbitrationPolicy(Spec):
+    """Base of the policies. ``pick`` must return a waiting stream, and never ``None`` into an empty queue."""
+
+    patience: ClassVar[int] = 0
+    """How far ``QueueView.passed_over`` counts; a policy that bounds a wait overrides it."""
+
+    def pick(self, view: QueueView) -> Stream | None:
+        """Choose the stream whose oldest request enters the DRAM queue, or ``None`` to hold both."""
+        raise NotImplementedError
+
+    def passed_over_limit(self) -> int:
+        """Largest ``passed_over`` that this policy distinguishes."""
+        return self.patience
+
+    def tuned(self, intensity: float) -> "ArbitrationPolicy":
+        """Return the policy to use after a kernel's first stage.
+
+        ``intensity``: share (0..1) of the DRAM's bandwidth that the kernel's own accesses took in that stage.
+        """
+        del intensity
+        return self
+
+
+@lru_cache(maxsize=64)
+def decision_table(policy: ArbitrationPolicy, queue_entries: int) -> IntArray:
+    """Tabulate ``policy.pick``: shape (2, 2, queue_entries, 2, limit + 1), values ``Stream`` or ``HOLD``.
+
+    Axes: compute waiting, communication waiting, occupancy, last stream, passed over.
+    """
+    limit = policy.passed_over_limit()
+    table = np.full((2, 2, queue_entries, 2, limit + 1), HOLD, np.int64)
+    axes = (range(2), range(2), range(queue_entries), Stream, range(limit + 1))
+    for compute, communication, occupancy, last, passed in product(*axes):
+        if not (compute or communication):
+            continue
+        choice = policy.pick(QueueView(bool(compute), bool(communication), occupancy, Stream(last), passed))
+        if choice is not None:
+            table[compute, communication, occupancy, int(last), passed] = int(choice)
+    table.flags.writeable = False
+    return table
+
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,138 @@
+"""The memory controller as a SimPy component: bursts in, completions out.
+
+The channel model advances lazily: when bursts arrive, and at the next completion somebody waits for. Arbitration
+happens once per instant, after everything that arrives in it (``Order.SETTLE``), so the order in which a GPU's parts
+submit within one femtosecond does not matter.
+"""
+
+from collections import deque
+from typing import Protocol
+
+from t3sim.hardware.clock import Action, Environment, Order, call_after, call_at
+from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
+from t3sim.hardware.memory.frontend import BUSY, LANES, State
+from t3sim.workload.tiling import IntArray
+
+
+class Channel(Protocol):
+    """A channel model: the seam between the controller and what serves its queue (see ``fluid``)."""
+
+    state: State
+
+    def push(self, lane: int, nbytes: int, cause: int, *, is_update: bool, notify: bool) -> None:
+        """Append a burst to a lane."""
+
+    def advance(self, table: IntArray, now: int) -> IntArray:
+        """Serve all that starts before ``now``; the awaited bursts this completed, rows (lane, end)."""
+
+    def admit(self, table: IntArray, now: int) -> int:
+        """Let in what was pushed; when the next awaited burst will end if nothing more comes, 0 if none."""
+
+    def pending(self) -> dict[int, int]:
+        """Bursts not yet served, by lane."""
+
+
+class MemorySpec(Protocol):
+    """What the controller needs to know of any memory model's spec."""
+
+    @property
+    def queue_entries(self) -> int:
+        """Entries of the DRAM queue."""
+
+    @property
+    def read_latency(self) -> int:
+        """From service to data at the reader, fs."""
+
+    @property
+    def peak_bytes_per_s(self) -> int:
+        """Peak bandwidth."""
+
+    def channel(self) -> Channel:
+        """Build the channel model."""
+
+
+class MemoryController:
+    """One GPU's memory controller, DRAM queue and channels."""
+
+    def __init__(self, env: Environment, spec: MemorySpec, policy: ArbitrationPolicy, name: str) -> None:
+        self.env = env
+        self.name = name
+        self.spec = spec
+        self.submitted = [0] * len(Cause)
+        self._channel = spec.channel()
+        self._waiters: tuple[deque[Action], ...] = tuple(deque() for _ in range(LANES))
+        self._settling = False
+        self._wake_fs = 0
+        self.use_policy(policy)
+
+    def use_policy(self, policy: ArbitrationPolicy) -> None:
+        """Arbitrate by ``policy`` from now on."""
+        self.policy = policy
+        self._table = decision_table(policy, self.spec.queue_entries)
+
+    def submit(self, stream: Stream, access: Access, nbytes: int, cause: Cause, done: Action | None = None) -> None:
+        """Queue a burst of ``nbytes``; ``done`` runs when a read's data arrive or a write or update is in memory."""
+        assert nbytes > 0, f"{self.name}: empty burst"
+        lane = 2 * stream + (access is not Access.READ)
+        self._channel.push(lane, nbytes, cause, is_update=access is Access.UPDATE, notify=done is not None)
+        self.submitted[cause] += nbytes
+        if done is not None:
+            self._waiters[lane].append(done)
+        self._settle_later()
+
+    def tune(self, intensity: float) -> None:
+        """Tell the policy how much of the bandwidth (0..1) the kernel's first stage took."""
+        self._advance()
+        self.use_policy(self.policy.tuned(intensity))
+        self._settle_later()
+
+    def served_bytes(self) -> dict[Cause, int]:
+        """Bytes served so far, by cause."""
+        return {cause: int(self._channel.state.served[cause]) for cause in Cause}
+
+    def busy_fs(self) -> int:
+        """Time the channel has spent serving."""
+        return int(self._channel.state.scalars[BUSY])
+
+    def pending(self) -> int:
+        """Bursts not yet served."""
+        return sum(self._channel.pending().values())
+
+    def waiting(self) -> list[str]:
+        """Say what is still queued, for a stall report."""
+        names = ("compute reads", "compute writes", "communication reads", "communication writes")
+        return [
+            f"{self.name}: {count} bursts of {names[lane]}" for lane, count in self._channel.pending().items() if count
+        ]
+
+    def _settle_later(self) -> None:
+        if not self._settling:
+            self._settling = True
+            call_after(self.env, 0, self._settle, Order.SETTLE)
+
+    def _settle(self) -> None:
+        self._settling = False
+        self._advance()
+        next_end = self._channel.admit(self._table, int(self.env.now))
+        if next_end and next_end != self._wake_fs:
+            call_at(self.env, next_end, lambda: self._wake(next_end), Order.MEMORY)
+        self._wake_fs = next_end
+
+    def _wake(self, planned_fs: int) -> None:
+        if planned_fs == self._wake_fs:  # else something arrived since and changed the plan
+            self._wake_fs = 0
+            self._advance()
+            self._settle_later()
+
+    def _advance(self) -> None:
+        """Serve up to now and hand out what completed."""
+        now = int(self.env.now)
+        for lane, end in self._channel.advance(self._table, now).tolist():
+            done = self._waiters[lane].popleft()
+            if lane % 2 == 0:
+                call_at(self.env, end + self.spec.read_latency, done)
+            elif end == now:
+                done()
+            else:
+                call_at(self.env, end, done, Order.MEMORY)

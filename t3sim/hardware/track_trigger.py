@@ -1,0 +1,135 @@
+"""The track-and-trigger unit: T3's address-space configuration at work on one GPU.
+
+It routes each tile the GEMM stores by its chunk's mapping, counts local and incoming updates in the tracker, and on
+the last one triggers the tile's DMA or, for the chunk this GPU keeps, counts the tile as done. Updates are done by
+near-memory ALUs: they bypass the caches and use no CUs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from simpy.events import Event
+
+from t3sim.collectives.steps import ChunkMapping
+from t3sim.hardware.clock import Action
+from t3sim.hardware.dma import Command
+from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.message import Message, pieces_completed
+from t3sim.hardware.tracker import Origin
+
+if TYPE_CHECKING:
+    from t3sim.hardware.gpu import Gpu
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddressSpace:
+    """Configuration of the producer's output buffer, by chunk position on this GPU."""
+
+    mappings: tuple[ChunkMapping, ...]
+    piece_bytes: tuple[tuple[int, ...], ...]
+    """Bytes of each tile of each position, in the order they are produced."""
+    wavefronts: int
+    """Updates by which a workgroup's store of one tile is counted."""
+    stored_locally: bool
+    """Whether a GEMM's stores make the local contribution; if not, it is in memory from the start."""
+
+
+class TrackTrigger:
+    """One fused (or near-memory) reduce-scatter on one GPU; also the store path of the GEMM it is fused with."""
+
+    def __init__(self, gpu: "Gpu", space: AddressSpace, phase: int) -> None:
+        self.gpu = gpu
+        self.space = space
+        self.phase = phase
+        self.finished = Event(gpu.env)
+        self.started_fs = -1
+        self._first = [0]
+        for pieces in space.piece_bytes:
+            self._first.append(self._first[-1] + len(pieces))
+        self._position_of = [position for position, pieces in enumerate(space.piece_bytes) for _ in pieces]
+        self._kept_open = len(space.piece_bytes[-1])
+
+    def send_first_chunk(self) -> None:
+        """Trigger the DMAs of position 0, whose local contribution is already in memory."""
+        for workgroup in range(self._first[1]):
+            self._forward(workgroup)
+
+    def store_stage(self, first: int, last: int) -> None:
+        """Issue the output tiles of workgroups ``first`` to ``last - 1`` by their chunks' mappings."""
+        for workgroup in range(first, last):
+            nbytes = self._bytes_of(workgroup)
+            buffer = self.gpu.compute.store_buffer
+            buffer.take(nbytes)
+            if self.space.mappings[self._position_of[workgroup]] is ChunkMapping.REMOTE:
+                self._send(self._message(workgroup), accepted=partial(buffer.give, nbytes))
+            else:
+                stored = partial(self._stored, workgroup, nbytes)
+                update = partial(self._update, Stream.COMPUTE, nbytes, Cause.GEMM_WRITE, stored)
+                self.gpu.tracker.admit(workgroup, Origin.LOCAL, self.space.wavefronts, update)
+
+    def receive(self, message: Message) -> None:
+        """Update memory with the predecessor's tiles; a piece gives back its link buffer when the last is in memory."""
+        position = message.position + 1
+        own_pieces = len(self.space.piece_bytes[position])
+        completed = pieces_completed(message.piece, message.pieces, own_pieces)
+        if not completed:
+            self.gpu.consumed(message)
+        for piece in completed:
+            workgroup = self._first[position] + piece
+            is_last = piece == completed[-1]
+            arrived = partial(self._arrived, workgroup, message if is_last else None)
+            update = partial(self._update, Stream.COMMUNICATION, self._bytes_of(workgroup), Cause.RS_WRITE, arrived)
+            self.gpu.tracker.admit(workgroup, Origin.INCOMING, self.space.wavefronts, update)
+
+    def _update(self, stream: Stream, nbytes: int, cause: Cause, done: Action) -> None:
+        self.gpu.memory.submit(stream, Access.UPDATE, nbytes, cause, done)
+
+    def _stored(self, workgroup: int, nbytes: int) -> None:
+        self.gpu.compute.store_buffer.give(nbytes)
+        self._count(workgroup)
+
+    def _arrived(self, workgroup: int, message: Message | None) -> None:
+        if message is not None:
+            self.gpu.consumed(message)
+        self._count(workgroup)
+
+    def _count(self, workgroup: int) -> None:
+        updates = self.space.wavefronts
+        expected = updates * (2 if self.space.stored_locally else 1)
+        if not self.gpu.tracker.count(workgroup, updates, expected):
+            return
+        if self.space.mappings[self._position_of[workgroup]] is ChunkMapping.FORWARD:
+            self._forward(workgroup)
+            return
+        self._kept_open -= 1
+        if not self._kept_open:
+            self.finished.succeed()
+
+    def _forward(self, workgroup: int) -> None:
+        message = self._message(workgroup)
+        self._mark_started()
+        self.gpu.dma.trigger(Command(message.nbytes, partial(self.gpu.deliver, message)))
+
+    def _send(self, message: Message, accepted: Callable[[], None]) -> None:
+        self._mark_started()
+        self.gpu.send(message, accepted)
+
+    def _mark_started(self) -> None:
+        if self.started_fs < 0:
+            self.started_fs = int(self.gpu.env.now)
+
+    def _message(self, workgroup: int) -> Message:
+        position = self._position_of[workgroup]
+        return Message(
+            phase=self.phase,
+            position=position,
+            piece=workgroup - self._first[position],
+            pieces=len(self.space.piece_bytes[position]),
+            nbytes=self._bytes_of(workgroup),
+        )
+
+    def _bytes_of(self, workgroup: int) -> int:
+        position = self._position_of[workgroup]
+        return self.space.piece_bytes[position][workgroup - self._first[position]]

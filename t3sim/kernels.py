@@ -1,0 +1,63 @@
+"""How compiled kernels are made: one decorator, one place for the compiler's options and its cache.
+
+Kernels are compiled on first use and cached on disk, so only the first run pays for it. The cache folder is named
+by a hash over the sources that hold kernels: numba notices a change in a kernel's own file, but not in the file of
+a kernel that it calls.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numba
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_config: Any = numba.config
+_SOURCES = Path(__file__).parent / "hardware"
+_dispatchers: list[Any] = []
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile ``function`` with numba in nopython mode, cached on disk. Integer overflow is not checked."""
+    _use_cache_folder()
+    dispatcher = numba.njit(cache=True)(function)
+    _dispatchers.append(dispatcher)
+    return cast("Callable[P, R]", dispatcher)
+
+
+def uncached() -> tuple[str, ...]:
+    """Name the kernels that have no compiled version on disk yet: their first call will compile."""
+    missing = []
+    for dispatcher in _dispatchers:
+        folder = Path(dispatcher.stats.cache_path)
+        if not any(folder.glob(f"{_file_stem(dispatcher)}*.nbi")):
+            missing.append(dispatcher.__name__)
+    return tuple(missing)
+
+
+def cache_folder() -> Path:
+    """Return the folder of the compiled kernels: ``NUMBA_CACHE_DIR``, or one of t3sim's own in the user's cache."""
+    return Path(_config.CACHE_DIR)
+
+
+@cache
+def _use_cache_folder() -> None:
+    if not _config.CACHE_DIR:
+        digest = hashlib.sha256()
+        for source in sorted(_SOURCES.rglob("*.py")):
+            digest.update(source.read_bytes())
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        _config.CACHE_DIR = str(home / "t3sim" / f"kernels-{digest.hexdigest()[:12]}")
+
+
+def _file_stem(dispatcher: Any) -> str:
+    """Start of the name that numba gives a kernel's index file: module, function, line, interpreter."""
+    code = dispatcher.py_func.__code__
+    interpreter = f"py{sys.version_info.major}{sys.version_info.minor}"
+    return f"{Path(code.co_filename).stem}.{dispatcher.py_func.__qualname__}-{code.co_firstlineno}.{interpreter}"

@@ -1,0 +1,1 @@
+"""Results for people and programs: tables, CSV, JSON, and result folders."""

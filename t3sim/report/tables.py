@@ -1,0 +1,121 @@
+"""Tables of results for a terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from t3sim.results import Row, RunResult, geomean
+
+_MIB = 2**20
+
+
+def result_table(result: RunResult) -> Table:
+    """One line per sublayer and scheme: times, speedup, share of the ideal, DRAM traffic."""
+    table = Table(title=_title(result), title_justify="left")
+    for name in ("model", "tp", "sublayer", "scheme"):
+        table.add_column(name)
+    numbers = ("GEMM us", "RS us", "AG us", "total us", "speedup", "% of ideal", "DRAM MiB", "DRAM saved")
+    for name in numbers:
+        table.add_column(name, justify="right")
+    before = None
+    for row in result.rows:
+        point = (row["model"], row["tp"], row["phase"], row["sublayer"])
+        if before is not None and point != before:
+            table.add_section()
+        labels = ("", "", "") if point == before else (row["model"], str(row["tp"]), row["sublayer"])
+        table.add_row(*labels, row["scheme"], *_measures(row))
+        before = point
+    return table
+
+
+def sublayer_table(result: RunResult) -> Table:
+    """One line per sublayer: time of the baseline, speedup of every scheme, DRAM traffic saved."""
+    schemes = [name for name in dict.fromkeys(row["scheme"] for row in result.rows) if name != "sequential"]
+    table = Table(title=_title(result), title_justify="left")
+    for name in ("model", "tp", "sublayer"):
+        table.add_column(name)
+    for name in ("sequential us", *schemes, "DRAM MiB, sequential"):
+        table.add_column(name, justify="right")
+    for name in schemes:
+        if not name.startswith("ideal"):
+            table.add_column(f"saved, {name}", justify="right")
+    for rows in _by_sublayer(result).values():
+        first = next(iter(rows.values()))
+        baseline = rows["sequential"]
+        cells = [
+            first["model"],
+            str(first["tp"]),
+            first["sublayer"],
+            _or_blank(baseline["total_us"], "{:.1f}"),
+        ]
+        cells += [_or_blank(rows[name]["speedup"], "{:.3f}") for name in schemes]
+        total = baseline["dram_total_bytes"]
+        cells.append("" if total is None else f"{total / _MIB:.1f}")
+        cells += [_or_blank(rows[name]["dram_reduction"], "{:.1%}") for name in schemes if not name.startswith("ideal")]
+        table.add_row(*cells, end_section=first["sublayer"] == "ip")
+    return table
+
+
+def summary_table(result: RunResult, title: str = "speedup over sequential") -> Table:
+    """One line per scheme: geomean, smallest and largest speedup, and DRAM traffic saved."""
+    ok = [row for row in result.rows if row["status"] == "ok" and row["speedup"] is not None]
+    table = Table(title=title, title_justify="left")
+    table.add_column("scheme")
+    for name in ("n", "geomean", "min", "max", "DRAM saved, geomean", "max"):
+        table.add_column(name, justify="right")
+    for scheme in dict.fromkeys(row["scheme"] for row in ok):
+        rows = [row for row in ok if row["scheme"] == scheme]
+        speedups = [row["speedup"] for row in rows]
+        saved = [row["dram_reduction"] for row in rows]
+        cells = [str(len(rows)), *(f"{f(speedups):.3f}" for f in (geomean, min, max))]
+        cells += [f"{geomean(saved):.1%}", f"{max(saved):.1%}"] if min(saved) > 0 else ["", ""]
+        table.add_row(scheme, *cells)
+    if result.failed:
+        table.caption = f"{len(result.failed)} failed rows left out"
+    return table
+
+
+def target_table(targets: Sequence[Row]) -> Table:
+    """One line per published figure, with the simulated one beside it."""
+    table = Table(title="published against simulated", title_justify="left")
+    for name in ("figure", "set"):
+        table.add_column(name)
+    for name in ("published", "simulated", "error"):
+        table.add_column(name, justify="right")
+    table.add_column("use")
+    for row in targets:
+        known = row["status"] == "ok"
+        simulated = f"{row['simulated']:.3f}" if known else row["status"]
+        error = f"{row['error']:+.3f}" if known else ""
+        table.add_row(row["id"], row["set"], f"{row['published']:.2f}", simulated, error, row["use"])
+    return table
+
+
+def _by_sublayer(result: RunResult) -> dict[tuple[Any, ...], dict[str, Row]]:
+    points: dict[tuple[Any, ...], dict[str, Row]] = {}
+    for row in result.rows:
+        key = (row["model"], row["tp"], row["phase"], row["sublayer"])
+        points.setdefault(key, {})[row["scheme"]] = row
+    return points
+
+
+def _title(result: RunResult) -> str:
+    systems = ", ".join(f"{name} ({config})" for name, config in result.manifest["systems"].items())
+    return f"system {systems}, t3sim {result.manifest['t3sim']}"
+
+
+def _measures(row: Row) -> list[str]:
+    if row["status"] != "ok":
+        return [f"{row['error_type']}", *("",) * 7]
+    return [
+        *(f"{row[name]:.1f}" for name in ("gemm_us", "rs_us", "ag_us", "total_us")),
+        _or_blank(row["speedup"], "{:.3f}"),
+        _or_blank(row["pct_of_ideal"], "{:.0f}"),
+        f"{row['dram_total_bytes'] / _MIB:.1f}",
+        _or_blank(row["dram_reduction"], "{:.1%}"),
+    ]
+
+
+def _or_blank(value: Any, form: str) -> str:
+    return "" if value is None else form.format(value)

@@ -1,0 +1,127 @@
+"""Results as plain data: the columns of the results table, and a run's rows with what made them."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the results table."""
+
+    name: str
+    kind: type
+    meaning: str
+    """What it says, with its unit."""
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column(
+        "point_id",
+        str,
+        "hash of the resolved system, the operations and the GPUs simulated; equal for all schemes",
+    ),
+    Column("status", str, "ok or failed"),
+    Column("system", str, "name of the system"),
+    Column("model", str, "name of the model the trace was made from"),
+    Column("phase", str, "forward or backward"),
+    Column("sublayer", str, "op, fc2, fc1, ip, or as the trace labels it"),
+    Column("tp", int, "tensor-parallel degree: GPUs in the ring"),
+    Column("num_gpus", int, "GPUs that the result stands for"),
+    Column("topology", str, "mirror: one GPU simulated for all; ring: all simulated"),
+    Column("M", int, "rows of the GEMM's output (tokens)"),
+    Column("N", int, "columns of the GEMM's output"),
+    Column("K_local", int, "reduction length on one GPU"),
+    Column("dtype", str, "element type"),
+    Column("scheme", str, "how GEMM and collective are executed"),
+    Column("gemm_us", float, "us from the GEMM's launch until its last store is issued"),
+    Column("rs_us", float, "us of the reduce-scatter: alone, or from its first to its last byte where overlapped"),
+    Column("ag_us", float, "us of the all-gather"),
+    Column("total_us", float, "us from start to the end of the last operation"),
+    Column("exposed_comm_us", float, "total_us - gemm_us: us in which no GEMM runs"),
+    Column("speedup", float, "total_us of sequential / total_us"),
+    Column("pct_of_ideal", float, "share of ideal-overlap's gain: 100 x (speedup - 1) / (ideal speedup - 1)"),
+    Column("dram_gemm_read_bytes", int, "operand bytes read from DRAM per GPU"),
+    Column("dram_gemm_write_bytes", int, "output bytes the GEMM writes to its own DRAM, per GPU"),
+    Column("dram_rs_read_bytes", int, "bytes the reduce-scatter reads per GPU"),
+    Column("dram_rs_write_bytes", int, "bytes the reduce-scatter writes or updates per GPU"),
+    Column("dram_ag_read_bytes", int, "bytes the all-gather reads per GPU"),
+    Column("dram_ag_write_bytes", int, "bytes the all-gather writes per GPU"),
+    Column("dram_total_bytes", int, "sum of the six"),
+    Column("dram_reduction", float, "1 - dram_total_bytes / that of sequential"),
+    Column("link_bytes", int, "bytes a GPU sends"),
+    Column("dram_util", float, "dram_total_bytes / (peak DRAM bandwidth x total_us)"),
+    Column("link_util", float, "time the link is sending / total_us"),
+    Column("tracker_peak_entries", int, "most tracker entries in use at once"),
+    Column("wall_s", float, "seconds of real time the simulation of this row took"),
+    Column("version", str, "version of t3sim"),
+    Column("config_hash", str, "hash of the system's values"),
+    Column("seed", int, "seed of the run; nothing in the model is random"),
+    Column("error_type", str, "of a failed row"),
+    Column("error_message", str, "of a failed row"),
+)
+
+COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Rows of results, one per point and scheme, and the manifest of what made them."""
+
+    rows: tuple[Row, ...]
+    manifest: dict[str, Any]
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """Rows whose simulation failed."""
+        return tuple(row for row in self.rows if row["status"] != "ok")
+
+    def geomean(self) -> dict[str, float]:
+        """Geometric mean of the speedups of each scheme, over the rows that are ok."""
+        schemes = dict.fromkeys(row["scheme"] for row in self.rows)
+        values = {scheme: [float(row["speedup"]) for row in self.of(scheme)] for scheme in schemes}
+        return {scheme: geomean(speedups) for scheme, speedups in values.items() if speedups}
+
+    def of(self, scheme: str) -> tuple[Row, ...]:
+        """Rows of one scheme that are ok."""
+        return tuple(row for row in self.rows if row["scheme"] == scheme and row["status"] == "ok")
+
+    def frame(self) -> "pd.DataFrame":
+        """Rows as a pandas table with the columns of ``COLUMNS``."""
+        import pandas as pd  # noqa: PLC0415 - takes longer to import than most runs take
+
+        return pd.DataFrame(list(self.rows), columns=list(COLUMN_NAMES))
+
+    def document(self) -> dict[str, Any]:
+        """Everything as plain data, as ``--format json`` prints it."""
+        return {"rows": list(self.rows), "geomean": self.geomean(), "manifest": self.manifest}
+
+
+def geomean(values: Iterable[float]) -> float:
+    """Geometric mean. Raises ``ValueError`` for no values or one that is not positive."""
+    values = list(values)
+    if not values or min(values) <= 0:
+        raise ValueError(f"no geometric mean of {values}")
+    return math.exp(math.fsum(map(math.log, values)) / len(values))
+
+
+def complete(values: Row) -> Row:
+    """Put ``values`` into the order of the columns; what is missing is ``None``.
+
+    Raises ``KeyError`` for a value that no column declares.
+    """
+    unknown = values.keys() - set(COLUMN_NAMES)
+    if unknown:
+        raise KeyError(f"no column for {sorted(unknown)}")
+    return {name: values.get(name) for name in COLUMN_NAMES}
+
+
+def merged(results: Sequence[RunResult]) -> RunResult:
+    """Put the rows of several results into one; the manifest is the first one's."""
+    return RunResult(tuple(row for result in results for row in result.rows), results[0].manifest)

@@ -1,0 +1,34 @@
+"""Ideal overlap: GEMM and reduce-scatter side by side without any contention, from their times alone."""
+
+from collections.abc import Callable, Sequence
+
+from t3sim.registry import register
+from t3sim.schemes.phases import CollectivePhase, Phase
+from t3sim.schemes.scheme import KIND, Lab, Outcome, in_sequence
+from t3sim.schemes.sequential import kernel_phase
+from t3sim.workload.lowering import CollectiveWork, Work
+
+
+@register(KIND, "ideal-overlap")
+class IdealOverlap:
+    """max(GEMM, reduce-scatter) + all-gather, each timed with the machine to itself."""
+
+    label = "Ideal-GEMM-RS-Overlap"
+    order = 3
+
+    def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
+        """Time every part alone and let producers and their reduce-scatters overlap in full."""
+        return overlapped(lab, works, CollectivePhase)
+
+
+def overlapped(lab: Lab, works: Sequence[Work], reduce_scatter: Callable[[CollectiveWork], Phase]) -> Outcome:
+    """Run all parts alone; a fusable pair counts with the longer of the two, its other half is saved."""
+    parts, saved = [], 0
+    for work in works:
+        if not (isinstance(work, CollectiveWork) and work.producer is not None):
+            parts.append(lab.alone(kernel_phase(work)))
+            continue
+        part = lab.alone(reduce_scatter(work))
+        saved += min(part.total_fs, lab.alone(kernel_phase(work.producer)).total_fs)
+        parts.append(part)
+    return in_sequence(parts, saved_fs=saved)

@@ -1,0 +1,21 @@
+"""Ideal overlap with a reduce-scatter that near-memory compute makes faster."""
+
+from collections.abc import Sequence
+
+from t3sim.registry import register
+from t3sim.schemes.ideal_overlap import overlapped
+from t3sim.schemes.phases import NearMemoryReduceScatterPhase
+from t3sim.schemes.scheme import KIND, Lab, Outcome
+from t3sim.workload.lowering import Work
+
+
+@register(KIND, "ideal-overlap-nmc")
+class IdealOverlapNmc:
+    """max(GEMM, reduce-scatter by DMA and near-memory updates) + all-gather, each alone."""
+
+    label = "Ideal-RS+NMC"
+    order = 4
+
+    def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
+        """Time every part alone, the reduce-scatters by near-memory compute."""
+        return overlapped(lab, works, NearMemoryReduceScatterPhase)

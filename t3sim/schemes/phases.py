@@ -1,0 +1,168 @@
+"""Phases: the pieces that schemes are put together from. Each runs one or two operations on a GPU.
+
+``prepare`` builds a phase's state on a GPU before the program starts, so that a neighbour which is ahead finds the
+receiver of its messages; the returned process runs the phase and records its spans.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from t3sim.collectives.steps import KIND as COLLECTIVE
+from t3sim.collectives.steps import CollectiveAlgorithm
+from t3sim.hardware.collective_kernel import CollectiveKernel
+from t3sim.hardware.compute import GemmRun, Process
+from t3sim.hardware.gpu import Gpu, Span
+from t3sim.hardware.llc import LlcSpec, LlcTraffic, gemm_traffic
+from t3sim.hardware.memory.access import Cause
+from t3sim.hardware.track_trigger import AddressSpace, TrackTrigger
+from t3sim.registry import get
+from t3sim.workload.chunks import Chunks
+from t3sim.workload.lowering import CollectiveWork, GemmWork
+
+_CAUSES = {
+    "reduce_scatter": (Cause.RS_READ, Cause.RS_WRITE),
+    "all_gather": (Cause.AG_READ, Cause.AG_WRITE),
+}
+
+
+class Phase(Protocol):
+    """A part of a scheme's program."""
+
+    def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
+        """Set up on ``gpu`` as operation ``number`` of its program; return the process that runs it."""
+
+
+def program(phases: Sequence[Phase]) -> Callable[[Gpu], Process]:
+    """Make the program that runs ``phases`` in order on a GPU."""
+
+    def run(gpu: Gpu) -> Process:
+        for process in [phase.prepare(gpu, number) for number, phase in enumerate(phases)]:
+            yield from process()
+
+    return run
+
+
+@dataclass(frozen=True)
+class GemmPhase:
+    """A GEMM as one kernel: output through the LLC, dirty lines written back before the kernel counts as done."""
+
+    work: GemmWork
+
+    def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
+        """Tile in plain dispatch order."""
+        del number
+        return lambda: self._run(gpu)
+
+    def store_stage(self, first: int, last: int) -> None:
+        """Leave the stores to the LLC: what it evicts, the CU array writes back."""
+
+    def _run(self, gpu: Gpu) -> Process:
+        start = int(gpu.env.now)
+        yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
+        run = _gemm_run(gpu, self.work, staggered=False, write_allocate=True)
+        yield from gpu.compute.gemm(run, self)
+        if run.traffic.flush_bytes:
+            gpu.compute.write_back(run.traffic.flush_bytes)
+        drained = gpu.compute.store_buffer.drained()
+        if drained is not None:
+            yield drained
+        gpu.spans.append(Span("gemm", start, int(gpu.env.now)))
+
+
+@dataclass(frozen=True)
+class CollectivePhase:
+    """A collective as a kernel on the CUs."""
+
+    work: CollectiveWork
+
+    def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
+        """Register the kernel for what the predecessor sends."""
+        chunks, algorithm = self.work.chunks, _algorithm(self.work)
+        slices = tuple(chunks.at(gpu.index, position) for position in range(chunks.count))
+        kernel = CollectiveKernel(gpu, algorithm.steps(chunks.count), slices, _CAUSES[self.work.algorithm], number)
+        gpu.receivers[number] = kernel
+        return lambda: self._run(gpu, kernel)
+
+    def _run(self, gpu: Gpu, kernel: CollectiveKernel) -> Process:
+        start = int(gpu.env.now)
+        yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
+        yield from kernel.run()
+        gpu.spans.append(Span(self.work.algorithm, start, int(gpu.env.now)))
+
+
+@dataclass(frozen=True)
+class FusedPhase:
+    """A GEMM and its reduce-scatter fused by track and trigger: staggered, output bypasses the LLC as updates."""
+
+    work: CollectiveWork
+
+    def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
+        """Configure the output's address space."""
+        unit = _track_trigger(gpu, self.work, number, stored_locally=True)
+        return lambda: self._run(gpu, unit)
+
+    def _run(self, gpu: Gpu, unit: TrackTrigger) -> Process:
+        assert self.work.producer is not None
+        start = int(gpu.env.now)
+        yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
+        run = _gemm_run(gpu, self.work.producer, staggered=True, write_allocate=False)
+        yield from gpu.compute.gemm(run, unit)
+        gpu.spans.append(Span("gemm", start, int(gpu.env.now)))
+        yield unit.finished
+        gpu.spans.append(Span("reduce_scatter", unit.started_fs, int(gpu.env.now)))
+
+
+@dataclass(frozen=True)
+class NearMemoryReduceScatterPhase:
+    """A reduce-scatter alone, by DMA and near-memory updates: as fast as NMC makes it, with no GEMM beside it."""
+
+    work: CollectiveWork
+
+    def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
+        """Configure the buffer's address space; the local contributions are in memory already."""
+        unit = _track_trigger(gpu, self.work, number, stored_locally=False)
+        return lambda: self._run(gpu, unit)
+
+    def _run(self, gpu: Gpu, unit: TrackTrigger) -> Process:
+        start = int(gpu.env.now)
+        unit.send_first_chunk()
+        yield unit.finished
+        gpu.spans.append(Span("reduce_scatter", start, int(gpu.env.now)))
+
+
+def _algorithm(work: CollectiveWork) -> CollectiveAlgorithm:
+    algorithm: CollectiveAlgorithm = get(COLLECTIVE, work.algorithm)()
+    return algorithm
+
+
+def _track_trigger(gpu: Gpu, work: CollectiveWork, number: int, *, stored_locally: bool) -> TrackTrigger:
+    chunks: Chunks = work.producer.tiles.chunks if work.producer is not None else work.chunks
+    space = AddressSpace(
+        mappings=get(COLLECTIVE, "reduce_scatter")().mappings(chunks.count),
+        piece_bytes=tuple(chunks.at(gpu.index, position) for position in range(chunks.count)),
+        wavefronts=gpu.spec.gemm.wavefronts,
+        stored_locally=stored_locally,
+    )
+    unit = TrackTrigger(gpu, space, number)
+    gpu.receivers[number] = unit
+    return unit
+
+
+def _gemm_run(gpu: Gpu, work: GemmWork, *, staggered: bool, write_allocate: bool) -> GemmRun:
+    stage_workgroups = gpu.compute.stage_workgroups
+    return GemmRun(
+        tiling=work.tiles.tiling,
+        dtype=work.op.dtype,
+        traffic=_traffic(
+            gpu.spec.llc, work, gpu.index if staggered else 0, stage_workgroups, write_allocate=write_allocate
+        ),
+        stage_workgroups=stage_workgroups,
+    )
+
+
+@lru_cache(maxsize=64)
+def _traffic(llc: LlcSpec, work: GemmWork, index: int, stage_workgroups: int, *, write_allocate: bool) -> LlcTraffic:
+    order = work.tiles.production_order(index)
+    return gemm_traffic(llc, work.tiles.tiling, order, stage_workgroups, write_allocate=write_allocate)

@@ -1,0 +1,25 @@
+"""The baseline: what today's GPUs do without overlap."""
+
+from collections.abc import Sequence
+
+from t3sim.registry import register
+from t3sim.schemes.phases import CollectivePhase, GemmPhase, Phase
+from t3sim.schemes.scheme import KIND, Lab, Outcome
+from t3sim.workload.lowering import GemmWork, Work
+
+
+@register(KIND, "sequential")
+class Sequential:
+    """GEMM, then reduce-scatter, then all-gather, each a kernel with the GPU to itself."""
+
+    label = "Sequential"
+    order = 0
+
+    def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
+        """Run one kernel after the other."""
+        return lab.run([kernel_phase(work) for work in works], "sequential")
+
+
+def kernel_phase(work: Work) -> Phase:
+    """Run ``work`` as a kernel on the CUs."""
+    return GemmPhase(work) if isinstance(work, GemmWork) else CollectivePhase(work)

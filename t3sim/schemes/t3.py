@@ -1,0 +1,36 @@
+"""T3: the reduce-scatter is fused with the GEMM that produces its data, by track and trigger."""
+
+from collections.abc import Sequence
+
+from t3sim.registry import register
+from t3sim.schemes.phases import FusedPhase, Phase
+from t3sim.schemes.scheme import KIND, Lab, Outcome
+from t3sim.schemes.sequential import kernel_phase
+from t3sim.workload.lowering import CollectiveWork, Work
+
+
+@register(KIND, "t3")
+class T3:
+    """Fused GEMM and reduce-scatter, plain arbitration at the memory controller; the all-gather stays a kernel."""
+
+    label = "T3"
+    order = 1
+    name = "t3"
+
+    def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
+        """Fuse every reduce-scatter with its producer, run the rest as kernels."""
+        return lab.run(fused_phases(works), self.name)
+
+
+def fused_phases(works: Sequence[Work]) -> list[Phase]:
+    """Put each reduce-scatter into one phase with its producer."""
+    fused = {work.producer for work in works if isinstance(work, CollectiveWork) and work.producer is not None}
+    phases: list[Phase] = []
+    for work in works:
+        if work in fused:
+            continue
+        if isinstance(work, CollectiveWork) and work.producer is not None:
+            phases.append(FusedPhase(work))
+        else:
+            phases.append(kernel_phase(work))
+    return phases

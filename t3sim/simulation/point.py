@@ -1,0 +1,134 @@
+"""One point: a sublayer on a system, under one or more schemes, as rows of the results table."""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from t3sim.config import Loaded
+from t3sim.errors import InputError, Problem, SimulationError
+from t3sim.hardware.memory.access import Cause
+from t3sim.registry import get, names
+from t3sim.results import Row, complete
+from t3sim.schemes.scheme import KIND as SCHEME
+from t3sim.schemes.scheme import Outcome, Scheme
+from t3sim.simulation.lab import SystemLab
+from t3sim.simulation.system import SystemSpec
+from t3sim.units import FS_PER_S
+from t3sim.version import __version__
+from t3sim.workload.lowering import lower
+from t3sim.workload.operations import Gemm, Sublayer
+
+BASELINE = "sequential"
+IDEAL = "ideal-overlap"
+_FS_PER_US = 10**9
+SEED = 0
+
+
+def scheme_names() -> tuple[str, ...]:
+    """Names of all registered schemes, in the order in which tables show them."""
+    return tuple(sorted(names(SCHEME), key=lambda name: (get(SCHEME, name).order, name)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """What one simulation answers for: a sublayer, a system, and the GPUs to simulate."""
+
+    system: Loaded[SystemSpec]
+    sublayer: Sublayer
+    topology: str = "mirror"
+
+    @property
+    def point_id(self) -> str:
+        """12 hex digits over everything that can change the result."""
+        operations = [op.model_dump(mode="json") for op in self.sublayer.operations]
+        key = [__version__, self.system.config_hash, self.sublayer.tp, self.topology, operations]
+        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def simulate_point(point: Point, schemes: Sequence[str]) -> list[Row]:
+    """Simulate ``point`` under ``schemes``; rows in their order.
+
+    The baseline and the ideal are simulated too, for the columns that compare with them. A scheme whose run fails
+    its own checks gives a row of status ``failed``. Raises ``InputError`` when the operations do not fit the system.
+    """
+    system, sublayer = point.system.spec, point.sublayer
+    _check_dtypes(system, sublayer)
+    works = lower(sublayer, system.gemm, system.compute.collective_slice)
+    lab = SystemLab(system, sublayer.tp, point.topology)
+    outcomes: dict[str, Outcome] = {}
+    errors: dict[str, SimulationError] = {}
+    walls: dict[str, float] = {}
+    for name in dict.fromkeys((BASELINE, IDEAL, *schemes)):
+        started = time.perf_counter()
+        scheme: Scheme = get(SCHEME, name)()
+        try:
+            outcomes[name] = scheme.simulate(lab, works)
+        except SimulationError as error:
+            errors[name] = error
+        walls[name] = time.perf_counter() - started
+    rows = []
+    for name in schemes:
+        if name in errors:
+            measured: Row = {"error_type": type(errors[name]).__name__, "error_message": str(errors[name])}
+        else:
+            measured = _measured(system, outcomes[name], outcomes.get(BASELINE), outcomes.get(IDEAL))
+        status = "failed" if name in errors else "ok"
+        rows.append(complete({**_identity(point), **measured, "scheme": name, "status": status, "wall_s": walls[name]}))
+    return rows
+
+
+def _check_dtypes(system: SystemSpec, sublayer: Sublayer) -> None:
+    rates = system.compute.matrix_flops_per_cycle
+    for op in sublayer.operations:
+        if isinstance(op, Gemm) and op.dtype not in rates:
+            message = f"{op.id}: the system {system.name} gives no matrix rate for this dtype"
+            raise InputError(Problem(message=message, key="dtype", value=op.dtype, known=tuple(rates)))
+
+
+def _identity(point: Point) -> Row:
+    sublayer = point.sublayer
+    gemm = next((op for op in sublayer.operations if isinstance(op, Gemm)), None)
+    return {
+        "point_id": point.point_id,
+        "system": point.system.spec.name,
+        "model": sublayer.model,
+        "phase": sublayer.phase,
+        "sublayer": sublayer.sublayer,
+        "tp": sublayer.tp,
+        "num_gpus": sublayer.tp,
+        "topology": point.topology,
+        "M": gemm and gemm.M,
+        "N": gemm and gemm.N,
+        "K_local": gemm and gemm.K_local,
+        "dtype": sublayer.operations[0].dtype,
+        "version": __version__,
+        "config_hash": point.system.config_hash,
+        "seed": SEED,
+    }
+
+
+def _measured(system: SystemSpec, outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None) -> Row:
+    dram_total = sum(outcome.served_bytes.values())
+    peak = system.memory.peak_bytes_per_s
+    row: Row = {
+        "gemm_us": outcome.gemm_fs / _FS_PER_US,
+        "rs_us": outcome.rs_fs / _FS_PER_US,
+        "ag_us": outcome.ag_fs / _FS_PER_US,
+        "total_us": outcome.total_fs / _FS_PER_US,
+        "exposed_comm_us": (outcome.total_fs - outcome.gemm_fs) / _FS_PER_US,
+        **{f"dram_{cause.name.lower()}_bytes": outcome.served_bytes[cause] for cause in Cause},
+        "dram_total_bytes": dram_total,
+        "link_bytes": outcome.link_bytes,
+        "dram_util": dram_total * FS_PER_S / (peak * outcome.total_fs),
+        "link_util": outcome.link_busy_fs / outcome.total_fs,
+        "tracker_peak_entries": outcome.tracker_peak_entries,
+    }
+    if baseline is not None:
+        row["speedup"] = baseline.total_fs / outcome.total_fs
+        row["dram_reduction"] = 1 - dram_total / sum(baseline.served_bytes.values())
+    if baseline is not None and ideal is not None and ideal.total_fs < baseline.total_fs:
+        gain = baseline.total_fs / ideal.total_fs - 1
+        row["pct_of_ideal"] = 100 * (row["speedup"] - 1) / gain
+    return row

@@ -1,0 +1,108 @@
+"""Runs: points simulated one after the other, with progress, into one result with its manifest."""
+
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from t3sim.config import Loaded, load
+from t3sim.data import systems_dir, traces_dir
+from t3sim.errors import InputError, Problem
+from t3sim.results import Row, RunResult
+from t3sim.simulation.point import SEED, Point, scheme_names, simulate_point
+from t3sim.simulation.system import SystemSpec
+from t3sim.version import __version__
+from t3sim.workload.operations import Sublayer, Trace
+from t3sim.workload.trace import load_trace
+
+SYSTEM_FORMAT = "t3sim-system"
+DEFAULT_SYSTEM = "t3-paper"
+_LIBRARIES = ("simpy", "numpy", "numba", "networkx", "pydantic")
+
+Progress = Callable[[int, int, str], None]
+"""Called with points done, points in all, and what comes next."""
+
+
+def load_system(ref: str | Path = DEFAULT_SYSTEM, overrides: Sequence[str] = ()) -> Loaded[SystemSpec]:
+    """Load a system by name or path. Raises ``InputError`` with everything that is wrong with it."""
+    return load(SystemSpec, ref, folder=systems_dir(), format_name=SYSTEM_FORMAT, overrides=overrides)
+
+
+def simulate(
+    trace: str | Path,
+    *,
+    system: str | Path = DEFAULT_SYSTEM,
+    sublayers: Sequence[str] = (),
+    schemes: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    gpus: str = "mirror",
+    progress: Progress | None = None,
+) -> RunResult:
+    """Simulate the sublayers of a trace: the whole way from files to results.
+
+    ``trace``, ``system``: name of a shipped one, or a path. ``sublayers``, ``schemes``: which ones; none: all.
+    ``overrides``: ``a.b.c=value`` for the system. ``gpus``: ``mirror`` or the number of GPUs, which must be the
+    trace's TP degree. Raises ``InputError`` for anything in these that cannot be.
+    """
+    loaded = load_trace(trace, folder=traces_dir())
+    spec = load_system(system, overrides)
+    chosen = choose_sublayers(loaded.spec, sublayers)
+    topology = _topology(gpus, loaded.spec.tp)
+    points = [Point(system=spec, sublayer=sublayer, topology=topology) for sublayer in chosen]
+    return run_points(points, choose_schemes(schemes), progress)
+
+
+def run_points(points: Sequence[Point], schemes: Sequence[str], progress: Progress | None = None) -> RunResult:
+    """Simulate ``points`` under ``schemes``. Raises ``InputError`` when a point cannot be simulated at all."""
+    rows: list[Row] = []
+    for number, point in enumerate(points):
+        if progress is not None:
+            sublayer = point.sublayer
+            progress(number, len(points), f"{sublayer.model} tp{sublayer.tp} {sublayer.sublayer}")
+        rows += simulate_point(point, schemes)
+    if progress is not None:
+        progress(len(points), len(points), "done")
+    return RunResult(tuple(rows), manifest(points))
+
+
+def manifest(points: Sequence[Point]) -> dict[str, Any]:
+    """Say what made a result: versions, configuration, seed."""
+    return {
+        "t3sim": __version__,
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in _LIBRARIES},
+        "systems": {point.system.spec.name: point.system.config_hash for point in points},
+        "seed": SEED,
+    }
+
+
+def choose_schemes(wanted: Sequence[str]) -> tuple[str, ...]:
+    """Check the names of schemes; none wanted: all. Raises ``InputError`` naming the known ones."""
+    return _choose(wanted, scheme_names(), "--scheme")
+
+
+def choose_sublayers(trace: Trace, wanted: Sequence[str]) -> tuple[Sublayer, ...]:
+    """Pick the trace's sublayers by name; none wanted: all. Raises ``InputError`` naming the known ones."""
+    sublayers = trace.sublayers()
+    chosen = _choose(wanted, tuple(dict.fromkeys(sublayer.sublayer for sublayer in sublayers)), "--sublayer")
+    return tuple(sublayer for name in chosen for sublayer in sublayers if sublayer.sublayer == name)
+
+
+def _choose(wanted: Iterable[str], known: tuple[str, ...], key: str) -> tuple[str, ...]:
+    chosen = tuple(dict.fromkeys(wanted)) or known
+    problems = [
+        Problem(message="unknown name", key=key, value=name, known=known) for name in chosen if name not in known
+    ]
+    if problems:
+        raise InputError(*problems)
+    return chosen
+
+
+def _topology(gpus: str, tp: int) -> str:
+    if gpus == "mirror":
+        return "mirror"
+    if gpus == str(tp):
+        return "ring"
+    message = "is neither 'mirror' nor the number of GPUs in the trace's tensor-parallel group"
+    raise InputError(Problem(message=message, key="--gpus", value=gpus, known=("mirror", str(tp))))

@@ -1,0 +1,73 @@
+"""The system under study: the specs of all components, as one file describes them."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, field_validator
+
+from t3sim import schemes  # noqa: F401 - registers the schemes whose names are checked below
+from t3sim.config import Spec
+from t3sim.errors import nearest
+from t3sim.hardware.compute import ComputeSpec
+from t3sim.hardware.dma import DmaSpec
+from t3sim.hardware.gpu import GpuSpec
+from t3sim.hardware.link import LinkSpec
+from t3sim.hardware.llc import LlcSpec
+from t3sim.hardware.memory.arbitration import KIND as ARBITRATION
+from t3sim.hardware.memory.arbitration import ArbitrationPolicy
+from t3sim.hardware.memory.fluid import FluidSpec
+from t3sim.hardware.tracker import TrackerSpec
+from t3sim.registry import get, names
+from t3sim.schemes.scheme import KIND as SCHEME
+from t3sim.workload.tiling import GemmKernelSpec
+
+if TYPE_CHECKING:
+    PolicySpec = ArbitrationPolicy
+else:
+    PolicySpec = Annotated[
+        __import__("typing").Union[tuple(get(ARBITRATION, name) for name in names(ARBITRATION))],
+        Field(discriminator="policy"),
+    ]
+
+
+class SystemSpec(Spec):
+    """N equal GPUs in a ring."""
+
+    name: str
+    description: str = ""
+    compute: ComputeSpec
+    gemm: GemmKernelSpec
+    llc: LlcSpec
+    memory: FluidSpec
+    tracker: TrackerSpec
+    dma: DmaSpec
+    link: LinkSpec
+    arbitration: dict[str, PolicySpec]
+    """Policy of the memory controller by scheme; ``default`` is for those that are not named."""
+
+    @field_validator("arbitration")
+    @classmethod
+    def _known_schemes(cls, value: dict[str, ArbitrationPolicy]) -> dict[str, ArbitrationPolicy]:
+        known = (*names(SCHEME), "default")
+        for name in value:
+            if name not in known:
+                near = nearest(name, known)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                raise ValueError(f"{name!r} is no scheme{hint}; known: {', '.join(known)}")
+        if "default" not in value:
+            raise ValueError("needs a policy under 'default'")
+        return value
+
+    def gpu(self) -> GpuSpec:
+        """Collect what one GPU is built from."""
+        return GpuSpec(
+            compute=self.compute,
+            gemm=self.gemm,
+            llc=self.llc,
+            memory=self.memory,
+            tracker=self.tracker,
+            dma=self.dma,
+        )
+
+    def policy(self, scheme: str) -> ArbitrationPolicy:
+        """Name the memory controller's policy under ``scheme``."""
+        return self.arbitration.get(scheme, self.arbitration["default"])

@@ -1,0 +1,64 @@
+"""Figures that papers report, computed from result rows: one function a metric, one value a sublayer.
+
+Each takes the rows of one sublayer by scheme and the scheme in question.
+"""
+
+from collections.abc import Callable, Mapping
+
+from t3sim.results import Row
+
+Rows = Mapping[str, Row]
+Metric = Callable[[Rows, str], float]
+
+
+def speedup(rows: Rows, scheme: str) -> float:
+    """Time of sequential / time of the scheme."""
+    return float(rows[scheme]["speedup"])
+
+
+def rs_speedup_from_nmc(rows: Rows, scheme: str) -> float:
+    """Time of the reduce-scatter alone as a kernel / by DMA and near-memory updates."""
+    del scheme
+    return float(rows["ideal-overlap"]["rs_us"] / rows["ideal-overlap-nmc"]["rs_us"])
+
+
+def ratio_to_ideal_overlap(rows: Rows, scheme: str) -> float:
+    """Speedup of the scheme / speedup of ideal overlap."""
+    return float(rows[scheme]["speedup"] / rows["ideal-overlap"]["speedup"])
+
+
+def dram_reduction(rows: Rows, scheme: str) -> float:
+    """1 - DRAM bytes of the scheme / of sequential."""
+    return float(rows[scheme]["dram_reduction"])
+
+
+def rs_reads_ratio(rows: Rows, scheme: str) -> float:
+    """Reduce-scatter DRAM reads of sequential / of the scheme."""
+    return float(rows["sequential"]["dram_rs_read_bytes"] / rows[scheme]["dram_rs_read_bytes"])
+
+
+def writes_reduction(rows: Rows, scheme: str) -> float:
+    """1 - (GEMM and reduce-scatter DRAM writes of the scheme / of sequential)."""
+    writes = {
+        name: rows[name]["dram_gemm_write_bytes"] + rows[name]["dram_rs_write_bytes"] for name in ("sequential", scheme)
+    }
+    return float(1 - writes[scheme] / writes["sequential"])
+
+
+def gemm_reads_ratio(rows: Rows, scheme: str) -> float:
+    """GEMM DRAM reads of sequential / of the scheme."""
+    return float(rows["sequential"]["dram_gemm_read_bytes"] / rows[scheme]["dram_gemm_read_bytes"])
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.__name__: metric
+    for metric in (
+        speedup,
+        rs_speedup_from_nmc,
+        ratio_to_ideal_overlap,
+        dram_reduction,
+        rs_reads_ratio,
+        writes_reduction,
+        gemm_reads_ratio,
+    )
+}

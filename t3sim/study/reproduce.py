@@ -1,0 +1,82 @@
+"""Runs the published experiments and compares."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from t3sim.config import Loaded
+from t3sim.data import traces_dir
+from t3sim.results import Row, RunResult, geomean, merged
+from t3sim.simulation import Point, SystemSpec, scheme_names
+from t3sim.simulation.run import Progress, run_points
+from t3sim.study.metrics import METRICS
+from t3sim.study.published import Published, Target
+from t3sim.workload.trace import load_trace
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The rows of the experiments, and each published figure beside its simulated value."""
+
+    by_set: dict[str, RunResult]
+    targets: tuple[Row, ...]
+    """id, set, published, simulated, error (simulated - published), use, status (ok, not modelled, failed)."""
+
+    @property
+    def result(self) -> RunResult:
+        """The rows of all sets."""
+        return merged(list(self.by_set.values()))
+
+    def document(self) -> dict[str, Any]:
+        """Everything as plain data, as ``--format json`` prints it."""
+        return {"targets": list(self.targets), **self.result.document()}
+
+
+def reproduce(
+    published: Published, system: Loaded[SystemSpec], sets: Sequence[str], progress: Progress | None = None
+) -> Reproduction:
+    """Run all schemes on the traces of ``sets`` and evaluate the targets of these sets."""
+    points = {name: _points(published.sets[name], system) for name in sets}
+    total = sum(map(len, points.values()))
+    by_set: dict[str, RunResult] = {}
+    done = 0
+    for name in sets:
+        by_set[name] = run_points(points[name], scheme_names(), _shifted(progress, done, total))
+        done += len(points[name])
+    targets = tuple(_evaluated(target, by_set[target.set]) for target in published.targets if target.set in sets)
+    return Reproduction(by_set, targets)
+
+
+def _points(traces: Sequence[str], system: Loaded[SystemSpec]) -> list[Point]:
+    loaded = [load_trace(trace, folder=traces_dir()).spec for trace in traces]
+    return [Point(system=system, sublayer=sublayer) for trace in loaded for sublayer in trace.sublayers()]
+
+
+def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Count the points of one set as part of all."""
+    if progress is None:
+        return None
+    return lambda done, _total, label: progress(before + done, total, label)
+
+
+def _evaluated(target: Target, result: RunResult) -> Row:
+    row: Row = {
+        "id": target.id,
+        "set": target.set,
+        "published": target.published,
+        "simulated": None,
+        "error": None,
+        "use": target.use,
+        "status": "not modelled",
+    }
+    if target.metric is None:
+        return row
+    rows = [row for row in result.rows if target.tp in (None, row["tp"])]
+    if any(item["status"] != "ok" for item in rows):
+        return {**row, "status": "failed"}
+    by_sublayer: dict[tuple[str, int, str], dict[str, Row]] = {}
+    for item in rows:
+        by_sublayer.setdefault((item["model"], item["tp"], item["sublayer"]), {})[item["scheme"]] = item
+    values = [METRICS[target.metric](item, target.scheme or "") for item in by_sublayer.values()]
+    simulated = geomean(values) if target.stat == "geomean" else max(values)
+    return {**row, "simulated": simulated, "error": simulated - target.published, "status": "ok"}

@@ -1,0 +1,28 @@
+"""What is executed: operations and their dependencies, as traces; it knows no clock and no hardware."""
+
+from t3sim.workload.models import ModelSpec, load_model, transformer_trace
+from t3sim.workload.operations import (
+    DTYPE_BYTES,
+    Collective,
+    Dtype,
+    Gemm,
+    Operation,
+    Sublayer,
+    Trace,
+)
+from t3sim.workload.trace import load_trace, render_trace
+
+__all__ = [
+    "DTYPE_BYTES",
+    "Collective",
+    "Dtype",
+    "Gemm",
+    "ModelSpec",
+    "Operation",
+    "Sublayer",
+    "Trace",
+    "load_model",
+    "load_trace",
+    "render_trace",
+    "transformer_trace",
+]

@@ -1,0 +1,103 @@
+"""Chunks: the N parts of a buffer that travel around the ring, and the staggered order that produces them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from t3sim.workload.tiling import IntArray, Tiling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunks:
+    """A buffer cut into ``count`` chunks of whole pieces; a piece is what one message carries.
+
+    Chunk ids are global: chunk ``i`` holds the same pieces on every GPU. A *position* is local: the ``p``-th chunk
+    in a GPU's own order. GPU ``g`` takes chunks in the order ``(p - g) mod count``, so the chunk that ``g`` sends
+    at position ``p`` is the one its successor ``g + 1`` meets at position ``p + 1``: each GPU has a chunk ready
+    when its turn in the ring comes.
+    """
+
+    piece_bytes: tuple[tuple[int, ...], ...]
+    """Bytes of every piece, by chunk id."""
+
+    @property
+    def count(self) -> int:
+        """Chunks, equal to the GPUs in the ring."""
+        return len(self.piece_bytes)
+
+    @cached_property
+    def chunk_bytes(self) -> tuple[int, ...]:
+        """Bytes of each chunk, by chunk id."""
+        return tuple(sum(pieces) for pieces in self.piece_bytes)
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of the whole buffer."""
+        return sum(self.chunk_bytes)
+
+    def chunk_id(self, gpu: int, position: int) -> int:
+        """Which chunk GPU ``gpu`` handles at ``position`` of its order."""
+        return (position - gpu) % self.count
+
+    def at(self, gpu: int, position: int) -> tuple[int, ...]:
+        """Bytes of the pieces that GPU ``gpu`` handles at ``position``."""
+        return self.piece_bytes[self.chunk_id(gpu, position)]
+
+
+def even_chunks(total_bytes: int, count: int, piece_bytes: int) -> Chunks:
+    """Cut ``total_bytes`` into ``count`` chunks as equal as whole bytes allow, in pieces of ``piece_bytes``."""
+    bounds = [total_bytes * index // count for index in range(count + 1)]
+    return Chunks(piece_bytes=tuple(pieces_of(high - low, piece_bytes) for low, high in pairwise(bounds)))
+
+
+def resliced(chunks: Chunks, piece_bytes: int) -> Chunks:
+    """Keep the chunks of ``chunks`` and cut each into pieces of ``piece_bytes``."""
+    return Chunks(piece_bytes=tuple(pieces_of(size, piece_bytes) for size in chunks.chunk_bytes))
+
+
+def pieces_of(total_bytes: int, piece_bytes: int) -> tuple[int, ...]:
+    """Cut ``total_bytes`` into pieces of ``piece_bytes``; the last one holds the rest."""
+    whole, rest = divmod(total_bytes, piece_bytes)
+    return (piece_bytes,) * whole + ((rest,) if rest else ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileChunks:
+    """The output tiles of a GEMM grouped into chunks: consecutive tiles of the dispatch order.
+
+    Chunks end at the tile boundaries nearest to equal bytes: the slowest chunk sets the pace of a ring.
+    """
+
+    tiling: Tiling
+    order: IntArray
+    """Tiles in the dispatch order of GPU 0, shape (tiles,)."""
+    count: int
+
+    @cached_property
+    def bounds(self) -> tuple[int, ...]:
+        """Chunk ``i`` is ``order[bounds[i]:bounds[i + 1]]``."""
+        ends = np.cumsum(self.tiling.tile_bytes[self.order])
+        targets = np.arange(1, self.count) * (int(ends[-1]) / self.count)
+        after = np.searchsorted(ends, targets)
+        before_is_nearer = targets - np.where(after > 0, ends[after - 1], 0) < ends[after] - targets
+        bounds = [0, *(after + 1 - before_is_nearer).tolist(), len(ends)]
+        # No chunk may be empty: push bounds apart, first from the left, then from the right.
+        for index in range(1, self.count):
+            bounds[index] = max(bounds[index], bounds[index - 1] + 1)
+        for index in range(self.count - 1, 0, -1):
+            bounds[index] = min(bounds[index], bounds[index + 1] - 1)
+        return tuple(bounds)
+
+    @cached_property
+    def chunks(self) -> Chunks:
+        """The same chunks as bytes, one piece a tile."""
+        sizes = self.tiling.tile_bytes[self.order]
+        pairs = pairwise(self.bounds)
+        return Chunks(piece_bytes=tuple(tuple(sizes[low:high].tolist()) for low, high in pairs))
+
+    def production_order(self, gpu: int) -> IntArray:
+        """List the tiles in the staggered order in which GPU ``gpu`` produces them, shape (tiles,)."""
+        ids = [(position - gpu) % self.count for position in range(self.count)]
+        return np.concatenate([self.order[self.bounds[i] : self.bounds[i + 1]] for i in ids])

@@ -1,0 +1,117 @@
+"""Quantities: what is read exactly, what is refused and how, and which way times are rounded."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from t3sim import units
+
+SIZES = "B, kB, MB, GB, TB, KiB, MiB, GiB, TiB"
+RATES = "B/s, kB/s, MB/s, GB/s, TB/s, KiB/s, MiB/s, GiB/s, TiB/s, kbit/s, Mbit/s, Gbit/s, Tbit/s"
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "expected"),
+    [
+        (units.parse_bytes, "0 B", 0),
+        (units.parse_bytes, "64 B", 64),
+        (units.parse_bytes, "16 MiB", 16_777_216),
+        (units.parse_bytes, "2 GB", 2_000_000_000),
+        (units.parse_bytes, "1.5kB", 1500),
+        (units.parse_bytes, "0.5 KiB", 512),
+        (units.parse_bytes, "  1e3 B ", 1000),
+        (units.parse_duration, "0 ns", 0),
+        (units.parse_duration, "500 ns", 500_000_000),
+        (units.parse_duration, "1.5 us", 1_500_000_000),
+        (units.parse_duration, "1.5 µs", 1_500_000_000),
+        (units.parse_duration, "0.714 ps", 714),
+        (units.parse_duration, "1 s", 10**15),
+        (units.parse_rate, "75 GB/s", 75 * 10**9),
+        (units.parse_rate, "1 TB/s", 10**12),
+        (units.parse_rate, "900 GiB/s", 900 * 2**30),
+        (units.parse_rate, "400 Gbit/s", 50 * 10**9),
+        (units.parse_frequency, "1.4 GHz", 1_400_000_000),
+        (units.parse_frequency, "1 Hz", 1),
+    ],
+)
+def test_quantities_are_read_exactly(parse, text, expected):
+    """A number and a unit become a whole number of base units, without rounding."""
+    value = parse(text)
+    assert value == expected
+    assert type(value) is int
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "message"),
+    [
+        (units.parse_bytes, "64", f"'64' has no unit; known: {SIZES}"),
+        (units.parse_rate, "75 GB", f"'75 GB' has an unknown unit; known for a rate: {RATES}"),
+        (units.parse_rate, "75 Gb/s", f"'75 Gb/s' has an unknown unit; known for a rate: {RATES}"),
+        (
+            units.parse_duration,
+            "5 min",
+            "'5 min' has an unknown unit; known for a duration: fs, ps, ns, us, µs, ms, s",
+        ),
+        (
+            units.parse_frequency,
+            "1.4 ghz",
+            "'1.4 ghz' has an unknown unit; known for a frequency: Hz, kHz, MHz, GHz",
+        ),
+        (units.parse_bytes, "", "'' is not a size; write a number and a unit, as in '16 MiB'"),
+        (units.parse_bytes, "many B", "'many B' is not a size; write a number and a unit, as in '16 MiB'"),
+        (
+            units.parse_rate,
+            "1 GB / s",
+            "'1 GB / s' is not a rate; write a number and a unit, as in '75 GB/s'",
+        ),
+        (units.parse_bytes, "1_000 B", "'1_000 B' is not a size; write a number and a unit, as in '16 MiB'"),
+        (units.parse_bytes, "1 EB", f"'1 EB' has an unknown unit; known for a size: {SIZES}"),
+        (units.parse_bytes, "-1 B", "'-1 B' is negative"),
+        (units.parse_bytes, "1.5 B", "'1.5 B' is not a whole number of bytes"),
+        (units.parse_duration, "0.1 fs", "'0.1 fs' is not a whole number of fs"),
+        (units.parse_bytes, "1e9 TiB", "'1e9 TiB' is more than 9223372036854775807 bytes"),
+        (
+            units.parse_bytes,
+            "1e999999999 B",
+            "'1e999999999 B' is not a size; write a number and a unit, as in '16 MiB'",
+        ),
+    ],
+)
+def test_wrong_quantities_say_what_would_be_right(parse, text, message):
+    """A quantity that cannot be meant is refused with its text and what is known instead."""
+    with pytest.raises(ValueError, match="'") as refused:
+        parse(text)
+    assert str(refused.value) == message
+
+
+@given(text=st.text(max_size=30) | st.from_regex(r"[-+0-9.eE]{0,12} ?[kMGTi]?[Bbs/]{0,3}"))
+def test_any_text_is_a_quantity_or_a_value_error(text):
+    """No text makes a parser fail in another way, or gives a negative or huge number."""
+    for dimension in (units.SIZE, units.DURATION, units.RATE, units.FREQUENCY):
+        try:
+            value = dimension.parse(text)
+        except ValueError:
+            continue
+        assert 0 <= value < 2**63
+
+
+@given(nbytes=st.integers(0, 2**50), rate=st.integers(1, 2**50))
+def test_transfers_are_never_faster_than_the_rate(nbytes, rate):
+    """The time is the smallest whole one in which the rate allows that many bytes."""
+    time = units.transfer_fs(nbytes, rate)
+    exact = Fraction(nbytes, rate) * 10**15
+    assert exact <= time < exact + 1
+
+
+def test_clock_edges_do_not_drift():
+    """A third of a femtosecond that is lost in one cycle is not lost a thousand times in a thousand."""
+    assert units.cycles_fs(1, 1_200_000_000) == 833_334
+    assert units.cycles_fs(1_200_000_000, 1_200_000_000) == 10**15
+    assert units.cycles_fs(0, 3) == 0
+
+
+def test_division_rounds_up():
+    """Any remainder counts as a whole."""
+    assert [units.ceil_div(n, 4) for n in (0, 1, 4, 5)] == [0, 1, 1, 2]
