@@ -42,7 +42,10 @@ def reproduce(
         study = run_study(published, config, sets, progress)
     if out is not None:
         write_result(out, study.result, study.document(), config.resolved)
-    summaries = [summary_table(part, f"{name}: speedup over sequential") for name, part in study.by_set.items()]
+    summaries = [
+        summary_table(part, f"{name}: speedup over sequential", published.speedups(name))
+        for name, part in study.by_set.items()
+    ]
     tables = [sublayer_table(study.result), *summaries, target_table(study.targets)]
     print_result(study.result, form, study.document(), tables)
     finish(study.result)

@@ -11,8 +11,13 @@ from enum import IntEnum
 import simpy
 from simpy.events import Event, EventPriority
 
+from t3sim.errors import SimulationError
+
 Environment = simpy.Environment
 Action = Callable[[], None]
+
+HORIZON_FS = 2**62
+"""End of simulated time, about 77 minutes: times stay within 64 bits with room to add."""
 
 
 class Order(IntEnum):
@@ -36,10 +41,13 @@ _PRIORITY = {order: EventPriority(int(order)) for order in Order}
 def call_at(env: Environment, time_fs: int, action: Action, order: Order = Order.LOCAL) -> None:
     """Run ``action`` at ``time_fs``.
 
-    Raises ``ValueError`` for a time in the past, which SimPy's queue would take and run time backwards.
+    Raises ``SimulationError`` for a time in the past, which SimPy's queue would take and run time backwards, and
+    for one beyond the horizon.
     """
     if time_fs < env.now:
-        raise ValueError(f"cannot act at {time_fs} fs: it is {env.now} fs already")
+        raise SimulationError(f"cannot act at {time_fs} fs: it is {env.now} fs already")
+    if time_fs > HORIZON_FS:
+        raise SimulationError(f"simulated time would pass {HORIZON_FS} fs, the longest run that can be counted")
     event = Event(env)
     event._ok = True  # noqa: SLF001 - SimPy's own way to schedule a ready event with a priority (see Timeout)
     event._value = None  # noqa: SLF001

@@ -62,6 +62,10 @@ class CollectiveKernel:
             done = partial(self._written, position, message if piece == completed[-1] else None)
             self.gpu.memory.submit(Stream.COMMUNICATION, Access.WRITE, own[piece], self.write_cause, done)
 
+    def missing(self) -> list[str]:
+        """Say which chunks have not arrived in full."""
+        return [f"position {position}: {left} slices" for position, left in self._arrivals.items() if left]
+
     def _handle(self, step: Step) -> Process:
         """Move every slice of one chunk; ends when all have left the CUs."""
         sizes = self.slices[step.position]

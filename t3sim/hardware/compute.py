@@ -141,7 +141,7 @@ class ComputeArray:
         started, own_before = int(self.env.now), self._own_bytes()
         for stage, first in enumerate(range(0, total, run.stage_workgroups)):
             last = min(first + run.stage_workgroups, total)
-            yield from self._stage(run, stage, last - first)
+            yield from self.stage(run, stage, last - first)
             if stage == 0:
                 self._measure(int(self.env.now) - started, self._own_bytes() - own_before)
             stores.store_stage(first, last)
@@ -159,7 +159,8 @@ class ComputeArray:
             Stream.COMPUTE, Access.WRITE, nbytes, Cause.GEMM_WRITE, lambda: self.store_buffer.give(nbytes)
         )
 
-    def _stage(self, run: GemmRun, stage: int, workgroups: int) -> Process:
+    def stage(self, run: GemmRun, stage: int, workgroups: int) -> Process:
+        """Run the K loop of one stage of ``workgroups``."""
         depths = run.tiling.slab_depths.tolist()
         slabs = len(depths)
         times = {depth: self.slab_fs(run.tiling, run.dtype, depth, workgroups) for depth in set(depths)}

@@ -75,6 +75,14 @@ class Gpu:
         """Say what each part still waits for, for a stall report."""
         return [*self.memory.waiting(), *self.tracker.waiting(), *self.dma.waiting(), *self.out.waiting()]
 
+    def missing(self) -> list[str]:
+        """Say what each operation of the program still waits for, for a stall report."""
+        held = self.compute.store_buffer.held
+        report = [f"{self.name}.Compute: {held} B of stores have not left"] if held else []
+        for number, receiver in self.receivers.items():
+            report += [f"{self.name}: operation {number} misses {what}" for what in receiver.missing()]
+        return report
+
     def _dma_read(self, nbytes: int, done: Action) -> None:
         self.memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, Cause.RS_READ, done)
 

@@ -27,7 +27,7 @@ class Direction(StrEnum):
 class LinkSpec(Spec):
     """A GPU's connection to one neighbour."""
 
-    bandwidth: PositiveBytesPerSecond
+    bandwidth: Annotated[PositiveBytesPerSecond, Field(ge=2 * 10**6)]
     direction: Annotated[Direction, Field(strict=False)]
     """``per_direction``: each way; ``bidirectional``: both ways together, so half of it each way."""
     latency: Femtoseconds
@@ -71,6 +71,8 @@ class Link:
         self._accepted = 0
         self._buffered = 0
         self._credit = spec.receive_buffer
+        self._returning: deque[tuple[int, int]] = deque()
+        self._look_again_fs = -1
         self._sending = False
         self._last_end = 0
 
@@ -83,7 +85,8 @@ class Link:
 
     def consumed(self, nbytes: int) -> None:
         """Give back the receiver's buffer space of a packet of ``nbytes``; the sender learns it a latency later."""
-        call_at(self.env, int(self.env.now) + self.spec.latency, lambda: self._credited(nbytes), Order.CREDIT)
+        self._returning.append((int(self.env.now) + self.spec.latency, nbytes))
+        self._start()
 
     def waiting(self) -> list[str]:
         """Say what is still queued, for a stall report."""
@@ -92,9 +95,20 @@ class Link:
         reason = "sending" if self._sending else "waiting for receiver buffer space"
         return [f"{self.name}: {len(self._queue)} packets queued, {reason}"]
 
-    def _credited(self, nbytes: int) -> None:
-        self._credit += nbytes
-        self._start()
+    def _has_credit(self, nbytes: int) -> bool:
+        """Whether the receiver has room; if not, look again when more space is known to be free.
+
+        Credits cost an event only when a packet waits for them.
+        """
+        needed = min(nbytes, self.spec.receive_buffer)
+        while self._returning and self._returning[0][0] <= self.env.now:
+            self._credit += self._returning.popleft()[1]
+        if self._credit >= needed:
+            return True
+        if self._returning and self._returning[0][0] != self._look_again_fs:
+            self._look_again_fs = self._returning[0][0]
+            call_at(self.env, self._look_again_fs, self._start, Order.CREDIT)
+        return False
 
     def _accept(self) -> None:
         """Take packets into the send buffer in order; one larger than the whole buffer passes when it is empty."""
@@ -111,7 +125,7 @@ class Link:
         if self._sending or not self._accepted:
             return
         packet = self._queue[0]
-        if self._credit < min(packet.nbytes, self.spec.receive_buffer):
+        if not self._has_credit(packet.nbytes):
             return
         self._credit -= packet.nbytes
         self._sending = True

@@ -19,6 +19,8 @@ from t3sim.kernels import kernel
 from t3sim.units import ceil_div
 from t3sim.workload.tiling import IntArray, Tiling
 
+MOST_BLOCKS = 2**24
+
 
 class LlcSpec(Spec):
     """The last-level cache (L2) of one GPU."""
@@ -36,6 +38,8 @@ class LlcSpec(Spec):
             raise ValueError(
                 f"capacity {self.capacity} B holds less than one set of {self.ways} blocks of {self.block} B"
             )
+        if self.capacity // self.block > MOST_BLOCKS:
+            raise ValueError(f"blocks of {self.block} B make more than {MOST_BLOCKS} blocks to simulate")
         return self
 
     @property

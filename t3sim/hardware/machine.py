@@ -6,6 +6,7 @@ from typing import Any
 
 import networkx as nx
 import simpy
+from simpy.core import EmptySchedule
 from simpy.events import Event
 
 from t3sim.errors import SimulationError, StallError
@@ -60,7 +61,7 @@ class Machine:
         try:
             self.env.run(until=done)
         except RuntimeError as error:
-            if done.triggered:
+            if not isinstance(error.__context__, EmptySchedule):
                 raise
             raise StallError(self._stall_report()) from error
         total = int(self.env.now)
@@ -82,8 +83,8 @@ class Machine:
         )
 
     def _stall_report(self) -> str:
-        waiting = [line for gpu in self.gpus for line in gpu.waiting()]
-        details = "\n  ".join(waiting) or "no component waits for another: a program step waits for data nobody sends"
+        waiting = [line for gpu in self.gpus for line in (*gpu.waiting(), *gpu.missing())]
+        details = "\n  ".join(waiting) or "no component waits for another: a program waits for what nobody does"
         return f"nothing can happen any more at {int(self.env.now) / 1e9:.3f} us, but the run is not done:\n  {details}"
 
     def _check(self, total_fs: int) -> None:

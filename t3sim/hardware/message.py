@@ -24,6 +24,9 @@ class Receiver(Protocol):
     def receive(self, message: Message) -> None:
         """Take a message whose last byte has arrived; give its link buffer back once it is in memory."""
 
+    def missing(self) -> list[str]:
+        """Say what has not arrived yet, for a stall report."""
+
 
 def pieces_completed(piece: int, sent_pieces: int, own_pieces: int) -> range:
     """Which of the receiver's pieces the sender's ``piece`` completes.

@@ -83,6 +83,10 @@ class TrackTrigger:
             update = partial(self._update, Stream.COMMUNICATION, self._bytes_of(workgroup), Cause.RS_WRITE, arrived)
             self.gpu.tracker.admit(workgroup, Origin.INCOMING, self.space.wavefronts, update)
 
+    def missing(self) -> list[str]:
+        """Say how much of the chunk this GPU keeps is not complete."""
+        return [f"{self._kept_open} tiles of the kept chunk"] if self._kept_open else []
+
     def _update(self, stream: Stream, nbytes: int, cause: Cause, done: Action) -> None:
         self.gpu.memory.submit(stream, Access.UPDATE, nbytes, cause, done)
 

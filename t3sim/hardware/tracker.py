@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from t3sim.config import Spec
+from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Action
 
 
@@ -73,11 +74,12 @@ class Tracker:
     def count(self, workgroup: int, updates: int, expected: int) -> bool:
         """Count ``updates`` to a tile; true when they complete the ``expected`` number: the trigger fires.
 
-        Raises ``AssertionError`` when a tile has no entry or gets more updates than expected.
+        Raises ``SimulationError`` when a tile gets more updates than expected.
         """
         self.counted += updates
         total = self._live[workgroup] + updates
-        assert total <= expected, f"{self.name}: workgroup {workgroup} got {total} of {expected} updates"
+        if total > expected:
+            raise SimulationError(f"{self.name}: workgroup {workgroup} got {total} of {expected} updates")
         self._live[workgroup] = total
         if total < expected:
             return False

@@ -1,6 +1,6 @@
 """Tables of results for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -57,18 +57,27 @@ def sublayer_table(result: RunResult) -> Table:
     return table
 
 
-def summary_table(result: RunResult, title: str = "speedup over sequential") -> Table:
-    """One line per scheme: geomean, smallest and largest speedup, and DRAM traffic saved."""
+def summary_table(
+    result: RunResult, title: str = "speedup over sequential", published: Mapping[tuple[str, str], float] | None = None
+) -> Table:
+    """One line per scheme: geomean, smallest and largest speedup, and DRAM traffic saved.
+
+    ``published``: reported speedups by (scheme, ``geomean`` or ``max``), each shown beside the simulated one.
+    """
     ok = [row for row in result.rows if row["status"] == "ok" and row["speedup"] is not None]
     table = Table(title=title, title_justify="left")
     table.add_column("scheme")
-    for name in ("n", "geomean", "min", "max", "DRAM saved, geomean", "max"):
+    beside = ("published",) if published is not None else ()
+    for name in ("n", "geomean", *beside, "min", "max", *beside, "DRAM saved, geomean", "max"):
         table.add_column(name, justify="right")
     for scheme in dict.fromkeys(row["scheme"] for row in ok):
         rows = [row for row in ok if row["scheme"] == scheme]
         speedups = [row["speedup"] for row in rows]
         saved = [row["dram_reduction"] for row in rows]
-        cells = [str(len(rows)), *(f"{f(speedups):.3f}" for f in (geomean, min, max))]
+        cells = [str(len(rows)), f"{geomean(speedups):.3f}", f"{min(speedups):.3f}", f"{max(speedups):.3f}"]
+        if published is not None:
+            cells.insert(2, _or_blank(published.get((scheme, "geomean")), "{:.2f}"))
+            cells.append(_or_blank(published.get((scheme, "max")), "{:.2f}"))
         cells += [f"{geomean(saved):.1%}", f"{max(saved):.1%}"] if min(saved) > 0 else ["", ""]
         table.add_row(scheme, *cells)
     if result.failed:

@@ -1,6 +1,6 @@
 """Runs phases on fresh machines of one system, and remembers what was run alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from t3sim.hardware.machine import GpuReport, Machine
 from t3sim.hardware.memory.access import Cause
@@ -14,17 +14,29 @@ from t3sim.simulation.system import SystemSpec
 class SystemLab:
     """A ``t3sim.schemes.scheme.Lab`` for one system and ring size."""
 
-    def __init__(self, system: SystemSpec, gpus: int, topology: str) -> None:
-        """``topology``: ``mirror`` (one GPU stands for ``gpus``) or ``ring`` (all of them)."""
+    def __init__(
+        self,
+        system: SystemSpec,
+        gpus: int,
+        topology: str,
+        observe: Callable[[Machine], None] | None = None,
+    ) -> None:
+        """``topology``: ``mirror`` (one GPU stands for ``gpus``) or ``ring`` (all of them).
+
+        ``observe`` is called with every machine before it runs.
+        """
         self.system = system
         self.gpus = gpus
         self.topology = topology
+        self.observe = observe
         self._alone: dict[Phase, Outcome] = {}
 
     def run(self, phases: Sequence[Phase], scheme: str) -> Outcome:
         """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""
         graph = get(TOPOLOGY, self.topology)().graph(self.gpus)
         machine = Machine(self.system.gpu(), self.system.link, graph, self.system.policy(scheme))
+        if self.observe is not None:
+            self.observe(machine)
         total = machine.run(program(phases))
         return _outcome(total, tuple(machine.report(gpu) for gpu in machine.gpus))
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from t3sim.config import Loaded
-from t3sim.errors import InputError, Problem, SimulationError
+from t3sim.errors import InputError, SimulationError
 from t3sim.hardware.memory.access import Cause
 from t3sim.registry import get, names
 from t3sim.results import Row, complete
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
+from t3sim.simulation.fit import misfits
 from t3sim.simulation.lab import SystemLab
 from t3sim.simulation.system import SystemSpec
 from t3sim.units import FS_PER_S
@@ -54,7 +55,8 @@ def simulate_point(point: Point, schemes: Sequence[str]) -> list[Row]:
     its own checks gives a row of status ``failed``. Raises ``InputError`` when the operations do not fit the system.
     """
     system, sublayer = point.system.spec, point.sublayer
-    _check_dtypes(system, sublayer)
+    if problems := [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]:
+        raise InputError(*problems)
     works = lower(sublayer, system.gemm, system.compute.collective_slice)
     lab = SystemLab(system, sublayer.tp, point.topology)
     outcomes: dict[str, Outcome] = {}
@@ -77,14 +79,6 @@ def simulate_point(point: Point, schemes: Sequence[str]) -> list[Row]:
         status = "failed" if name in errors else "ok"
         rows.append(complete({**_identity(point), **measured, "scheme": name, "status": status, "wall_s": walls[name]}))
     return rows
-
-
-def _check_dtypes(system: SystemSpec, sublayer: Sublayer) -> None:
-    rates = system.compute.matrix_flops_per_cycle
-    for op in sublayer.operations:
-        if isinstance(op, Gemm) and op.dtype not in rates:
-            message = f"{op.id}: the system {system.name} gives no matrix rate for this dtype"
-            raise InputError(Problem(message=message, key="dtype", value=op.dtype, known=tuple(rates)))
 
 
 def _identity(point: Point) -> Row:

@@ -10,6 +10,7 @@ from t3sim.config import Loaded, load
 from t3sim.data import systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
 from t3sim.results import Row, RunResult
+from t3sim.simulation.fit import check_fit
 from t3sim.simulation.point import SEED, Point, scheme_names, simulate_point
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
@@ -48,6 +49,7 @@ def simulate(
     loaded = load_trace(trace, folder=traces_dir())
     spec = load_system(system, overrides)
     chosen = choose_sublayers(loaded.spec, sublayers)
+    check_fit(loaded, chosen, spec.spec)
     topology = _topology(gpus, loaded.spec.tp)
     points = [Point(system=spec, sublayer=sublayer, topology=topology) for sublayer in chosen]
     return run_points(points, choose_schemes(schemes), progress)

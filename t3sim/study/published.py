@@ -40,6 +40,14 @@ class Published(Spec):
             raise ValueError(f"targets name sets that do not exist: {', '.join(unknown)}")
         return self
 
+    def speedups(self, name: str) -> dict[tuple[str, str], float]:
+        """Pick the reported speedups of the set ``name``, by (scheme, stat)."""
+        return {
+            (target.scheme, target.stat): target.published
+            for target in self.targets
+            if target.set == name and target.metric == "speedup" and target.scheme is not None
+        }
+
 
 def load_published(name: str = "t3") -> Loaded[Published]:
     """Load the reported figures of a paper. Raises ``InputError`` as ``t3sim.config.load`` does."""

@@ -1,5 +1,6 @@
 """From a sublayer's operations to work: tiled GEMMs, and collectives over chunks, with what can be fused marked."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from t3sim.errors import InputError, Problem
@@ -30,32 +31,56 @@ class CollectiveWork:
 
 Work = GemmWork | CollectiveWork
 
+MOST_PIECES = 2**22
+"""Tiles or slices that are still simulated one by one; about a thousand times what the largest model needs."""
+MOST_SLABS = 2**31
+
 
 def lower(sublayer: Sublayer, kernel: GemmKernelSpec, slice_bytes: int) -> tuple[Work, ...]:
     """Lower the operations of ``sublayer`` in execution order.
 
-    ``slice_bytes``: grain of the collectives' messages. Raises ``InputError`` when an operation does not fit the
-    kernel or the ring: K smaller than a slab, fewer output tiles than GPUs, fewer bytes than GPUs.
+    ``slice_bytes``: grain of the collectives' messages. Raises ``InputError`` when operations do not fit the kernel
+    or the ring (see ``misfits``).
     """
+    if problems := [problem for op in sublayer.operations for problem in misfits(op, kernel, sublayer.tp, slice_bytes)]:
+        raise InputError(*problems)
     works: list[Work] = []
     producers: dict[str, GemmWork] = {}
     shaped: dict[str, Chunks] = {}  # chunks of the buffer that an operation leaves behind, by its id
     for op in sublayer.operations:
         if isinstance(op, Gemm):
-            producers[op.id] = _gemm(op, kernel, sublayer.tp)
+            tiling = _tiling(op, kernel)
+            order = tiling.dispatch_order(kernel.group_rows)
+            producers[op.id] = GemmWork(op=op, tiles=TileChunks(tiling=tiling, order=order, count=sublayer.tp))
             works.append(producers[op.id])
             continue
-        producer = _producer(op, producers)
+        producer = _producer(op, producers, sublayer)
         chunks = _chunks(op, producer, shaped, sublayer.tp, slice_bytes)
         shaped[op.id] = chunks
         works += _collectives(op, chunks, producer)
     return tuple(works)
 
 
-def _gemm(op: Gemm, kernel: GemmKernelSpec, tp: int) -> GemmWork:
+def misfits(op: Gemm | Collective, kernel: GemmKernelSpec, tp: int, slice_bytes: int) -> Iterator[Problem]:
+    """Say why ``op`` cannot run on the kernel and a ring of ``tp``: too small to cut up, or too large to simulate."""
+    if isinstance(op, Collective):
+        if op.bytes < tp:
+            yield _misfit(op, "bytes", op.bytes, f"is less than one byte for each of {tp} chunks")
+        if op.bytes > MOST_PIECES * slice_bytes:
+            yield _misfit(op, "bytes", op.bytes, f"makes more than {MOST_PIECES} slices of {slice_bytes} B")
+        return
+    tiling = _tiling(op, kernel)
     if op.K_local < kernel.slab_k:
-        raise _misfit(op, "K_local", op.K_local, f"is smaller than one K-slab of the kernel ({kernel.slab_k})")
-    tiling = Tiling(
+        yield _misfit(op, "K_local", op.K_local, f"is smaller than one K-slab of the kernel ({kernel.slab_k})")
+    if tiling.tiles < tp:
+        yield _misfit(op, "M", f"{op.M} x {op.N}", f"makes {tiling.tiles} output tiles, too few for {tp} chunks")
+    if tiling.tiles > MOST_PIECES or tiling.tiles * tiling.slabs > MOST_SLABS:
+        size = f"{op.M} x {op.N} x {op.K_local}"
+        yield _misfit(op, "M", size, f"makes {tiling.tiles} output tiles, too many to simulate one by one")
+
+
+def _tiling(op: Gemm, kernel: GemmKernelSpec) -> Tiling:
+    return Tiling(
         M=op.M,
         N=op.N,
         K=op.K_local,
@@ -64,22 +89,21 @@ def _gemm(op: Gemm, kernel: GemmKernelSpec, tp: int) -> GemmWork:
         tile_n=kernel.tile_n,
         slab_k=kernel.slab_k,
     )
-    if tiling.tiles < tp:
-        raise _misfit(op, "M, N", f"{op.M} x {op.N}", f"makes {tiling.tiles} output tiles, too few for {tp} chunks")
-    return GemmWork(op=op, tiles=TileChunks(tiling=tiling, order=tiling.dispatch_order(kernel.group_rows), count=tp))
 
 
-def _producer(op: Collective, producers: dict[str, GemmWork]) -> GemmWork | None:
+def _producer(op: Collective, producers: dict[str, GemmWork], sublayer: Sublayer) -> GemmWork | None:
+    """Find the GEMM that ``op`` can be fused with: all that it waits for, and awaited by nothing else."""
     if op.op == "all_gather" or len(op.after) != 1:
         return None
     producer = producers.get(op.after[0])
-    return producer if producer is not None and producer.op.output_bytes == op.bytes else None
+    if producer is None or producer.op.output_bytes != op.bytes:
+        return None
+    awaited_by = [other.id for other in sublayer.operations if producer.op.id in other.after]
+    return producer if awaited_by == [op.id] else None
 
 
 def _chunks(op: Collective, producer: GemmWork | None, shaped: dict[str, Chunks], tp: int, slice_bytes: int) -> Chunks:
     """Cut the buffer as its producer does, so that a chunk is the same bytes from GEMM to all-gather."""
-    if op.bytes < tp:
-        raise _misfit(op, "bytes", op.bytes, f"is less than one byte for each of {tp} chunks")
     if producer is not None:
         return resliced(producer.tiles.chunks, slice_bytes)
     for name in op.after:
@@ -96,5 +120,5 @@ def _collectives(op: Collective, chunks: Chunks, producer: GemmWork | None) -> l
     ]
 
 
-def _misfit(op: Gemm | Collective, key: str, value: object, message: str) -> InputError:
-    return InputError(Problem(message=f"{op.id}: {message}", key=key, value=value))
+def _misfit(op: Gemm | Collective, key: str, value: object, message: str) -> Problem:
+    return Problem(message=f"{op.id}: {message}", key=key, value=value)

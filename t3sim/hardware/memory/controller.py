@@ -23,8 +23,8 @@ class Channel(Protocol):
     def push(self, lane: int, nbytes: int, cause: int, *, is_update: bool, notify: bool) -> None:
         """Append a burst to a lane."""
 
-    def advance(self, table: IntArray, now: int) -> IntArray:
-        """Serve all that starts before ``now``; the awaited bursts this completed, rows (lane, end)."""
+    def advance(self, table: IntArray, now: int) -> list[list[int]]:
+        """Serve all that starts before ``now``; the awaited bursts this completed, as [lane, end]."""
 
     def admit(self, table: IntArray, now: int) -> int:
         """Let in what was pushed; when the next awaited burst will end if nothing more comes, 0 if none."""
@@ -64,6 +64,7 @@ class MemoryController:
         self._waiters: tuple[deque[Action], ...] = tuple(deque() for _ in range(LANES))
         self._settling = False
         self._wake_fs = 0
+        self._advanced_fs = -1
         self.use_policy(policy)
 
     def use_policy(self, policy: ArbitrationPolicy) -> None:
@@ -114,6 +115,10 @@ class MemoryController:
     def _settle(self) -> None:
         self._settling = False
         self._advance()
+        self._plan()
+
+    def _plan(self) -> None:
+        """Let in what was pushed and wake at the next completion that somebody waits for."""
         next_end = self._channel.admit(self._table, int(self.env.now))
         if next_end and next_end != self._wake_fs:
             call_at(self.env, next_end, lambda: self._wake(next_end), Order.MEMORY)
@@ -123,12 +128,16 @@ class MemoryController:
         if planned_fs == self._wake_fs:  # else something arrived since and changed the plan
             self._wake_fs = 0
             self._advance()
-            self._settle_later()
+            if not self._settling:  # else what completed led to new bursts, and settling them plans anew
+                self._plan()
 
     def _advance(self) -> None:
         """Serve up to now and hand out what completed."""
         now = int(self.env.now)
-        for lane, end in self._channel.advance(self._table, now).tolist():
+        if now == self._advanced_fs:
+            return
+        self._advanced_fs = now
+        for lane, end in self._channel.advance(self._table, now):
             done = self._waiters[lane].popleft()
             if lane % 2 == 0:
                 call_at(self.env, end + self.spec.read_latency, done)

@@ -45,20 +45,21 @@ from t3sim.units import FS_PER_S
 from t3sim.workload.tiling import IntArray
 
 FOREVER = np.iinfo(np.int64).max
+MIN_RATE = 10**6  # B/s; far below any hardware, and keeps times within 64 bits
 
 
 class FluidSpec(Spec):
     """DRAM of one GPU as one server with latency."""
 
     model: Literal["fluid"] = "fluid"
-    bandwidth: PositiveBytesPerSecond
+    bandwidth: Annotated[PositiveBytesPerSecond, Field(ge=MIN_RATE)]
     """Peak of all channels together."""
     efficiency: Annotated[float, Field(gt=0, le=1)]
     """Share of the peak that long runs of one access type reach (refresh, row changes)."""
     channels: Annotated[int, Field(gt=0)]
     access: PositiveBytes
     """Bytes of one DRAM access on one channel."""
-    queue_entries: Annotated[int, Field(gt=0, le=4096)]
+    queue_entries: Annotated[int, Field(gt=0, le=1024)]
     """Requests in the DRAM queue of a channel."""
     read_latency: Femtoseconds
     """From a read's service in the DRAM to its data at the reader."""
@@ -108,13 +109,14 @@ class FluidChannel:
         self._bursts[lane, tail % self._bursts.shape[1]] = (nbytes, cause, is_update, notify)
         self._tails[lane] = tail + 1
 
-    def advance(self, table: IntArray, now: int) -> IntArray:
+    def advance(self, table: IntArray, now: int) -> list[list[int]]:
         """Serve all that starts before ``now``; nothing that arrives later can change it.
 
-        Returns the awaited bursts this completed, rows (lane, end time in fs); an end may lie after ``now``.
+        Returns the awaited bursts this completed, as [lane, end time in fs]; an end may lie after ``now``.
         """
         done = _advance(self.state, self._bursts, table, self._timing, now, False, self._completed)
-        return self._completed[:done].copy()
+        completed: list[list[int]] = self._completed[:done].tolist() if done else []
+        return completed
 
     def admit(self, table: IntArray, now: int) -> int:
         """Let in what was pushed, at ``now``; the end of the next awaited burst if nothing more comes, or 0."""

@@ -27,7 +27,7 @@ class Mca(ArbitrationPolicy):
 
     thresholds: tuple[Threshold, ...] = ()
     """Choices for ``tuned``, by falling intensity; the last one must apply from intensity 0."""
-    starvation_limit: Annotated[int, Field(gt=0)] = 64
+    starvation_limit: Annotated[int, Field(gt=0, le=256)] = 64
     """Compute requests that may pass waiting communication before one of its requests goes first."""
     occupancy: Annotated[int, Field(gt=0)] | None = None
     """Threshold in force; none: no limit. Until a kernel's first stage is measured, the strictest one."""

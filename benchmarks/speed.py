@@ -1,0 +1,80 @@
+"""Time the main jobs against their budgets: `python benchmarks/speed.py`.
+
+Each job runs in a process of its own, start-up included where a user would pay for it; `run` jobs are warmed up once
+inside the process. Prints wall time, peak memory and budget; exits 1 when a budget is missed.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+
+PEAK_MB = 1000
+CLI = (sys.executable, "-m", "t3sim")
+FIVE_SCHEMES = """
+import time
+from t3sim.simulation import simulate
+simulate("t-nlg-tp8", sublayers=["fc2"])
+started = time.perf_counter()
+simulate("t-nlg-tp8", sublayers=["fc2"])
+print("WALL", time.perf_counter() - started)
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command, what it stands for, and its budget."""
+
+    name: str
+    command: tuple[str, ...]
+    budget_s: float | None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def jobs(empty_cache: str) -> list[Job]:
+    """List the jobs."""
+    run = ("run", "t-nlg-tp8", "--sublayer", "fc2")
+    return [
+        Job("first run, kernels not compiled yet", (*CLI, *run), None, {"XDG_CACHE_HOME": empty_cache}),
+        Job("T-NLG FC-2 TP=8, five schemes, mirrored", (sys.executable, "-c", FIVE_SCHEMES), 2.0),
+        Job("the same as a command", (*CLI, *run), None),
+        Job("T-NLG FC-2 TP=8, t3, ring of 8 GPUs", (*CLI, *run, "--scheme", "t3", "--gpus", "8"), 60.0),
+        Job("reproduce --set all", (*CLI, "reproduce", "--set", "all"), 60.0),
+    ]
+
+
+def measure(job: Job) -> tuple[float, float]:
+    """Run ``job``; wall time in s (as it prints it, if it does) and peak memory in MB."""
+    environment = {**os.environ, **job.environment}
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(  # noqa: S603 - the commands stand above
+            job.command, stdout=output, stderr=subprocess.DEVNULL, env=environment
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        output.seek(0)
+        printed = [line for line in output if line.startswith("WALL")]
+    if status:
+        raise SystemExit(f"{job.name}: failed")
+    return (float(printed[0].split()[1]) if printed else wall), usage.ru_maxrss / 1000
+
+
+def main() -> None:
+    """Run all jobs and print the table."""
+    missed = False
+    print(f"{'job':42} {'wall s':>8} {'budget s':>8} {'peak MB':>8}")
+    with tempfile.TemporaryDirectory() as empty_cache:
+        for job in jobs(empty_cache):
+            wall, peak = measure(job)
+            budget = "" if job.budget_s is None else f"{job.budget_s:.0f}"
+            print(f"{job.name:42} {wall:8.2f} {budget:>8} {peak:8.0f}")
+            missed |= job.budget_s is not None and wall > job.budget_s
+            missed |= peak > PEAK_MB
+    raise SystemExit(missed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The event log: what passes between the parts of a machine, in the order in which it happens.
+
+``attach`` puts a note-taker in front of the parts' public methods, before the machine runs. It hands every call on
+with the same arguments and schedules nothing, so no finish time depends on it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from t3sim.hardware.clock import Action, Environment
+from t3sim.hardware.compute import ComputeArray, GemmRun, Process
+from t3sim.hardware.dma import Command, DmaEngine
+from t3sim.hardware.link import Link
+from t3sim.hardware.machine import Machine
+from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.memory.controller import MemoryController
+from t3sim.hardware.tracker import Origin, Tracker
+
+
+class Record(NamedTuple):
+    """One event of a run."""
+
+    time_fs: int
+    component: str
+    """Which part, as ``Gpu[2].Tracker``."""
+    event: str
+    details: str
+    """``name=value``, separated by blanks."""
+
+    def __str__(self) -> str:
+        return f"{self.time_fs:>15} {self.component:<15} {self.event:<8} {self.details}".rstrip()
+
+
+class EventLog:
+    """Records of one run."""
+
+    def __init__(self, env: Environment) -> None:
+        self.env = env
+        self.records: list[Record] = []
+
+    def add(self, component: str, event: str, **details: object) -> None:
+        """Record an event that happens now."""
+        text = " ".join(f"{name}={value}" for name, value in details.items())
+        self.records.append(Record(int(self.env.now), component, event, text))
+
+    def noting(self, action: Action, component: str, event: str, **details: object) -> Action:
+        """Make an action that records the event and then does ``action``."""
+
+        def noted() -> None:
+            self.add(component, event, **details)
+            action()
+
+        return noted
+
+    def text(self) -> str:
+        """One line per record: time in fs, component, event, details."""
+        return "".join(f"{record}\n" for record in self.records)
+
+
+def attach(machine: Machine) -> EventLog:
+    """Log everything that ``machine`` will do; call it before the machine runs."""
+    log = EventLog(machine.env)
+    for gpu in machine.gpus:
+        _watch_compute(log, gpu.compute, f"{gpu.name}.Compute")
+        _watch_memory(log, gpu.memory)
+        _watch_tracker(log, gpu.tracker)
+        _watch_dma(log, gpu.dma)
+    for link in machine.links.values():
+        _watch_link(log, link)
+    return log
+
+
+def _wrap(part: object, method: str, around: Callable[..., Any]) -> None:
+    """Let ``around`` answer calls of a method of this one object; it gets the method itself as first argument."""
+    setattr(part, method, partial(around, getattr(part, method)))
+
+
+def _watch_compute(log: EventLog, compute: ComputeArray, name: str) -> None:
+    def stage(forward: Callable[..., Process], run: GemmRun, number: int, workgroups: int) -> Process:
+        log.add(name, "stage", number=number, workgroups=workgroups)
+        return forward(run, number, workgroups)
+
+    _wrap(compute, "stage", stage)
+
+
+def _watch_memory(log: EventLog, memory: MemoryController) -> None:
+    def submit(
+        forward: Callable[..., None],
+        stream: Stream,
+        access: Access,
+        nbytes: int,
+        cause: Cause,
+        done: Action | None = None,
+    ) -> None:
+        details = {"access": access.name, "stream": stream.name, "cause": cause.name, "bytes": nbytes}
+        log.add(memory.name, "submit", **details)
+        # A burst that nobody waits for stays one: awaiting it would wake the controller.
+        forward(stream, access, nbytes, cause, done and log.noting(done, memory.name, "complete", **details))
+
+    _wrap(memory, "submit", submit)
+
+
+def _watch_tracker(log: EventLog, tracker: Tracker) -> None:
+    def admit(forward: Callable[..., None], workgroup: int, origin: Origin, updates: int, proceed: Action) -> None:
+        details = {"workgroup": workgroup, "origin": origin.name, "updates": updates}
+        log.add(tracker.name, "announce", **details)
+        forward(workgroup, origin, updates, log.noting(proceed, tracker.name, "admit", **details))
+
+    def count(forward: Callable[..., bool], workgroup: int, updates: int, expected: int) -> bool:
+        log.add(tracker.name, "count", workgroup=workgroup, updates=updates, expected=expected)
+        fires = forward(workgroup, updates, expected)
+        if fires:
+            log.add(tracker.name, "fire", workgroup=workgroup)
+        return fires
+
+    _wrap(tracker, "admit", admit)
+    _wrap(tracker, "count", count)
+
+
+def _watch_dma(log: EventLog, dma: DmaEngine) -> None:
+    def trigger(forward: Callable[..., None], command: Command) -> None:
+        log.add(dma.name, "trigger", bytes=command.nbytes)
+        forward(command)
+
+    _wrap(dma, "trigger", trigger)
+
+
+def _watch_link(log: EventLog, link: Link) -> None:
+    def send(forward: Callable[..., None], nbytes: int, deliver: Action, accepted: Action | None = None) -> None:
+        log.add(link.name, "send", bytes=nbytes)
+        forward(nbytes, log.noting(deliver, link.name, "deliver", bytes=nbytes), accepted)
+
+    _wrap(link, "send", send)

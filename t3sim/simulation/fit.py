@@ -1,0 +1,34 @@
+"""Whether the operations of a trace fit a system, asked of all of them before anything runs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from t3sim.config import Loaded, read_document
+from t3sim.errors import InputError, Problem
+from t3sim.simulation.system import SystemSpec
+from t3sim.workload import lowering
+from t3sim.workload.operations import Collective, Gemm, Sublayer, Trace
+
+
+def misfits(system: SystemSpec, op: Gemm | Collective, tp: int) -> Iterator[Problem]:
+    """Say why ``op`` cannot run on a ring of ``tp`` GPUs of ``system``; ``key`` is a field of the operation."""
+    yield from lowering.misfits(op, system.gemm, tp, system.compute.collective_slice)
+    rates = system.compute.matrix_flops_per_cycle
+    if isinstance(op, Gemm) and op.dtype not in rates:
+        message = f"{op.id}: the system {system.name} gives no matrix rate for this dtype"
+        yield Problem(message=message, key="dtype", value=op.dtype, known=tuple(rates))
+
+
+def check_fit(trace: Loaded[Trace], sublayers: Sequence[Sublayer], system: SystemSpec) -> None:
+    """Raise ``InputError`` with every operation of ``sublayers`` that does not fit, and its line in the trace."""
+    chosen = [op for sublayer in sublayers for op in sublayer.operations]
+    found = [(op, problem) for op in chosen for problem in misfits(system, op, trace.spec.tp)]
+    if not found:
+        return
+    lines = read_document(trace.path).lines
+    problems = []
+    for op, problem in found:
+        place = ("operations", trace.spec.operations.index(op), str(problem.key))
+        file, line = lines[place]
+        problems.append(replace(problem, file=file, line=line, key=".".join(map(str, place))))
+    raise InputError(*problems)
