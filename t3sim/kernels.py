@@ -42,18 +42,18 @@ def uncached() -> tuple[str, ...]:
 
 
 def cache_folder() -> Path:
-    """Return the folder of the compiled kernels: ``NUMBA_CACHE_DIR``, or one of t3sim's own in the user's cache."""
+    """Return the folder of the compiled kernels: ``NUMBA_CACHE_DIR``, or the user's cache, and a hash."""
     return Path(_config.CACHE_DIR)
 
 
 @cache
 def _use_cache_folder() -> None:
-    if not _config.CACHE_DIR:
-        digest = hashlib.sha256()
-        for source in sorted(_SOURCES.rglob("*.py")):
-            digest.update(source.read_bytes())
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        _config.CACHE_DIR = str(home / "t3sim" / f"kernels-{digest.hexdigest()[:12]}")
+    digest = hashlib.sha256()
+    for source in sorted(_SOURCES.rglob("*.py")):
+        digest.update(source.read_bytes())
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = Path(_config.CACHE_DIR or home / "t3sim")
+    _config.CACHE_DIR = str(root / f"kernels-{digest.hexdigest()[:12]}")
 
 
 def _file_stem(dispatcher: Any) -> str:

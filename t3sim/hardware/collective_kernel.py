@@ -36,6 +36,8 @@ class CollectiveKernel:
         self.slices = slices
         self.read_cause, self.write_cause = causes
         self.phase = phase
+        self._chunk_bytes = [sum(pieces) for pieces in slices]
+        self._largest_chunk = max(self._chunk_bytes)
         self._arrivals = {step.position: len(slices[step.position]) for step in steps if step.after_arrival}
         self._arrived = {position: Event(gpu.env) for position in self._arrivals}
         spec = gpu.compute.spec
@@ -100,6 +102,8 @@ class CollectiveKernel:
                     piece=piece,
                     pieces=len(self.slices[step.position]),
                     nbytes=nbytes,
+                    chunk_bytes=self._chunk_bytes[step.position],
+                    largest_chunk_bytes=self._largest_chunk,
                 )
                 self.gpu.send(message, gone)
             elif step.writes:

@@ -15,7 +15,6 @@ from t3sim.config import Femtoseconds, Spec
 from t3sim.hardware.clock import Action, Environment, call_after
 
 Read = Callable[[int, Action], None]
-Send = Callable[[int, Action, Action], None]
 
 
 class DmaSpec(Spec):
@@ -29,21 +28,21 @@ class DmaSpec(Spec):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One pre-programmed transfer; ``deliver`` is what arrives at the peer."""
+    """One pre-programmed transfer."""
 
     nbytes: int
-    deliver: Action
+    send: Callable[[Action], None]
+    """Hands the data to the link; its argument runs when the link has accepted them."""
 
 
 class DmaEngine:
-    """Command queue between ``read`` (memory) and ``send`` (link)."""
+    """Command queue between memory (``read``) and link (each command's ``send``)."""
 
-    def __init__(self, env: Environment, spec: DmaSpec, read: Read, send: Send, name: str) -> None:
+    def __init__(self, env: Environment, spec: DmaSpec, read: Read, name: str) -> None:
         self.env = env
         self.spec = spec
         self.name = name
         self._read = read
-        self._send = send
         self._ready: deque[Command] = deque()
         self._in_flight = 0
 
@@ -68,7 +67,7 @@ class DmaEngine:
             self._read(command.nbytes, lambda command=command: self._arrived(command))  # type: ignore[misc]
 
     def _arrived(self, command: Command) -> None:
-        self._send(command.nbytes, command.deliver, self._accepted)
+        command.send(self._accepted)
 
     def _accepted(self) -> None:
         self._in_flight -= 1

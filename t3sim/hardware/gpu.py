@@ -13,6 +13,7 @@ from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.controller import MemoryController, MemorySpec
 from t3sim.hardware.message import Message, Receiver
 from t3sim.hardware.tracker import Tracker, TrackerSpec
+from t3sim.units import ceil_div
 from t3sim.workload.tiling import GemmKernelSpec
 
 
@@ -49,7 +50,7 @@ class Gpu:
         self.memory = MemoryController(env, spec.memory, policy, f"{self.name}.Memory")
         self.compute = ComputeArray(env, spec.compute, spec.gemm, spec.llc.hit_latency, self.memory)
         self.tracker = Tracker(spec.tracker, f"{self.name}.Tracker")
-        self.dma = DmaEngine(env, spec.dma, self._dma_read, self._dma_send, f"{self.name}.Dma")
+        self.dma = DmaEngine(env, spec.dma, self._dma_read, f"{self.name}.Dma")
         self.receivers: dict[int, Receiver] = {}
         self.spans: list[Span] = []
 
@@ -61,7 +62,17 @@ class Gpu:
 
     def send(self, message: Message, accepted: Action | None = None) -> None:
         """Send ``message`` to the successor; ``accepted`` runs when the link has taken it."""
-        self.out.send(message.nbytes, partial(self.deliver, message), accepted)
+        self.out.send(message.nbytes, partial(self.deliver, message), accepted, self._wire_bytes(message))
+
+    def _wire_bytes(self, message: Message) -> int:
+        """Bytes whose time ``message`` holds the wire.
+
+        All chunks of a ring are under way at once and every GPU waits for its predecessor, so the largest chunk
+        sets the pace of all. A mirrored GPU sees one chunk at a time and keeps that pace by itself.
+        """
+        if self.successor is not self:
+            return message.nbytes
+        return ceil_div(message.nbytes * message.largest_chunk_bytes, message.chunk_bytes)
 
     def deliver(self, message: Message) -> None:
         """Hand ``message`` to the successor's receiver for its operation."""
@@ -85,6 +96,3 @@ class Gpu:
 
     def _dma_read(self, nbytes: int, done: Action) -> None:
         self.memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, Cause.RS_READ, done)
-
-    def _dma_send(self, nbytes: int, deliver: Action, accepted: Action) -> None:
-        self.out.send(nbytes, deliver, accepted)

@@ -53,6 +53,7 @@ class LinkSpec(Spec):
 @dataclass(slots=True)
 class _Queued:
     nbytes: int
+    wire_bytes: int
     accepted: Action | None
     deliver: Action
 
@@ -76,10 +77,13 @@ class Link:
         self._sending = False
         self._last_end = 0
 
-    def send(self, nbytes: int, deliver: Action, accepted: Action | None = None) -> None:
-        """Queue a packet. ``accepted`` runs when it has send-buffer space, ``deliver`` when its last byte arrives."""
+    def send(self, nbytes: int, deliver: Action, accepted: Action | None = None, wire_bytes: int | None = None) -> None:
+        """Queue a packet. ``accepted`` runs when it has send-buffer space, ``deliver`` when its last byte arrives.
+
+        ``wire_bytes``: hold the wire for the time of so many bytes; by default of the packet's own.
+        """
         assert nbytes > 0, f"{self.name}: empty packet"
-        self._queue.append(_Queued(nbytes, accepted, deliver))
+        self._queue.append(_Queued(nbytes, nbytes if wire_bytes is None else wire_bytes, accepted, deliver))
         self._accept()
         self._start()
 
@@ -130,7 +134,7 @@ class Link:
         self._credit -= packet.nbytes
         self._sending = True
         now = int(self.env.now)
-        duration = ceil_div(packet.nbytes * FS_PER_S, self.spec.bytes_per_s)
+        duration = ceil_div(packet.wire_bytes * FS_PER_S, self.spec.bytes_per_s)
         assert now >= self._last_end, f"{self.name}: two packets on the wire at once"
         self._last_end = now + duration
         self.busy_fs += duration

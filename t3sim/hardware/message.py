@@ -16,6 +16,9 @@ class Message:
     """Which piece of the sender's chunk, of ``pieces``."""
     pieces: int
     nbytes: int
+    chunk_bytes: int
+    largest_chunk_bytes: int
+    """Size of its chunk, and of the largest chunk in the ring."""
 
 
 class Receiver(Protocol):

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING
 from simpy.events import Event
 
 from t3sim.collectives.steps import ChunkMapping
-from t3sim.hardware.clock import Action
 from t3sim.hardware.dma import Command
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.message import Message, pieces_completed
-from t3sim.hardware.tracker import Origin
 
 if TYPE_CHECKING:
     from t3sim.hardware.gpu import Gpu
@@ -48,7 +46,10 @@ class TrackTrigger:
         self._first = [0]
         for pieces in space.piece_bytes:
             self._first.append(self._first[-1] + len(pieces))
+        self._tracked_from = gpu.tracker.reserve(self._first[-1])
         self._position_of = [position for position, pieces in enumerate(space.piece_bytes) for _ in pieces]
+        self._chunk_bytes = [sum(pieces) for pieces in space.piece_bytes]
+        self._largest_chunk = max(self._chunk_bytes)
         self._kept_open = len(space.piece_bytes[-1])
 
     def send_first_chunk(self) -> None:
@@ -66,8 +67,7 @@ class TrackTrigger:
                 self._send(self._message(workgroup), accepted=partial(buffer.give, nbytes))
             else:
                 stored = partial(self._stored, workgroup, nbytes)
-                update = partial(self._update, Stream.COMPUTE, nbytes, Cause.GEMM_WRITE, stored)
-                self.gpu.tracker.admit(workgroup, Origin.LOCAL, self.space.wavefronts, update)
+                self.gpu.memory.submit(Stream.COMPUTE, Access.UPDATE, nbytes, Cause.GEMM_WRITE, stored)
 
     def receive(self, message: Message) -> None:
         """Update memory with the predecessor's tiles; a piece gives back its link buffer when the last is in memory."""
@@ -80,15 +80,12 @@ class TrackTrigger:
             workgroup = self._first[position] + piece
             is_last = piece == completed[-1]
             arrived = partial(self._arrived, workgroup, message if is_last else None)
-            update = partial(self._update, Stream.COMMUNICATION, self._bytes_of(workgroup), Cause.RS_WRITE, arrived)
-            self.gpu.tracker.admit(workgroup, Origin.INCOMING, self.space.wavefronts, update)
+            nbytes = self._bytes_of(workgroup)
+            self.gpu.memory.submit(Stream.COMMUNICATION, Access.UPDATE, nbytes, Cause.RS_WRITE, arrived)
 
     def missing(self) -> list[str]:
         """Say how much of the chunk this GPU keeps is not complete."""
         return [f"{self._kept_open} tiles of the kept chunk"] if self._kept_open else []
-
-    def _update(self, stream: Stream, nbytes: int, cause: Cause, done: Action) -> None:
-        self.gpu.memory.submit(stream, Access.UPDATE, nbytes, cause, done)
 
     def _stored(self, workgroup: int, nbytes: int) -> None:
         self.gpu.compute.store_buffer.give(nbytes)
@@ -102,8 +99,10 @@ class TrackTrigger:
     def _count(self, workgroup: int) -> None:
         updates = self.space.wavefronts
         expected = updates * (2 if self.space.stored_locally else 1)
-        if not self.gpu.tracker.count(workgroup, updates, expected):
-            return
+        self.gpu.tracker.count(self._tracked_from + workgroup, updates, expected, partial(self._complete, workgroup))
+
+    def _complete(self, workgroup: int) -> None:
+        """Act on a tile whose last update is in memory."""
         if self.space.mappings[self._position_of[workgroup]] is ChunkMapping.FORWARD:
             self._forward(workgroup)
             return
@@ -114,7 +113,7 @@ class TrackTrigger:
     def _forward(self, workgroup: int) -> None:
         message = self._message(workgroup)
         self._mark_started()
-        self.gpu.dma.trigger(Command(message.nbytes, partial(self.gpu.deliver, message)))
+        self.gpu.dma.trigger(Command(message.nbytes, partial(self.gpu.send, message)))
 
     def _send(self, message: Message, accepted: Callable[[], None]) -> None:
         self._mark_started()
@@ -132,6 +131,8 @@ class TrackTrigger:
             piece=workgroup - self._first[position],
             pieces=len(self.space.piece_bytes[position]),
             nbytes=self._bytes_of(workgroup),
+            chunk_bytes=self._chunk_bytes[position],
+            largest_chunk_bytes=self._largest_chunk,
         )
 
     def _bytes_of(self, workgroup: int) -> int:

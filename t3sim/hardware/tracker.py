@@ -2,12 +2,13 @@
 
 A finite set-associative table (paper: 256 entries, about 19 KB). An entry belongs to one workgroup's output tile and
 counts the updates of its wavefronts, whoever makes them: local stores, remote stores, incoming DMA. It is allocated
-by the first update of the tile and freed by the last. An update whose set is full waits, in order, with what is
-behind it: a local store holds its workgroup, an incoming packet holds its link's buffer.
+by the first update of the tile and freed by the last. The tracker is off the critical path: where a set is full, the
+update itself is in memory already and only its count waits, first come, first served. (Were the stores to wait, a
+ring whose chunks hold more tiles than the tracker has entries would wait for itself.)
 """
 
 from collections import deque
-from enum import IntEnum
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -35,18 +36,21 @@ class TrackerSpec(Spec):
         return self.entries // self.ways
 
 
-class Origin(IntEnum):
-    """Where updates come from; each waits in its own line when its set is full."""
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """Updates to one tile, and what to do when they complete it."""
 
-    LOCAL = 0
-    INCOMING = 1
+    workgroup: int
+    updates: int
+    expected: int
+    fire: Action
 
 
 class Tracker:
     """Update counters of the tiles in flight on one GPU.
 
-    A tile is keyed by its workgroup's place in this GPU's dispatch order; consecutive workgroups fall into
-    consecutive sets.
+    A tile is keyed by its workgroup's place in this GPU's dispatch order, counted on from one operation to the next;
+    consecutive workgroups fall into consecutive sets.
     """
 
     def __init__(self, spec: TrackerSpec, name: str) -> None:
@@ -57,37 +61,34 @@ class Tracker:
         self.fired = 0
         self.peak_entries = 0
         self.waited = 0
+        """Counts that found their set full."""
+        self._reserved = 0
         self._live: dict[int, int] = {}
         self._used = [0] * spec.sets
-        self._lines: tuple[deque[tuple[int, Action]], ...] = (deque(), deque())
+        self._waiting: dict[int, deque[_Count]] = {}
 
-    def admit(self, workgroup: int, origin: Origin, updates: int, proceed: Action) -> None:
-        """Announce ``updates``; run ``proceed`` once the tile has an entry: now, or when its set has room again."""
-        self.issued += updates
-        line = self._lines[origin]
-        if line or not self._allocate(workgroup):
-            self.waited += 1
-            line.append((workgroup, proceed))
-        else:
-            proceed()
+    def reserve(self, workgroups: int) -> int:
+        """Take numbers for the workgroups of the program's next operation; the first of them.
 
-    def count(self, workgroup: int, updates: int, expected: int) -> bool:
-        """Count ``updates`` to a tile; true when they complete the ``expected`` number: the trigger fires.
+        No two operations share numbers: a neighbour that is ahead updates tiles of the next one while the last
+        tiles of this one are still open.
+        """
+        first = self._reserved
+        self._reserved += workgroups
+        return first
+
+    def count(self, workgroup: int, updates: int, expected: int, fire: Action) -> None:
+        """Count ``updates`` to a tile; ``fire`` runs when they complete the ``expected`` number.
 
         Raises ``SimulationError`` when a tile gets more updates than expected.
         """
-        self.counted += updates
-        total = self._live[workgroup] + updates
-        if total > expected:
-            raise SimulationError(f"{self.name}: workgroup {workgroup} got {total} of {expected} updates")
-        self._live[workgroup] = total
-        if total < expected:
-            return False
-        del self._live[workgroup]
-        self._used[workgroup % self.spec.sets] -= 1
-        self.fired += 1
-        self._resume()
-        return True
+        self.issued += updates
+        count = _Count(workgroup, updates, expected, fire)
+        if self._allocate(workgroup):
+            self._add(count)
+        else:
+            self.waited += 1
+            self._waiting.setdefault(workgroup % self.spec.sets, deque()).append(count)
 
     @property
     def live_entries(self) -> int:
@@ -96,18 +97,16 @@ class Tracker:
 
     def waiting(self) -> list[str]:
         """Say what is still open, for a stall report."""
-        report = (
-            [f"{self.name}: {len(self._live)} tiles still expect updates, the first is {next(iter(self._live))}"]
-            if self._live
-            else []
-        )
-        return report + [
-            f"{self.name}: {len(line)} {Origin(i).name.lower()} updates wait for an entry"
-            for i, line in enumerate(self._lines)
-            if line
-        ]
+        report = []
+        if self._live:
+            first = next(iter(self._live))
+            report.append(f"{self.name}: {len(self._live)} tiles still expect updates, the first is {first}")
+        if behind := sum(map(len, self._waiting.values())):
+            report.append(f"{self.name}: {behind} counts wait for an entry")
+        return report
 
     def _allocate(self, workgroup: int) -> bool:
+        """Whether the tile has an entry; opens one if its set has room."""
         if workgroup in self._live:
             return True
         index = workgroup % self.spec.sets
@@ -118,7 +117,33 @@ class Tracker:
         self.peak_entries = max(self.peak_entries, len(self._live))
         return True
 
-    def _resume(self) -> None:
-        for line in self._lines:
-            while line and self._allocate(line[0][0]):
-                line.popleft()[1]()
+    def _add(self, count: _Count) -> None:
+        self.counted += count.updates
+        total = self._live[count.workgroup] + count.updates
+        if total > count.expected:
+            raise SimulationError(f"{self.name}: workgroup {count.workgroup} got {total} of {count.expected} updates")
+        self._live[count.workgroup] = total
+        if total == count.expected:
+            del self._live[count.workgroup]
+            index = count.workgroup % self.spec.sets
+            self._used[index] -= 1
+            self.fired += 1
+            count.fire()
+            self._resume(index)
+
+    def _resume(self, index: int) -> None:
+        """Give the free entry of a set to the count that waits longest, and with it to all others of its tile."""
+        waiting = self._waiting.pop(index, None)
+        while waiting:
+            tile = waiting[0].workgroup
+            if not self._allocate(tile):
+                break
+            of_tile = [count for count in waiting if count.workgroup == tile]
+            waiting = deque(count for count in waiting if count.workgroup != tile)
+            if waiting:
+                self._waiting[index] = waiting
+            for count in of_tile:
+                self._add(count)
+            waiting = self._waiting.pop(index, None)
+        if waiting:
+            self._waiting[index] = waiting

@@ -15,7 +15,7 @@ from t3sim.hardware.link import Link
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.controller import MemoryController
-from t3sim.hardware.tracker import Origin, Tracker
+from t3sim.hardware.tracker import Tracker
 
 
 class Record(NamedTuple):
@@ -102,19 +102,10 @@ def _watch_memory(log: EventLog, memory: MemoryController) -> None:
 
 
 def _watch_tracker(log: EventLog, tracker: Tracker) -> None:
-    def admit(forward: Callable[..., None], workgroup: int, origin: Origin, updates: int, proceed: Action) -> None:
-        details = {"workgroup": workgroup, "origin": origin.name, "updates": updates}
-        log.add(tracker.name, "announce", **details)
-        forward(workgroup, origin, updates, log.noting(proceed, tracker.name, "admit", **details))
-
-    def count(forward: Callable[..., bool], workgroup: int, updates: int, expected: int) -> bool:
+    def count(forward: Callable[..., None], workgroup: int, updates: int, expected: int, fire: Action) -> None:
         log.add(tracker.name, "count", workgroup=workgroup, updates=updates, expected=expected)
-        fires = forward(workgroup, updates, expected)
-        if fires:
-            log.add(tracker.name, "fire", workgroup=workgroup)
-        return fires
+        forward(workgroup, updates, expected, log.noting(fire, tracker.name, "fire", workgroup=workgroup))
 
-    _wrap(tracker, "admit", admit)
     _wrap(tracker, "count", count)
 
 
@@ -127,8 +118,14 @@ def _watch_dma(log: EventLog, dma: DmaEngine) -> None:
 
 
 def _watch_link(log: EventLog, link: Link) -> None:
-    def send(forward: Callable[..., None], nbytes: int, deliver: Action, accepted: Action | None = None) -> None:
+    def send(
+        forward: Callable[..., None],
+        nbytes: int,
+        deliver: Action,
+        accepted: Action | None = None,
+        wire_bytes: int | None = None,
+    ) -> None:
         log.add(link.name, "send", bytes=nbytes)
-        forward(nbytes, log.noting(deliver, link.name, "deliver", bytes=nbytes), accepted)
+        forward(nbytes, log.noting(deliver, link.name, "deliver", bytes=nbytes), accepted, wire_bytes)
 
     _wrap(link, "send", send)

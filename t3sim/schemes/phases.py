@@ -61,7 +61,7 @@ class GemmPhase:
     def _run(self, gpu: Gpu) -> Process:
         start = int(gpu.env.now)
         yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
-        run = _gemm_run(gpu, self.work, staggered=False, write_allocate=True)
+        run = _gemm_run(gpu, self.work, staggered_for=None)
         yield from gpu.compute.gemm(run, self)
         if run.traffic.flush_bytes:
             gpu.compute.write_back(run.traffic.flush_bytes)
@@ -107,7 +107,7 @@ class FusedPhase:
         assert self.work.producer is not None
         start = int(gpu.env.now)
         yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
-        run = _gemm_run(gpu, self.work.producer, staggered=True, write_allocate=False)
+        run = _gemm_run(gpu, self.work.producer, staggered_for=gpu.index)
         yield from gpu.compute.gemm(run, unit)
         gpu.spans.append(Span("gemm", start, int(gpu.env.now)))
         yield unit.finished
@@ -150,19 +150,19 @@ def _track_trigger(gpu: Gpu, work: CollectiveWork, number: int, *, stored_locall
     return unit
 
 
-def _gemm_run(gpu: Gpu, work: GemmWork, *, staggered: bool, write_allocate: bool) -> GemmRun:
+def _gemm_run(gpu: Gpu, work: GemmWork, staggered_for: int | None) -> GemmRun:
     stage_workgroups = gpu.compute.stage_workgroups
     return GemmRun(
         tiling=work.tiles.tiling,
         dtype=work.op.dtype,
-        traffic=_traffic(
-            gpu.spec.llc, work, gpu.index if staggered else 0, stage_workgroups, write_allocate=write_allocate
-        ),
+        traffic=_traffic(gpu.spec.llc, work, staggered_for, stage_workgroups),
         stage_workgroups=stage_workgroups,
     )
 
 
 @lru_cache(maxsize=64)
-def _traffic(llc: LlcSpec, work: GemmWork, index: int, stage_workgroups: int, *, write_allocate: bool) -> LlcTraffic:
-    order = work.tiles.production_order(index)
+def _traffic(llc: LlcSpec, work: GemmWork, staggered_for: int | None, stage_workgroups: int) -> LlcTraffic:
+    """Traffic of the plain kernel, whose output allocates in the LLC, or of one GPU's staggered one, which bypasses."""
+    order = work.order if staggered_for is None else work.tiles.production_order(staggered_for)
+    write_allocate = staggered_for is None
     return gemm_traffic(llc, work.tiles.tiling, order, stage_workgroups, write_allocate=write_allocate)

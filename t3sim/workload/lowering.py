@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from t3sim.errors import InputError, Problem
 from t3sim.workload.chunks import Chunks, TileChunks, even_chunks, resliced
 from t3sim.workload.operations import DTYPE_BYTES, Collective, Gemm, Sublayer
-from t3sim.workload.tiling import GemmKernelSpec, Tiling
+from t3sim.workload.tiling import GemmKernelSpec, IntArray, Tiling
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -14,7 +14,10 @@ class GemmWork:
     """A tiled GEMM whose output is grouped into chunks."""
 
     op: Gemm
+    order: IntArray
+    """Tiles in the kernel's own dispatch order, shape (tiles,)."""
     tiles: TileChunks
+    """Tiles by chunk, in an order that staggering rotates."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,8 +53,12 @@ def lower(sublayer: Sublayer, kernel: GemmKernelSpec, slice_bytes: int) -> tuple
     for op in sublayer.operations:
         if isinstance(op, Gemm):
             tiling = _tiling(op, kernel)
-            order = tiling.dispatch_order(kernel.group_rows)
-            producers[op.id] = GemmWork(op=op, tiles=TileChunks(tiling=tiling, order=order, count=sublayer.tp))
+            plain, inside_chunks = group_rows(tiling.grid_m, sublayer.tp, kernel.group_rows)
+            producers[op.id] = GemmWork(
+                op=op,
+                order=tiling.dispatch_order(plain),
+                tiles=TileChunks(tiling=tiling, order=tiling.dispatch_order(inside_chunks), count=sublayer.tp),
+            )
             works.append(producers[op.id])
             continue
         producer = _producer(op, producers, sublayer)
@@ -77,6 +84,19 @@ def misfits(op: Gemm | Collective, kernel: GemmKernelSpec, tp: int, slice_bytes:
     if tiling.tiles > MOST_PIECES or tiling.tiles * tiling.slabs > MOST_SLABS:
         size = f"{op.M} x {op.N} x {op.K_local}"
         yield _misfit(op, "M", size, f"makes {tiling.tiles} output tiles, too many to simulate one by one")
+
+
+def group_rows(grid_m: int, count: int, configured: int) -> tuple[int, int]:
+    """Choose how many tile rows are dispatched together: by the plain kernel, and by the staggered one.
+
+    Staggering wants groups inside chunks: then all GPUs run the same program on other chunks. Where a chunk is
+    whole tile rows, the staggered kernel takes the most rows, up to those configured, that divide it. Where there
+    are fewer tile rows than chunks, both kernels take all rows, so that a chunk is a block of columns.
+    """
+    rows, left = divmod(grid_m, count)
+    if not rows:
+        return grid_m, grid_m
+    return configured, configured if left else max(n for n in range(1, min(rows, configured) + 1) if rows % n == 0)
 
 
 def _tiling(op: Gemm, kernel: GemmKernelSpec) -> Tiling:

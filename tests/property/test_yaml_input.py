@@ -86,9 +86,7 @@ def test_any_bytes_are_a_mapping_or_refused(path, content):
 def test_any_file_loads_or_is_refused(path, content, overrides):
     """With a right header before it, any text is a spec or a refusal that shows one line per problem."""
     path.write_bytes(b"format: t\nversion: 1\n" + content)
-    loaded, error = attempt(
-        lambda: load(Whole, path, folder=path.parent, format_name="t", overrides=overrides)
-    )
+    loaded, error = attempt(lambda: load(Whole, path, folder=path.parent, format_name="t", overrides=overrides))
     if error:
         shown = [line for line in str(error).splitlines() if not line.startswith("--set")]
         assert len(shown) == len(set(shown)) == sum(problem.file != "--set" for problem in error.problems)

@@ -30,9 +30,7 @@ def test_problem_leaves_out_what_it_does_not_have():
 def test_nearest_word_is_found_by_the_last_part_of_the_key():
     """A misspelt key without a value is compared by its own name, whatever its case."""
     problem = Problem(message="unknown key", key="memory.Bandwith", known=("capacity", "bandwidth"))
-    assert str(problem) == (
-        "memory.Bandwith: unknown key (did you mean bandwidth?; known: bandwidth, capacity)"
-    )
+    assert str(problem) == ("memory.Bandwith: unknown key (did you mean bandwidth?; known: bandwidth, capacity)")
 
 
 def test_problem_stays_one_line_that_a_terminal_can_show():

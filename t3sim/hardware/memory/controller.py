@@ -89,7 +89,8 @@ class MemoryController:
         self._settle_later()
 
     def served_bytes(self) -> dict[Cause, int]:
-        """Bytes served so far, by cause."""
+        """Bytes served up to now, by cause."""
+        self._advance()
         return {cause: int(self._channel.state.served[cause]) for cause in Cause}
 
     def busy_fs(self) -> int:

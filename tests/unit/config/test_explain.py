@@ -115,10 +115,7 @@ def test_wrong_values(write, lines, message, refusal):
     [
         (
             "{value: 1 GiB, class: paper}",
-            (
-                "presets/x.yaml:6: memory.capacity.source: missing key; "
-                "a value has 'value', 'source' and 'class'"
-            ),
+            ("presets/x.yaml:6: memory.capacity.source: missing key; a value has 'value', 'source' and 'class'"),
         ),
         (
             "{source: guess, class: assumed}",
@@ -137,10 +134,7 @@ def test_wrong_values(write, lines, message, refusal):
         ),
         (
             "{value: {a: 1}, source: x, class: paper}",
-            (
-                "presets/x.yaml:6: memory.capacity.value: must not be a mapping; "
-                "give each value in it its own source"
-            ),
+            ("presets/x.yaml:6: memory.capacity.value: must not be a mapping; give each value in it its own source"),
         ),
         (
             "{value: 1, source: x, class: paper}",

@@ -38,9 +38,7 @@ def test_unknown_names_and_missing_files(write, refusal, base):
     """A name that no file has is refused with those there are, the nearest first."""
     write("mi300.yaml", base)
     write("h100.yaml", base)
-    assert refusal("mi30") == (
-        "unknown name in presets, got 'mi30' (did you mean mi300?; known: mi300, h100)"
-    )
+    assert refusal("mi30") == ("unknown name in presets, got 'mi30' (did you mean mi300?; known: mi300, h100)")
     assert refusal("..") == "unknown name in presets, got '..' (known: h100, mi300)"
     assert refusal("") == "unknown name in presets, got '' (known: h100, mi300)"
     assert refusal("mi300.yaml") == "mi300.yaml: no such file"
@@ -161,8 +159,7 @@ def test_extends_in_a_circle(write, refusal):
     write("a.yaml", HEADER + "extends: b\n")
     write("b.yaml", HEADER + "extends: ./a.yaml\n")
     assert refusal("a") == (
-        "presets/b.yaml:3: extends: files extend each other: "
-        "presets/a.yaml -> presets/b.yaml -> presets/a.yaml"
+        "presets/b.yaml:3: extends: files extend each other: presets/a.yaml -> presets/b.yaml -> presets/a.yaml"
     )
 
 
@@ -170,17 +167,13 @@ def test_ancestor_of_another_format(write, refusal, base):
     """The header of an ancestor is checked as the file's own."""
     write("base.yaml", base.replace("system", "model"))
     write("x.yaml", HEADER + "extends: base\n")
-    assert refusal("x") == (
-        "presets/base.yaml:1: format: must be t3sim-system to be read here, got 't3sim-model'"
-    )
+    assert refusal("x") == ("presets/base.yaml:1: format: must be t3sim-system to be read here, got 't3sim-model'")
 
 
 def test_sources_are_kept(write, loaded, base):
     """Each value's source is found by its path; values of overrides are assumed, unless they say more."""
     write("x.yaml", base)
-    resolved = loaded(
-        "x", "memory.latency=3 ns", "clock={value: 1 GHz, source: clock tool, class: measured}"
-    ).resolved
+    resolved = loaded("x", "memory.latency=3 ns", "clock={value: 1 GHz, source: clock tool, class: measured}").resolved
     assert resolved["memory"]["capacity"] == "16 GiB"
     assert provenance(resolved) == {
         "memory.bandwidth": Provenance("vendor sheet", "datasheet"),
@@ -245,8 +238,7 @@ def test_registered_specs_are_checked_as_the_others(write, monkeypatch, specs):
     with pytest.raises(InputError) as refused:
         attempt("  policy: treshold")
     assert str(refused.value) == (
-        "presets/x.yaml:3: arbitration: unknown test.policy, got 'treshold' "
-        "(did you mean threshold?; known: threshold)"
+        "presets/x.yaml:3: arbitration: unknown test.policy, got 'treshold' (did you mean threshold?; known: threshold)"
     )
     hashes = {attempt(f"  policy: threshold\n  occupancy: {n}").config_hash for n in (1, 2)}
     assert len(hashes) == 2

@@ -139,7 +139,7 @@ x.yaml:3: c.1: alias *b: aliases are not accepted"""
         ),
         (
             "a: {b: 1,\n",
-            "x.yaml:2: not valid YAML: while parsing a flow node, expected the node content, but found '<stream end>'",  # noqa: E501
+            "x.yaml:2: not valid YAML: while parsing a flow node, expected the node content, but found '<stream end>'",
         ),
         (
             'a: 1\nb: "x\n',

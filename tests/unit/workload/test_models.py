@@ -155,10 +155,7 @@ def test_degree_that_does_not_divide_the_width():
         transformer_trace(TOY, 7)
     (problem,) = refused.value.problems
     assert problem.key == "tp"
-    assert (
-        problem.message
-        == "toy: 7 GPUs cannot share the hidden size 48 evenly (near degrees that can: 3, 4, 6, 8)"
-    )
+    assert problem.message == "toy: 7 GPUs cannot share the hidden size 48 evenly (near degrees that can: 3, 4, 6, 8)"
 
 
 def test_width_that_no_group_can_share():

@@ -118,9 +118,7 @@ def test_unknown_dependency_names_the_nearest():
 
 def test_unknown_dependency_without_a_near_name():
     """Where no operation has a similar id, none is suggested."""
-    assert faults(gemm("a", "zzz")) == [
-        (("operations", 0, "after", 0), "'a' waits for 'zzz', which is no operation")
-    ]
+    assert faults(gemm("a", "zzz")) == [(("operations", 0, "after", 0), "'a' waits for 'zzz', which is no operation")]
 
 
 def test_all_faults_are_reported_together():
@@ -151,12 +149,8 @@ def test_each_separate_cycle_is_reported():
 
 def test_sublayers_cannot_wait_for_each_other():
     """Sublayers are executed whole, so two that interleave are refused although the operations could run."""
-    found = faults(
-        gemm("a", sublayer="op"), gemm("b", "a", sublayer="fc2"), collective("c", "b", sublayer="op")
-    )
-    assert found == [
-        (("operations", 0), "sublayers wait for each other: forward op -> forward fc2 -> forward op")
-    ]
+    found = faults(gemm("a", sublayer="op"), gemm("b", "a", sublayer="fc2"), collective("c", "b", sublayer="op"))
+    assert found == [(("operations", 0), "sublayers wait for each other: forward op -> forward fc2 -> forward op")]
 
 
 def test_sublayers_come_in_order_of_first_appearance():
@@ -177,9 +171,7 @@ def test_sublayers_come_in_order_of_first_appearance():
 
 def test_sublayer_is_in_execution_order():
     """Operations listed backwards come out in the order in which they can run."""
-    (group,) = trace(
-        collective("ag", "rs", op="all_gather"), collective("rs", "gemm"), gemm("gemm")
-    ).sublayers()
+    (group,) = trace(collective("ag", "rs", op="all_gather"), collective("rs", "gemm"), gemm("gemm")).sublayers()
     assert [operation.id for operation in group.operations] == ["gemm", "rs", "ag"]
 
 
@@ -188,14 +180,10 @@ def test_order_respects_every_dependency_and_then_the_file(data):
     """In any acyclic trace of one sublayer, the next operation is the first in the file that can run."""
     count = data.draw(st.integers(1, 8))
     rank = data.draw(st.permutations(range(count)))
-    before = [
-        [j for j in range(count) if rank[j] < rank[i] and data.draw(st.booleans())] for i in range(count)
-    ]
+    before = [[j for j in range(count) if rank[j] < rank[i] and data.draw(st.booleans())] for i in range(count)]
     operations = [gemm(f"n{i}", *(f"n{j}" for j in before[i])) for i in range(count)]
     expected: list[int] = []
     while len(expected) < count:
-        expected.append(
-            next(i for i in range(count) if i not in expected and set(before[i]) <= set(expected))
-        )
+        expected.append(next(i for i in range(count) if i not in expected and set(before[i]) <= set(expected)))
     (group,) = trace(*operations).sublayers()
     assert [operation.id for operation in group.operations] == [f"n{i}" for i in expected]

@@ -92,9 +92,7 @@ def test_misspelt_dependency_has_its_line(folder):
 
 def test_repeated_id_has_its_line(folder):
     """The problem stands at the second operation of the same id."""
-    [(line, message)] = problems(
-        folder, TEXT.replace("id: op.rs, ", "id: op.gemm,").replace("[op.gemm]", "[]")
-    )
+    [(line, message)] = problems(folder, TEXT.replace("id: op.rs, ", "id: op.gemm,").replace("[op.gemm]", "[]"))
     assert line == 11
     assert "operation 1 of the trace already has this id" in message
 
@@ -158,16 +156,12 @@ def traces(draw):
     """Traces of up to five operations, each of which may wait for those before it in the file."""
     operations = draw(st.lists(GEMMS | COLLECTIVES, min_size=1, max_size=5, unique_by=lambda o: o.id))
     chained = [
-        o.model_copy(
-            update={"after": tuple(p.id for p in operations[:i] if draw(st.booleans())), "phase": o.id}
-        )
+        o.model_copy(update={"after": tuple(p.id for p in operations[:i] if draw(st.booleans())), "phase": o.id})
         for i, o in enumerate(operations)
     ]
     line = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), max_size=200)
     text = line.filter(lambda text: not {"\ufffe", "\uffff"} & set(text))
-    return Trace(
-        model=draw(NAMES), tp=draw(st.integers(2, 1024)), description=draw(text), operations=tuple(chained)
-    )
+    return Trace(model=draw(NAMES), tp=draw(st.integers(2, 1024)), description=draw(text), operations=tuple(chained))
 
 
 @given(trace=traces())

@@ -1,0 +1,48 @@
+"""The sources under test, as text and as imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "t3sim"
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@pytest.fixture(scope="session")
+def root():
+    """Give the folder of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def trees():
+    """Give the syntax tree of every module of the package, by dotted name."""
+    return {
+        module_name(path): ast.parse(path.read_text(encoding="utf-8"), str(path))
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+@pytest.fixture(scope="session")
+def imports(trees):
+    """Give what each module imports, wherever in it, and for type checkers only, too: dotted names by module."""
+
+    def targets(node):
+        if isinstance(node, ast.Import):
+            return [alias.name for alias in node.names]
+        if not isinstance(node, ast.ImportFrom):
+            return []
+        assert node.level == 0, "imports are absolute"
+        below = [f"{node.module}.{alias.name}" for alias in node.names]
+        return [name if name in trees else node.module for name in below]
+
+    return {
+        module: sorted({target for node in ast.walk(tree) for target in targets(node)})
+        for module, tree in trees.items()
+    }

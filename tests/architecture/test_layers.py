@@ -1,0 +1,121 @@
+"""Imports point down the layers, and hardware components know each other by their ports only."""
+
+import pytest
+
+LAYERS = (
+    ("cli",),
+    ("study", "report"),
+    ("simulation",),
+    ("schemes", "observe"),
+    ("hardware",),
+    ("workload", "collectives"),
+    ("config",),
+    ("results", "registry", "units", "errors", "kernels", "version", "data"),
+)
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+LOWEST = len(LAYERS) - 1
+# The doors of the package stand above the layers.
+DOORS = {"t3sim": {"simulation", "version"}, "t3sim.__main__": {"cli"}}
+
+# Words that components share; not components themselves.
+VOCABULARY = {"hardware.clock", "hardware.message", "hardware.memory.access"}
+# Modules whose job is to put components together.
+COMPOSING = {"gpu", "machine"}
+# Every other import from one component into another, with its reason.
+EXCEPTIONS = {
+    ("compute", "llc"): "takes LlcTraffic, a table computed before the run",
+    ("compute", "memory"): "is handed the controller that its loads go to",
+    ("collective_kernel", "compute"): "runs on the CUs: shares the type of their processes",
+    ("collective_kernel", "gpu"): "is handed the GPU it runs on; for type checkers only",
+    ("track_trigger", "gpu"): "is handed the GPU it works for; for type checkers only",
+    ("track_trigger", "dma"): "programs the DMA engine: makes its Commands",
+}
+
+# Who may use a library that brings its own clock, file format or terminal.
+LIBRARIES = {
+    "simpy": {"hardware"},
+    "yaml": {"config", "workload"},
+    "typer": {"cli"},
+    "rich": {"cli", "report"},
+    "numba": {"kernels"},
+    "networkx": {"hardware", "workload"},
+    "pandas": {"results"},
+}
+
+
+def layer_of(module):
+    return module.split(".")[1]
+
+
+@pytest.fixture(scope="module")
+def edges(imports):
+    """Give every import from one module of the package to another, doors aside."""
+    return [
+        (module, target)
+        for module, targets in imports.items()
+        for target in targets
+        if module not in DOORS and target.split(".")[0] == "t3sim"
+    ]
+
+
+def test_every_module_is_in_a_layer(imports):
+    """A new package or module of the top level has to be given its place in the list of layers."""
+    assert {layer_of(module) for module in imports if module not in DOORS} == set(RANK)
+
+
+def test_imports_point_down(edges):
+    """A module imports from its own package and from lower layers; only the lowest layer imports from itself."""
+    wrong = [
+        f"{module} imports {target}"
+        for module, target in edges
+        if target == "t3sim"
+        or not (
+            layer_of(module) == layer_of(target)
+            or RANK[layer_of(module)] < RANK[layer_of(target)]
+            or RANK[layer_of(module)] == RANK[layer_of(target)] == LOWEST
+        )
+    ]
+    assert not wrong
+
+
+def test_doors_lead_to_their_layers(imports):
+    """The package itself and ``python -m t3sim`` import what they hand on, and nothing else."""
+    found = {
+        module: {layer_of(target) for target in imports[module] if target.startswith("t3sim.")} for module in DOORS
+    }
+    assert found == DOORS
+
+
+def test_components_know_no_other_components(edges):
+    """Inside hardware, only the composing modules and the listed exceptions reach into another component."""
+    found = set()
+    for module, target in edges:
+        if layer_of(module) != "hardware" or layer_of(target) != "hardware":
+            continue
+        component, other = module.split(".")[2], target.split(".")[2]
+        if component == other or component in COMPOSING or target.removeprefix("t3sim.") in VOCABULARY:
+            continue
+        found.add((component, other))
+    assert found == set(EXCEPTIONS), "an import that is new, or an exception that nobody needs any more"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_libraries_stay_where_they_belong(imports, library):
+    """The workload knows no clock, hardware knows no YAML, and only the outer layers know a terminal."""
+    users = {
+        layer_of(module)
+        for module, targets in imports.items()
+        if any(target.split(".")[0] == library for target in targets)
+    }
+    assert users == LIBRARIES[library]
+
+
+def test_nothing_imports_in_a_circle(imports, trees):
+    """Modules can be put in an order in which each comes after all that it imports."""
+    left = {module: {target for target in targets if target in trees} for module, targets in imports.items()}
+    # Types for each other's signatures do not count: they are not imported when the program runs.
+    for component in ("collective_kernel", "track_trigger"):
+        left[f"t3sim.hardware.{component}"].discard("t3sim.hardware.gpu")
+    while ready := {module for module, targets in left.items() if not targets - {module}}:
+        left = {module: targets - ready for module, targets in left.items() if module not in ready}
+    assert not left

@@ -1,0 +1,151 @@
+"""``t3sim run``: what it prints, what it writes, and how it ends."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from t3sim.errors import StallError
+from t3sim.simulation import load_system
+from t3sim.simulation.lab import SystemLab
+
+# The contract with scripts that read results: one row per point and scheme, units in the names.
+COLUMNS = (  # noqa: SIM905 - easier to compare with the contract than a list
+    "point_id status system model phase sublayer tp num_gpus topology M N K_local dtype scheme gemm_us rs_us ag_us "
+    "total_us exposed_comm_us speedup pct_of_ideal dram_gemm_read_bytes dram_gemm_write_bytes dram_rs_read_bytes "
+    "dram_rs_write_bytes dram_ag_read_bytes dram_ag_write_bytes dram_total_bytes dram_reduction link_bytes dram_util "
+    "link_util tracker_peak_entries wall_s version config_hash seed error_type error_message"
+).split()
+SCHEMES = ["sequential", "t3", "t3-mca", "ideal-overlap", "ideal-overlap-nmc"]
+
+
+def table(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def without_wall(rows):
+    return [{**row, "wall_s": None} for row in rows]
+
+
+def test_csv_keeps_the_column_contract(t3sim, trace):
+    """The CSV on stdout has exactly the columns of the contract, in order, and one row per sublayer and scheme."""
+    result = t3sim("run", trace, "--format", "csv")
+    assert result.code == 0
+    assert result.out.splitlines()[0] == ",".join(COLUMNS)
+    assert [(row["sublayer"], row["scheme"]) for row in table(result.out)] == [
+        (sublayer, scheme) for sublayer in ("op", "fc2") for scheme in SCHEMES
+    ]
+
+
+def test_no_column_is_empty(t3sim, trace):
+    """A column that is declared is filled, in every row: only a failed row has an error to show."""
+    for row in table(t3sim("run", trace, "--format", "csv").out):
+        assert [name for name in COLUMNS if not row[name]] == ["error_type", "error_message"]
+
+
+def test_json_is_one_document(document, trace):
+    """Stdout holds one JSON document with rows, means by scheme and the manifest, and nothing else."""
+    found = document("run", trace)
+    assert list(found) == ["rows", "geomean", "manifest"]
+    assert [list(row) for row in found["rows"]] == [COLUMNS] * 10
+    assert list(found["geomean"]) == SCHEMES
+    assert found["manifest"]["systems"] == {"t3-paper": load_system().config_hash}
+    product = 1.0
+    for row in found["rows"]:
+        product *= row["speedup"] if row["scheme"] == "t3-mca" else 1
+    assert found["geomean"]["t3-mca"] == pytest.approx(product**0.5)
+
+
+def test_the_table_is_the_default(t3sim, trace):
+    """A person gets a table with every sublayer and scheme, the system, and nothing on stderr but progress."""
+    result = t3sim("run", trace)
+    assert result.code == 0
+    for word in ("toy", "op", "fc2", *SCHEMES, "t3-paper", "speedup"):
+        assert word in result.out
+    assert "error" not in result.err
+
+
+def test_choices_are_passed_on(document, trace):
+    """Sublayers and schemes are comma-separated lists, in their order; blanks do not matter."""
+    rows = document("run", trace, "--sublayer", "fc2", "--scheme", "t3-mca, sequential")["rows"]
+    assert [(row["sublayer"], row["scheme"]) for row in rows] == [("fc2", "t3-mca"), ("fc2", "sequential")]
+
+
+def test_gpus_choose_the_topology(document, trace):
+    """The mirror is the default; the TP degree simulates all GPUs, to the same times."""
+    mirror = document("run", trace, "--scheme", "t3")["rows"]
+    ring = document("run", trace, "--scheme", "t3", "--gpus", "2")["rows"]
+    assert {row["topology"] for row in mirror} == {"mirror"}
+    assert {row["topology"] for row in ring} == {"ring"}
+    assert [row["total_us"] for row in ring] == [row["total_us"] for row in mirror]
+
+
+def test_set_may_be_given_twice(document, trace):
+    """Each override counts; the hash of the configuration is that of the changed system."""
+    changes = ["link.latency=1 us", "compute.cus=40"]
+    rows = document("run", trace, "--scheme", "t3", "--set", changes[0], "--set", changes[1])["rows"]
+    assert {row["config_hash"] for row in rows} == {load_system(overrides=changes).config_hash}
+
+
+def test_out_has_everything_to_repeat_the_run(t3sim, trace, tmp_path):
+    """The folder holds the rows twice and the configuration; with it the run gives the same rows again."""
+    out = tmp_path / "a" / "results"
+    options = ("--set", "link.latency=1 us", "--format", "json")
+    first = t3sim("run", trace, "--out", out, *options)
+    assert first.code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["results.csv", "run.json", "system.yaml"]
+    document = json.loads(first.out)
+    assert json.loads((out / "run.json").read_text(encoding="utf-8")) == document
+    rows = table((out / "results.csv").read_text(encoding="utf-8"))
+    assert list(rows[0]) == COLUMNS
+    assert [float(row["total_us"]) for row in rows] == [row["total_us"] for row in document["rows"]]
+    assert load_system(out / "system.yaml").config_hash == rows[0]["config_hash"]
+    again = t3sim("run", trace, "--system", out / "system.yaml", "--format", "json")
+    assert without_wall(json.loads(again.out)["rows"]) == without_wall(document["rows"])
+
+
+def test_out_replaces_what_was_there(t3sim, trace, tmp_path):
+    """A second run into the same folder replaces its files; files of others stay."""
+    (tmp_path / "note.txt").write_text("mine", encoding="utf-8")
+    for scheme in ("t3", "sequential"):
+        assert t3sim("run", trace, "--scheme", scheme, "--out", tmp_path).code == 0
+    rows = table((tmp_path / "results.csv").read_text(encoding="utf-8"))
+    assert {row["scheme"] for row in rows} == {"sequential"}
+    assert (tmp_path / "note.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_the_same_run_twice_is_equal(document, trace):
+    """Two runs give the same rows, the real time aside."""
+    first, second = document("run", trace), document("run", trace)
+    assert without_wall(first["rows"]) == without_wall(second["rows"])
+    assert first["geomean"] == second["geomean"]
+
+
+@pytest.fixture
+def stalling(monkeypatch):
+    """Make every machine of the scheme t3 stall."""
+    run = SystemLab.run
+
+    def stall(self, phases, scheme):
+        if scheme == "t3":
+            raise StallError("nothing can happen any more\n  Gpu[0].Tracker: 1 update waits")
+        return run(self, phases, scheme)
+
+    monkeypatch.setattr(SystemLab, "run", stall)
+
+
+@pytest.mark.usefixtures("stalling")
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_failed_run_ends_with_one(t3sim, trace, form, tmp_path):
+    """When a scheme fails, the others are printed and written all the same, the failure is named, the code is 1."""
+    result = t3sim("run", trace, "--format", form, "--out", tmp_path / "out")
+    assert result.code == 1
+    assert "Traceback" not in result.err
+    for word in ("toy", "fc2", "t3", "StallError", "Gpu[0].Tracker: 1 update waits"):
+        assert word in result.err
+    rows = table((tmp_path / "out" / "results.csv").read_text(encoding="utf-8"))
+    assert [row["status"] for row in rows if row["scheme"] == "t3"] == ["failed", "failed"]
+    assert {row["status"] for row in rows if row["scheme"] != "t3"} == {"ok"}
+    if form == "json":
+        assert "t3" not in json.loads(result.out)["geomean"]

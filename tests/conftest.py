@@ -1,0 +1,98 @@
+"""Builders shared by the tests: a small system, small sublayers, and one way to run a scheme on them."""
+
+import pytest
+
+from t3sim.registry import get
+from t3sim.schemes.scheme import KIND as SCHEME
+from t3sim.simulation import load_system
+from t3sim.simulation.lab import SystemLab
+from t3sim.workload.lowering import lower
+from t3sim.workload.operations import Collective, Gemm, Sublayer
+
+TINY = (
+    "compute.cus=4",
+    "compute.matrix_flops_per_cycle={fp16: 256, fp32: 128, fp8: 512}",
+    "compute.store_buffer=16 KiB",
+    "compute.collective_cus=4",
+    "compute.collective_slice=1 KiB",
+    "gemm.tile_m=16",
+    "gemm.tile_n=16",
+    "gemm.slab_k=8",
+    "gemm.group_rows=2",
+    "gemm.wavefronts=4",
+    "llc.capacity=8 KiB",
+    "llc.ways=4",
+    "llc.block=256 B",
+    "llc.hit_latency=10 ns",
+    "memory.channels=4",
+    "memory.queue_entries=8",
+    "memory.read_latency=30 ns",
+    "tracker.entries=64",
+    "link.latency=20 ns",
+    "link.send_buffer=8 KiB",
+    "link.receive_buffer=8 KiB",
+)
+PLACE = {"phase": "forward", "sublayer": "op"}
+ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "fp8": 1}
+
+
+@pytest.fixture(scope="session")
+def tiny_system():
+    """Give a builder of a system small enough to simulate in milliseconds, changed by ``--set`` overrides."""
+    return lambda *overrides: load_system("t3-paper", [*TINY, *overrides]).spec
+
+
+@pytest.fixture(scope="session")
+def gemm_op():
+    """Give a builder of GEMMs."""
+
+    def build(name, shape, *after, dtype="fp16"):
+        rows, columns, depth = shape
+        return Gemm(id=name, M=rows, N=columns, K_local=depth, dtype=dtype, after=after, **PLACE)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def collective_op():
+    """Give a builder of collectives."""
+
+    def build(name, op, nbytes, *after, dtype="fp16"):
+        return Collective(id=name, op=op, bytes=nbytes, dtype=dtype, after=after, **PLACE)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def sublayer_of():
+    """Give a builder of sublayers from operations."""
+    return lambda tp, *operations: Sublayer(model="toy", phase="forward", sublayer="op", tp=tp, operations=operations)
+
+
+@pytest.fixture(scope="session")
+def pair(gemm_op, collective_op, sublayer_of):
+    """Give a builder of the usual sublayer: one GEMM and the all-reduce of its output."""
+
+    def build(tp, shape, dtype="fp16"):
+        nbytes = shape[0] * shape[1] * ELEMENT_BYTES[dtype]
+        gemm = gemm_op("gemm", shape, dtype=dtype)
+        return sublayer_of(tp, gemm, collective_op("reduce", "all_reduce", nbytes, "gemm", dtype=dtype))
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def lowered():
+    """Give a function that lowers a sublayer for a system."""
+    return lambda system, sublayer: lower(sublayer, system.gemm, system.compute.collective_slice)
+
+
+@pytest.fixture(scope="session")
+def run_scheme(lowered):
+    """Give a function that runs a sublayer under a scheme, on a fresh machine."""
+
+    def run(system, sublayer, scheme, topology="mirror"):
+        lab = SystemLab(system, sublayer.tp, topology)
+        return get(SCHEME, scheme)().simulate(lab, lowered(system, sublayer))
+
+    return run

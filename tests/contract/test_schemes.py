@@ -1,0 +1,102 @@
+"""What every scheme must keep; a new one is tested here without editing this file."""
+
+from itertools import pairwise
+
+import pytest
+
+from t3sim.registry import get, names
+from t3sim.schemes.scheme import KIND
+from t3sim.simulation import scheme_names
+
+TOPOLOGIES = ("mirror", "ring")
+
+
+@pytest.fixture(params=names(KIND))
+def scheme(request):
+    """Give the name of each registered scheme."""
+    return request.param
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("shape", [(128, 48, 40), (100, 50, 25)], ids=["even", "ragged"])
+def test_total_covers_its_longest_part(scheme, topology, shape, tiny_system, pair, run_scheme):
+    """A scheme takes at least as long as its GEMM, its reduce-scatter and its all-gather, each of which takes time."""
+    outcome = run_scheme(tiny_system(), pair(4, shape), scheme, topology)
+    parts = (outcome.gemm_fs, outcome.rs_fs, outcome.ag_fs)
+    assert min(parts) > 0
+    assert outcome.total_fs >= max(parts)
+    # No scheme overlaps more than the GEMM with its reduce-scatter: the all-gather needs the result.
+    assert outcome.total_fs >= max(outcome.gemm_fs, outcome.rs_fs)
+    assert outcome.total_fs <= sum(parts)
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_traffic_is_never_negative_and_operands_are_read(scheme, topology, tiny_system, pair, run_scheme):
+    """Bytes of every cause are whole and not negative, and the GEMM reads each operand at least once."""
+    outcome = run_scheme(tiny_system(), pair(4, (128, 48, 40)), scheme, topology)
+    assert all(type(nbytes) is int and nbytes >= 0 for nbytes in outcome.served_bytes.values())
+    by_name = {cause.name: nbytes for cause, nbytes in outcome.served_bytes.items()}
+    assert by_name["GEMM_READ"] >= (128 + 48) * 40 * 2
+    assert outcome.link_bytes >= 2 * 3 * 128 * 48 * 2 // 4
+    assert outcome.dram_busy_fs > 0
+    assert 0 < outcome.link_busy_fs <= sum((outcome.gemm_fs, outcome.rs_fs, outcome.ag_fs))
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_two_runs_give_equal_outcomes(scheme, topology, tiny_system, pair, run_scheme):
+    """The same sublayer on the same system costs the same, in every number."""
+    sublayer = pair(4, (100, 50, 25))
+    first = run_scheme(tiny_system(), sublayer, scheme, topology)
+    assert first == run_scheme(tiny_system(), sublayer, scheme, topology)
+
+
+@pytest.mark.parametrize("shape", [(128, 48, 40), (256, 64, 8), (64, 64, 200)])
+def test_more_link_bandwidth_is_never_slower(scheme, shape, tiny_system, pair, run_scheme):
+    """Each doubling of the link's bandwidth makes a sublayer faster, or leaves it as it is.
+
+    Up to 5%: what arrives in shorter bursts disturbs a GEMM that shares its memory with it more.
+    """
+    totals = [
+        run_scheme(tiny_system(f"link.bandwidth={rate} GB/s"), pair(4, shape), scheme).total_fs
+        for rate in (25, 50, 100, 200, 400)
+    ]
+    assert all(faster <= 1.05 * slower for slower, faster in pairwise(totals)), totals
+    assert totals[-1] < 0.9 * totals[0]
+
+
+@pytest.mark.parametrize("shape", [(128, 48, 40), (256, 64, 8), (64, 64, 200)])
+def test_more_link_bandwidth_is_never_slower_without_contention(shape, tiny_system, pair, run_scheme):
+    """Where nothing shares the memory, more link bandwidth is strictly faster or the same to a nanosecond."""
+    totals = [
+        run_scheme(tiny_system(f"link.bandwidth={rate} GB/s"), pair(4, shape), "sequential").total_fs
+        for rate in (25, 50, 100, 200, 400)
+    ]
+    assert all(faster <= slower + 1_000_000 for slower, faster in pairwise(totals)), totals
+
+
+@pytest.mark.parametrize("op", ["reduce_scatter", "all_gather"])
+def test_collective_alone_is_run_as_it_is(scheme, op, tiny_system, collective_op, sublayer_of, run_scheme):
+    """One collective without a GEMM costs the same under every scheme: there is nothing to fuse or to overlap."""
+    sublayer = sublayer_of(4, collective_op("r", op, 8192))
+    outcome = run_scheme(tiny_system(), sublayer, scheme)
+    plain = run_scheme(tiny_system(), sublayer, "sequential")
+    assert outcome.total_fs == plain.total_fs == outcome.rs_fs + outcome.ag_fs
+    assert outcome.served_bytes == plain.served_bytes
+
+
+def test_gemm_alone_is_run_as_it_is(scheme, tiny_system, gemm_op, sublayer_of, run_scheme):
+    """A sublayer of one GEMM takes the same time and traffic under every scheme."""
+    sublayer = sublayer_of(4, gemm_op("g", (128, 48, 40)))
+    outcome = run_scheme(tiny_system(), sublayer, scheme)
+    plain = run_scheme(tiny_system(), sublayer, "sequential")
+    assert outcome.total_fs == plain.total_fs == outcome.gemm_fs
+    assert outcome.served_bytes == plain.served_bytes
+
+
+def test_schemes_have_distinct_labels_and_places():
+    """Each scheme has a label of its own, and the table order names every scheme once with the baseline first."""
+    labels = [get(KIND, name).label for name in names(KIND)]
+    assert all(labels)
+    assert len(set(labels)) == len(labels)
+    assert sorted(scheme_names()) == sorted(names(KIND))
+    assert scheme_names()[0] == "sequential"

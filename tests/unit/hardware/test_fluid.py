@@ -1,0 +1,177 @@
+"""The fluid channel in closed form: service times, costs of switching, the finite queue, and its bookkeeping."""
+
+import pytest
+from pydantic import ValidationError
+
+from t3sim.hardware.memory.access import Cause
+from t3sim.hardware.memory.arbitration import KIND, decision_table
+from t3sim.hardware.memory.fluid import FluidChannel, FluidSpec
+from t3sim.registry import get
+
+# 2 channels x 64 B make a queue entry of 128 B; at 10^12 B/s it takes 128 000 fs.
+BASE = {
+    "bandwidth": 10**12,
+    "efficiency": 1.0,
+    "channels": 2,
+    "access": 64,
+    "queue_entries": 4,
+    "read_latency": 0,
+    "update_cost": 2.0,
+    "turnaround": 500,
+    "stream_switch": 70,
+}
+READ, WRITE, COMM_READ, COMM_WRITE = range(4)
+FAR = 10**15
+
+
+class _Rig:
+    """A channel that is given bursts and says when each ends."""
+
+    def __init__(self, policy="round-robin", **changes):
+        spec = FluidSpec(**{**BASE, **changes})
+        self.channel = FluidChannel(spec)
+        self.table = decision_table(get(KIND, policy)(), spec.queue_entries)
+
+    def push(self, lane, nbytes, *, update=False, notify=True):
+        """Queue one burst."""
+        self.channel.push(lane, nbytes, Cause.GEMM_READ, is_update=update, notify=notify)
+
+    def run(self, *lanes, now=0):
+        """Queue bursts of 128 B in these lanes and give (lane, end) of each."""
+        for lane in lanes:
+            self.push(lane, 128)
+        self.channel.admit(self.table, now)
+        return [tuple(row) for row in self.channel.advance(self.table, FAR)]
+
+
+def test_burst_takes_its_bytes_over_the_bandwidth():
+    """A burst of 300 B takes 300 byte times, however many queue entries it is."""
+    rig = _Rig()
+    rig.push(READ, 300)
+    assert rig.channel.admit(rig.table, 1_000) == 301_000
+    assert rig.channel.advance(rig.table, FAR) == [[READ, 301_000]]
+
+
+def test_efficiency_stretches_service():
+    """At half the efficiency a burst takes twice as long."""
+    assert _Rig(efficiency=0.5).run(READ) == [(READ, 256_000)]
+
+
+def test_partial_entries_round_up():
+    """At 3 x 10^12 B/s an entry of 128 B takes 42 667 fs, and a burst of one byte 334."""
+    rig = _Rig(bandwidth=3 * 10**12)
+    rig.push(READ, 129)
+    assert rig.channel.admit(rig.table, 0) == 42_667 + 334
+
+
+def test_update_occupies_the_channel_longer():
+    """An update takes its cost times as long as a write."""
+    write, update = _Rig(), _Rig(update_cost=1.5)
+    write.push(WRITE, 256)
+    update.push(WRITE, 256, update=True)
+    assert write.channel.admit(write.table, 0) == 256_000
+    assert update.channel.admit(update.table, 0) == 384_000
+
+
+@pytest.mark.parametrize(
+    ("lanes", "ends"),
+    [
+        ((READ, READ), [128_000, 256_000]),
+        ((READ, WRITE), [128_000, 256_500]),
+        ((READ, COMM_READ), [128_000, 256_070]),
+        ((COMM_WRITE, COMM_READ), [128_000, 256_500]),
+        ((WRITE, WRITE), [128_000, 256_000]),
+    ],
+)
+def test_switching_costs(lanes, ends):
+    """A change of direction costs the turnaround, a change of stream alone the stream switch, none nothing."""
+    assert sorted(end for _, end in _Rig().run(*lanes)) == ends
+
+
+def test_change_of_stream_and_direction_costs_one_turnaround():
+    """When stream and direction change together only the turnaround is paid."""
+    assert _Rig().run(READ, COMM_WRITE) == [(READ, 128_000), (COMM_WRITE, 256_500)]
+
+
+def test_switch_is_paid_after_idling_too():
+    """The bus remembers its last direction while it idles."""
+    rig = _Rig()
+    assert rig.run(READ) == [(READ, 128_000)]
+    assert rig.run(WRITE, now=10**9) == [(WRITE, 10**9 + 128_500)]
+
+
+def test_reads_pass_writes_of_their_stream():
+    """Inside a stream a waiting read enters the queue before a write that came earlier."""
+    rig = _Rig(turnaround=0)
+    assert rig.run(WRITE, READ) == [(READ, 128_000), (WRITE, 256_000)]
+
+
+def test_reads_do_not_pass_what_is_in_the_queue():
+    """Requests leave the queue in the order they entered it."""
+    rig = _Rig(turnaround=0)
+    rig.push(WRITE, 256)
+    rig.channel.admit(rig.table, 0)
+    rig.push(READ, 128)
+    assert rig.channel.advance(rig.table, 1) == []
+    rig.channel.admit(rig.table, 1)
+    assert rig.channel.advance(rig.table, FAR) == [[WRITE, 256_000], [READ, 384_000]]
+
+
+@pytest.mark.parametrize(("entries", "first"), [(1, READ), (4, COMM_READ)])
+def test_queue_depth_decides_what_arbitration_can_still_change(entries, first):
+    """A late compute read passes communication that still waits outside the queue, and none that is inside."""
+    rig = _Rig("compute-first", queue_entries=entries, stream_switch=0)
+    rig.push(COMM_READ, 128 * 3)
+    rig.channel.admit(rig.table, 0)
+    rig.push(READ, 128)
+    rig.channel.advance(rig.table, 1_000)
+    rig.channel.admit(rig.table, 1_000)
+    assert rig.channel.advance(rig.table, FAR)[0][0] == first
+
+
+def test_only_what_starts_before_now_is_served():
+    """A request that starts at 128 000 fs is served by an advance to 128 001, and not to 128 000."""
+    rig = _Rig()
+    rig.push(READ, 128)
+    rig.push(READ, 128)
+    rig.channel.admit(rig.table, 0)
+    assert rig.channel.advance(rig.table, 128_000) == [[READ, 128_000]]
+    assert rig.channel.pending()[READ] == 1
+    assert rig.channel.advance(rig.table, 128_001) == [[READ, 256_000]]
+    assert rig.channel.pending()[READ] == 0
+
+
+def test_prediction_is_the_next_awaited_end():
+    """Admission tells the end of the next burst somebody waits for, and 0 if nobody waits; it serves nothing."""
+    rig = _Rig()
+    rig.push(READ, 128, notify=False)
+    assert rig.channel.admit(rig.table, 0) == 0
+    rig.push(READ, 128)
+    assert rig.channel.admit(rig.table, 0) == 256_000
+    assert rig.channel.pending()[READ] == 2
+    assert rig.channel.advance(rig.table, FAR) == [[READ, 256_000]]
+
+
+def test_many_bursts_keep_their_order_and_bytes():
+    """Lanes grow with what waits: 2000 bursts of growing size come out in order and in full, also half served."""
+    rig = _Rig()
+    for size in range(1, 701):
+        rig.push(READ, size)
+    rig.channel.admit(rig.table, 0)
+    halfway = 1_000 * (300 * 301 // 2)
+    ends = rig.channel.advance(rig.table, halfway)
+    for size in range(701, 2001):
+        rig.push(READ, size)
+    rig.channel.admit(rig.table, halfway)
+    ends += rig.channel.advance(rig.table, FAR)
+    assert [end for _, end in ends] == [1_000 * (size * (size + 1) // 2) for size in range(1, 2001)]
+    assert int(rig.channel.state.served[Cause.GEMM_READ]) == 2000 * 2001 // 2
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"efficiency": 0.0}, {"efficiency": 1.01}, {"update_cost": 0.9}, {"queue_entries": 0}, {"channels": 0}]
+)
+def test_impossible_memory_is_refused(wrong):
+    """No efficiency, more than the peak, updates cheaper than writes, an empty queue, no channel: refused."""
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        FluidSpec(**{**BASE, **wrong})

@@ -1,0 +1,200 @@
+"""The LLC against a plain set-associative LRU cache, and the traffic that any cache must cause."""
+
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from t3sim.hardware.llc import LlcSpec, gemm_traffic
+from t3sim.workload.tiling import Tiling
+
+QUICK = settings(deadline=None, derandomize=True, max_examples=60)
+
+
+class _Cache:
+    """Sets of least-recently-used blocks, each with the dirty bytes it holds."""
+
+    def __init__(self, sets, ways):
+        self.sets = [OrderedDict() for _ in range(sets)]
+        self.ways = ways
+
+    def touch(self, block, dirty=0):
+        """Give whether the block was there, and the dirty bytes that left for it."""
+        mixed = (block * 0x9E3779B97F4A7C15) % 2**64 // 2**33
+        chosen = self.sets[mixed % len(self.sets)]
+        if block in chosen:
+            chosen.move_to_end(block)
+            return True, 0
+        left = chosen.popitem(last=False)[1] if len(chosen) == self.ways else 0
+        chosen[block] = dirty
+        return False, left
+
+    def dirty(self):
+        """Give the dirty bytes still held."""
+        return sum(sum(blocks.values()) for blocks in self.sets)
+
+
+def slow_traffic(spec, tiling, order, resident, *, write_allocate):
+    """Replay the GEMM tile by tile in plain Python: (reads, evicted, store evicted, flush)."""
+    cache = _Cache(spec.sets, spec.ways)
+    slabs = [min(tiling.slab_k, tiling.K - at) for at in range(0, tiling.K, tiling.slab_k)]
+    per_a = -(-tiling.tile_m * tiling.slab_k * tiling.element_bytes // spec.block)
+    per_b = -(-tiling.tile_n * tiling.slab_k * tiling.element_bytes // spec.block)
+    per_c = -(-tiling.tile_m * tiling.tile_n * tiling.element_bytes // spec.block)
+    columns_in_grid = -(-tiling.N // tiling.tile_n)
+    rows_in_grid = -(-tiling.M // tiling.tile_m)
+    tiles = [divmod(int(tile), columns_in_grid) for tile in order]
+    row_rank = {row: rank for rank, row in enumerate(dict.fromkeys(row for row, _ in tiles))}
+    column_rank = {column: rank for rank, column in enumerate(dict.fromkeys(column for _, column in tiles))}
+    after_a = rows_in_grid * len(slabs) * per_a
+    after_b = after_a + columns_in_grid * len(slabs) * per_b
+
+    def walk(first, nbytes, *, store=False):
+        missed = left = 0
+        for number, at in enumerate(range(0, nbytes, spec.block)):
+            part = min(spec.block, nbytes - at)
+            hit, dirty = cache.touch(first + number, part if store else 0)
+            missed += 0 if hit else part
+            left += dirty
+        return np.array([missed, left])
+
+    reads, evicted, stored = [], [], []
+    for first in range(0, len(tiles), resident):
+        stage = list(enumerate(tiles))[first : first + resident]
+        totals = []
+        for number, depth in enumerate(slabs):
+            total = np.array([0, 0])
+            for _, (row, column) in stage:
+                height = min(tiling.tile_m, tiling.M - row * tiling.tile_m)
+                width = min(tiling.tile_n, tiling.N - column * tiling.tile_n)
+                a_block = (row_rank[row] * len(slabs) + number) * per_a
+                b_block = after_a + (column_rank[column] * len(slabs) + number) * per_b
+                total += walk(a_block, height * depth * tiling.element_bytes)
+                total += walk(b_block, width * depth * tiling.element_bytes)
+            totals.append(total)
+        reads.append([int(missed) for missed, _ in totals])
+        evicted.append([int(left) for _, left in totals])
+        left = 0
+        for workgroup, (row, column) in stage if write_allocate else ():
+            height = min(tiling.tile_m, tiling.M - row * tiling.tile_m)
+            width = min(tiling.tile_n, tiling.N - column * tiling.tile_n)
+            c_bytes = height * width * tiling.element_bytes
+            left += int(walk(after_b + workgroup * per_c, c_bytes, store=True)[1])
+        stored.append(left)
+    return reads, evicted, stored, cache.dirty()
+
+
+@st.composite
+def gemms(draw):
+    """Draw (tiling, dispatch order, resident workgroups); edges are ragged more often than not."""
+    tiling = Tiling(
+        M=draw(st.integers(1, 50)),
+        N=draw(st.integers(1, 50)),
+        K=draw(st.integers(1, 30)),
+        element_bytes=draw(st.sampled_from([1, 2, 4])),
+        tile_m=draw(st.sampled_from([8, 16])),
+        tile_n=draw(st.sampled_from([8, 12, 16])),
+        slab_k=draw(st.sampled_from([4, 8])),
+    )
+    count = -(-tiling.M // tiling.tile_m) * -(-tiling.N // tiling.tile_n)
+    order = np.array(draw(st.permutations(range(count))), np.int64)
+    return tiling, order, draw(st.integers(1, count))
+
+
+@st.composite
+def caches(draw):
+    """Draw a cache of 1 to 5 sets of 1 to 8 ways."""
+    block, ways, sets = draw(st.sampled_from([16, 64, 100])), draw(st.integers(1, 8)), draw(st.integers(1, 5))
+    return LlcSpec(capacity=block * ways * sets, ways=ways, block=block, hit_latency=0)
+
+
+@QUICK
+@given(gemms(), caches(), st.booleans())
+def test_equals_a_plain_lru_cache(gemm, spec, write_allocate):
+    """Misses and write-backs are those of a plain LRU cache, stage by stage and slab by slab."""
+    tiling, order, resident = gemm
+    got = gemm_traffic(spec, tiling, order, resident, write_allocate=write_allocate)
+    reads, evicted, stored, flush = slow_traffic(spec, tiling, order, resident, write_allocate=write_allocate)
+    assert got.read_bytes.tolist() == reads
+    assert got.evicted_bytes.tolist() == evicted
+    assert got.store_evicted_bytes.tolist() == stored
+    assert got.flush_bytes == flush
+
+
+@QUICK
+@given(gemms(), caches())
+def test_output_is_written_back_once(gemm, spec):
+    """With write-allocate every output byte is written back exactly once, by eviction or at the end."""
+    tiling, order, resident = gemm
+    got = gemm_traffic(spec, tiling, order, resident, write_allocate=True)
+    written = got.evicted_bytes.sum() + got.store_evicted_bytes.sum() + got.flush_bytes
+    assert written == tiling.M * tiling.N * tiling.element_bytes
+
+
+@QUICK
+@given(gemms(), caches())
+def test_bypass_writes_nothing_back(gemm, spec):
+    """When the output bypasses the cache there is nothing dirty in it."""
+    tiling, order, resident = gemm
+    got = gemm_traffic(spec, tiling, order, resident, write_allocate=False)
+    assert (got.evicted_bytes.sum(), got.store_evicted_bytes.sum(), got.flush_bytes) == (0, 0, 0)
+
+
+@QUICK
+@given(gemms(), st.booleans())
+def test_all_that_fits_is_read_once(gemm, write_allocate):
+    """A cache that holds everything reads each operand once from DRAM and keeps the output to the end."""
+    tiling, order, resident = gemm
+    spec = LlcSpec(capacity=16 * 4096, ways=4096, block=16, hit_latency=0)
+    got = gemm_traffic(spec, tiling, order, resident, write_allocate=write_allocate)
+    assert got.read_bytes.sum() == (tiling.M + tiling.N) * tiling.K * tiling.element_bytes
+    output = tiling.M * tiling.N * tiling.element_bytes
+    assert got.flush_bytes == (output if write_allocate else 0)
+
+
+# One tile row, two tile columns, two slabs, one workgroup a stage; every operand slab is one block of 64 B:
+# A0 B0 A1 B1 | A0 B2 A1 B3.
+REUSE = Tiling(M=8, N=16, K=16, element_bytes=1, tile_m=8, tile_n=8, slab_k=8)
+
+
+@pytest.mark.parametrize(
+    ("ways", "reads"),
+    [(4, [[128, 128], [64, 64]]), (3, [[128, 128], [128, 128]])],
+    ids=["working set fits", "one block short"],
+)
+def test_reuse_distance_is_exact(ways, reads):
+    """An operand used again after four blocks hits with four ways, and misses with three."""
+    spec = LlcSpec(capacity=64 * ways, ways=ways, block=64, hit_latency=0)
+    got = gemm_traffic(spec, REUSE, np.array([0, 1]), 1, write_allocate=False)
+    assert got.read_bytes.tolist() == reads
+
+
+def test_stores_that_allocate_evict_operands():
+    """The first tile's store takes the place of A0 and chain reactions follow: the output leaves as dirty bytes."""
+    spec = LlcSpec(capacity=64 * 4, ways=4, block=64, hit_latency=0)
+    got = gemm_traffic(spec, REUSE, np.array([0, 1]), 1, write_allocate=True)
+    # A0 B0 A1 B1, C0 evicts A0; A0 evicts B0, B2 evicts A1, A1 evicts B1, B3 evicts C0; C1 evicts A0.
+    assert got.read_bytes.tolist() == [[128, 128], [128, 128]]
+    assert got.evicted_bytes.tolist() == [[0, 0], [0, 64]]
+    assert got.store_evicted_bytes.tolist() == [0, 0]
+    assert got.flush_bytes == 64
+
+
+def test_start_of_the_order_does_not_matter_for_equal_chunks():
+    """Two GPUs that start with different tile rows of the same shape have the same traffic."""
+    tiling = Tiling(M=32, N=16, K=16, element_bytes=2, tile_m=8, tile_n=8, slab_k=8)
+    spec = LlcSpec(capacity=64 * 12, ways=2, block=64, hit_latency=0)
+    first = gemm_traffic(spec, tiling, np.arange(8), 2, write_allocate=True)
+    second = gemm_traffic(spec, tiling, np.roll(np.arange(8), 4), 2, write_allocate=True)
+    assert first.read_bytes.tolist() == second.read_bytes.tolist()
+    assert first.evicted_bytes.tolist() == second.evicted_bytes.tolist()
+
+
+def test_capacity_must_hold_a_set():
+    """A cache of exactly one set is accepted; one byte less is refused."""
+    assert LlcSpec(capacity=256, ways=4, block=64, hit_latency=0).sets == 1
+    with pytest.raises(ValidationError, match="capacity 255 B holds less than one set of 4 blocks of 64 B"):
+        LlcSpec(capacity=255, ways=4, block=64, hit_latency=0)

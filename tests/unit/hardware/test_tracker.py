@@ -1,0 +1,143 @@
+"""The tracker: the trigger fires at the last update, and where a set is full, counts wait in order."""
+
+from functools import partial
+
+import pytest
+from pydantic import ValidationError
+
+from t3sim.errors import SimulationError
+from t3sim.hardware.tracker import Tracker, TrackerSpec
+
+
+class _Rig:
+    """A tracker, and the log of the tiles that fired."""
+
+    def __init__(self, entries, ways):
+        self.unit = Tracker(TrackerSpec(entries=entries, ways=ways), "Tracker")
+        self.fired = []
+
+    def count(self, workgroup, updates=1, expected=2):
+        """Count updates to a tile."""
+        self.unit.count(workgroup, updates, expected, partial(self.fired.append, workgroup))
+
+
+def test_trigger_fires_at_the_last_update():
+    """Of 16 expected updates the 15th does not fire, the 16th does."""
+    rig = _Rig(4, 4)
+    rig.count(0, 8, 16)
+    rig.count(0, 7, 16)
+    assert (rig.fired, rig.unit.live_entries) == ([], 1)
+    rig.count(0, 1, 16)
+    assert (rig.fired, rig.unit.live_entries, rig.unit.fired) == ([0], 0, 1)
+
+
+def test_whole_tile_at_once_fires():
+    """An update that is all a tile expects fires at once."""
+    rig = _Rig(4, 4)
+    rig.count(3, 8, 8)
+    assert rig.fired == [3]
+
+
+def test_full_set_makes_counts_wait():
+    """Two ways hold two tiles of a set; the third tile's count waits until one of them is complete."""
+    rig = _Rig(2, 2)
+    for workgroup in (0, 1, 2):
+        rig.count(workgroup)
+    assert rig.unit.waiting() == [
+        "Tracker: 2 tiles still expect updates, the first is 0",
+        "Tracker: 1 counts wait for an entry",
+    ]
+    assert rig.unit.waited == 1
+    rig.count(1)
+    assert rig.fired == [1]
+    assert rig.unit.waiting() == ["Tracker: 2 tiles still expect updates, the first is 0"]
+    rig.count(2)
+    assert rig.fired == [1, 2]
+
+
+def test_tile_that_waits_in_full_fires_when_it_gets_an_entry():
+    """All updates of a tile may wait; the entry that becomes free takes them together and fires."""
+    rig = _Rig(1, 1)
+    rig.count(0)
+    rig.count(1)
+    rig.count(1)
+    assert rig.fired == []
+    rig.count(0)
+    assert rig.fired == [0, 1]
+    assert rig.unit.waiting() == []
+
+
+def test_updates_of_a_tile_with_an_entry_never_wait():
+    """Counts of other tiles that wait for the set do not hold back a tile that has its entry."""
+    rig = _Rig(1, 1)
+    rig.count(0)
+    rig.count(1)
+    rig.count(0)
+    assert rig.fired == [0]
+    assert rig.unit.waited == 1
+
+
+def test_consecutive_workgroups_use_consecutive_sets():
+    """With 4 sets of one way, workgroups 0 to 3 fit together, and 4 waits for 0 and no other."""
+    rig = _Rig(4, 1)
+    for workgroup in range(5):
+        rig.count(workgroup)
+    assert rig.unit.waited == 1
+    rig.count(3)
+    assert rig.unit.waiting()[-1] == "Tracker: 1 counts wait for an entry"
+    rig.count(0)
+    rig.count(4)
+    assert rig.fired == [3, 0, 4]
+
+
+def test_first_to_wait_gets_the_entry():
+    """The entry that becomes free goes to the tile whose count has waited longest."""
+    rig = _Rig(1, 1)
+    for workgroup in (0, 2, 1, 2):
+        rig.count(workgroup)
+    rig.count(0)
+    assert rig.fired == [0, 2]
+    rig.count(1)
+    assert rig.fired == [0, 2, 1]
+
+
+def test_peak_is_the_most_entries_at_once():
+    """The peak counts entries in use together, not all ever used."""
+    rig = _Rig(8, 8)
+    for workgroup in (0, 1, 2):
+        rig.count(workgroup)
+    for workgroup in (0, 1):
+        rig.count(workgroup)
+    rig.count(3)
+    assert (rig.unit.peak_entries, rig.unit.live_entries) == (3, 2)
+
+
+def test_issued_and_counted_tell_what_is_under_way():
+    """Updates are issued when they arrive, and counted when their tile has an entry."""
+    rig = _Rig(1, 1)
+    rig.count(0, 8, 16)
+    rig.count(1, 8, 16)
+    assert (rig.unit.issued, rig.unit.counted) == (16, 8)
+    rig.count(0, 8, 16)
+    assert (rig.unit.issued, rig.unit.counted) == (24, 24)
+
+
+def test_too_many_updates_are_a_fault():
+    """A tile takes as many updates as expected and not one more."""
+    rig = _Rig(1, 1)
+    rig.count(0, 1, 2)
+    with pytest.raises(SimulationError, match=r"^Tracker: workgroup 0 got 3 of 2 updates$"):
+        rig.count(0, 2, 2)
+
+
+def test_operations_share_no_workgroup_numbers():
+    """The numbers of an operation's workgroups go on where those of the one before end."""
+    unit = _Rig(4, 4).unit
+    assert [unit.reserve(workgroups) for workgroups in (12, 3, 5)] == [0, 12, 15]
+
+
+def test_entries_must_fill_their_sets():
+    """Eight entries make two sets of four; nine do not."""
+    assert TrackerSpec(entries=8, ways=4).sets == 2
+    with pytest.raises(ValidationError, match="9 entries are not whole sets of 4 ways"):
+        TrackerSpec(entries=9, ways=4)

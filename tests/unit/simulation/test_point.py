@@ -1,0 +1,171 @@
+"""One point of an experiment as rows."""
+
+from dataclasses import replace
+
+import pytest
+
+from t3sim.errors import InputError, StallError
+from t3sim.results import COLUMN_NAMES, COLUMNS
+from t3sim.simulation import Point, load_system, scheme_names, simulate_point
+from t3sim.simulation.lab import SystemLab
+
+ALL = ("sequential", "t3", "t3-mca", "ideal-overlap", "ideal-overlap-nmc")
+
+
+@pytest.fixture(scope="module")
+def point(pair):
+    """Give a point of eight GPUs and sixteen output tiles."""
+    return Point(system=load_system(), sublayer=pair(8, (1024, 256, 512)))
+
+
+@pytest.fixture(scope="module")
+def rows(point):
+    """Give the point's rows under all schemes."""
+    return {row["scheme"]: row for row in simulate_point(point, ALL)}
+
+
+def test_schemes_are_in_the_order_of_tables():
+    """The baseline comes first, what T3 does next, the ideals last."""
+    assert scheme_names() == ALL
+
+
+def test_rows_come_in_the_order_asked_for(point):
+    """One row per scheme, in the order of the schemes, whatever has to be simulated for comparison."""
+    assert [row["scheme"] for row in simulate_point(point, ("t3-mca", "t3"))] == ["t3-mca", "t3"]
+
+
+def test_a_row_has_all_columns_with_values_of_their_types(rows):
+    """Every declared column of a row that is ok has a value of its type; only the error is empty."""
+    for row in rows.values():
+        assert tuple(row) == COLUMN_NAMES
+        for column in COLUMNS:
+            if not column.name.startswith("error_"):
+                assert isinstance(row[column.name], column.kind), column.name
+
+
+def test_columns_agree_with_each_other(rows):
+    """Sums, differences and ratios between columns hold in every row."""
+    baseline, ideal = rows["sequential"], rows["ideal-overlap"]
+    for row in rows.values():
+        parts = [
+            name for name in COLUMN_NAMES if name.startswith("dram_") and name.endswith(("read_bytes", "write_bytes"))
+        ]
+        assert len(parts) == 6
+        assert row["dram_total_bytes"] == sum(row[name] for name in parts)
+        assert row["exposed_comm_us"] == pytest.approx(row["total_us"] - row["gemm_us"])
+        assert row["speedup"] == pytest.approx(baseline["total_us"] / row["total_us"])
+        assert row["dram_reduction"] == pytest.approx(1 - row["dram_total_bytes"] / baseline["dram_total_bytes"])
+        assert row["pct_of_ideal"] == pytest.approx(100 * (row["speedup"] - 1) / (ideal["speedup"] - 1))
+        assert row["dram_util"] == pytest.approx(row["dram_total_bytes"] / (1e12 * row["total_us"] * 1e-6))
+        assert 0 < row["link_util"] <= 1
+        assert 0 < row["dram_util"] <= 1
+        assert row["link_bytes"] / (75e9) <= row["total_us"] * 1e-6
+
+
+def test_sequential_is_the_sum_of_its_parts(rows):
+    """Without overlap the total is GEMM, reduce-scatter and all-gather one after the other."""
+    row = rows["sequential"]
+    assert row["total_us"] == pytest.approx(row["gemm_us"] + row["rs_us"] + row["ag_us"])
+
+
+def test_ideal_overlap_is_the_longer_of_two_and_the_all_gather(rows):
+    """The ideals take max(GEMM, reduce-scatter) + all-gather of parts that have the machine to themselves."""
+    for scheme in ("ideal-overlap", "ideal-overlap-nmc"):
+        row = rows[scheme]
+        assert row["total_us"] == pytest.approx(max(row["gemm_us"], row["rs_us"]) + row["ag_us"])
+    # Alone, a kernel finds idle memory: next to nothing, but not nothing, is between this and `sequential`.
+    for part in ("gemm_us", "rs_us", "ag_us"):
+        assert rows["ideal-overlap"][part] == pytest.approx(rows["sequential"][part], rel=0.01)
+    assert rows["ideal-overlap-nmc"]["rs_us"] <= rows["ideal-overlap"]["rs_us"]
+
+
+def test_identity_of_a_row(point, rows):
+    """A row says which operation of which model on which system it is about."""
+    row = rows["t3"]
+    assert (row["model"], row["phase"], row["sublayer"]) == ("toy", "forward", "op")
+    assert (row["M"], row["N"], row["K_local"], row["dtype"]) == (1024, 256, 512, "fp16")
+    assert (row["tp"], row["num_gpus"], row["topology"]) == (8, 8, "mirror")
+    assert (row["system"], row["config_hash"]) == ("t3-paper", point.system.config_hash)
+
+
+def test_the_same_point_gives_the_same_rows(point, rows):
+    """Simulating again gives the same values, the real time aside."""
+    for row in simulate_point(point, ALL):
+        assert {**row, "wall_s": 0} == {**rows[row["scheme"]], "wall_s": 0}
+
+
+def test_a_point_is_identified_by_what_can_change_its_result(point, pair):
+    """System, operations and topology change the id; loading the same again does not."""
+    same = Point(system=load_system(), sublayer=pair(8, (1024, 256, 512)))
+    others = [
+        replace(point, topology="ring"),
+        replace(point, system=load_system(overrides=["compute.cus=79"])),
+        replace(point, sublayer=pair(8, (1024, 256, 544))),
+        replace(point, sublayer=pair(4, (1024, 256, 512))),
+    ]
+    assert same.point_id == point.point_id
+    assert len({point.point_id, *(other.point_id for other in others)}) == 5
+    assert len(point.point_id) == 12
+
+
+def test_a_collective_alone_has_no_gemm_and_no_ideal(sublayer_of, collective_op):
+    """Where there is nothing to overlap, GEMM columns are empty or zero and no share of an ideal is shown."""
+    sublayer = sublayer_of(4, collective_op("only", "all_gather", 2**20))
+    (row,) = simulate_point(Point(system=load_system(), sublayer=sublayer), ["t3"])
+    assert (row["M"], row["N"], row["K_local"], row["gemm_us"], row["rs_us"]) == (None, None, None, 0, 0)
+    assert (row["speedup"], row["pct_of_ideal"]) == (1, None)
+    assert row["status"] == "ok"
+
+
+def test_an_unknown_dtype_is_refused(pair):
+    """A dtype that the system gives no rate for is bad input, named with those it knows."""
+    with pytest.raises(InputError, match=r"fp8.*known: fp16"):
+        simulate_point(Point(system=load_system(), sublayer=pair(2, (256, 128, 64), dtype="fp8")), ["t3"])
+
+
+def test_a_scheme_that_stalls_is_a_failed_row(point, monkeypatch):
+    """When one scheme's run stalls, its row is failed with the reason, and the others stand."""
+    run = SystemLab.run
+
+    def stall(self, phases, scheme):
+        if scheme == "t3":
+            raise StallError("Gpu[0].Tracker: nobody comes")
+        return run(self, phases, scheme)
+
+    monkeypatch.setattr(SystemLab, "run", stall)
+    failed, fine = simulate_point(point, ["t3", "t3-mca"])
+    assert (failed["status"], failed["error_type"]) == ("failed", "StallError")
+    assert failed["error_message"] == "Gpu[0].Tracker: nobody comes"
+    assert (failed["total_us"], failed["speedup"]) == (None, None)
+    assert (fine["status"], fine["error_message"]) == ("ok", None)
+
+
+def test_without_a_baseline_nothing_is_compared(point, monkeypatch):
+    """When the baseline itself fails, other schemes are still timed, without speedups."""
+    run = SystemLab.run
+
+    def stall(self, phases, scheme):
+        if scheme == "sequential":
+            raise StallError("stopped")
+        return run(self, phases, scheme)
+
+    monkeypatch.setattr(SystemLab, "run", stall)
+    (row,) = simulate_point(point, ["t3"])
+    assert row["status"] == "ok"
+    assert row["total_us"] > 0
+    assert (row["speedup"], row["dram_reduction"], row["pct_of_ideal"]) == (None, None, None)
+
+
+def test_observers_see_every_machine(point, lowered):
+    """A lab shows each machine to the observer before it runs, and runs each phase alone only once."""
+    from t3sim.registry import get  # noqa: PLC0415
+
+    seen = []
+    lab = SystemLab(point.system.spec, 8, "mirror", seen.append)
+    works = lowered(point.system.spec, point.sublayer)
+    get("scheme", "sequential")().simulate(lab, works)
+    assert len(seen) == 1
+    get("scheme", "ideal-overlap")().simulate(lab, works)
+    assert len(seen) == 1 + 3
+    get("scheme", "ideal-overlap")().simulate(lab, works)
+    assert len(seen) == 1 + 3

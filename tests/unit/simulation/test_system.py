@@ -1,0 +1,76 @@
+"""The system file as a whole: its parts, its policies, and what it refuses."""
+
+import pytest
+
+from t3sim.errors import InputError
+from t3sim.hardware.memory.arbitration.mca import Mca
+from t3sim.hardware.memory.arbitration.round_robin import RoundRobin
+from t3sim.simulation import load_system
+
+
+def refusal(*overrides):
+    with pytest.raises(InputError) as refused:
+        load_system(overrides=overrides)
+    return str(refused.value)
+
+
+def test_the_paper_system_in_base_units():
+    """What the paper states arrives in bytes, bytes per second, femtoseconds and hertz."""
+    system = load_system("t3-paper").spec
+    assert (system.compute.cus, system.compute.clock) == (80, 1_400_000_000)
+    assert system.llc.capacity == 16 * 2**20
+    assert system.memory.bandwidth == 10**12
+    assert system.link.latency == 500 * 10**6
+    assert system.link.bytes_per_s == 75 * 10**9
+    assert system.tracker.entries == 256
+
+
+def test_schemes_have_policies():
+    """A scheme is arbitrated by the policy under its name, any other by the default."""
+    system = load_system("t3-paper").spec
+    assert isinstance(system.policy("t3-mca"), Mca)
+    assert isinstance(system.policy("t3"), RoundRobin)
+    assert system.policy("sequential") == system.policy("default")
+
+
+def test_a_gpu_gets_the_parts_of_the_system():
+    """What one GPU is built from is what the file says, unchanged."""
+    system = load_system("t3-paper").spec
+    gpu = system.gpu()
+    for part in ("compute", "gemm", "llc", "memory", "tracker", "dma"):
+        assert getattr(gpu, part) is getattr(system, part)
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("arbitration.t3-mac={policy: mca}", ("arbitration", "t3-mac", "did you mean t3-mca?", "sequential")),
+        ("arbitration.t3.policy=mcaa", ("--set", "arbitration.t3.policy", "mcaa", "did you mean mca?", "round-robin")),
+        ("memory.bandwidth=0 GB/s", ("--set", "memory.bandwidth", "greater than 0")),
+        ("memory.bandwidth=1000", ("--set", "memory.bandwidth", "1000", "GB/s")),
+        ("memory.bandwith=1 TB/s", ("--set", "memory.bandwith", "did you mean bandwidth?")),
+        ("memory.bandwidth=1 GiB", ("--set", "memory.bandwidth", "GB/s")),
+        ("memory.efficiency=1.5", ("--set", "memory.efficiency", "1.5")),
+        ("tracker.ways=3", ("tracker", "256 entries are not whole sets of 3 ways")),
+        ("llc.capacity=1 KiB", ("llc", "less than one set")),
+        ("link.receive_buffer=1 KiB", ("link", "less than a round trip")),
+        ("link.direction=sideways", ("--set", "link.direction", "sideways", "bidirectional", "per_direction")),
+        ("compute.cus=0", ("--set", "compute.cus", "greater than 0")),
+    ],
+)
+def test_what_cannot_be_is_refused(override, parts):
+    """Each impossible value is refused in one line that names the place, the value and what would be right."""
+    text = refusal(override)
+    assert len(text.splitlines()) == 1
+    assert not [part for part in parts if part not in text], text
+
+
+def test_the_default_policy_is_required():
+    """Without a policy for schemes that are not named, the system is refused."""
+    assert "'default'" in refusal("arbitration={t3: {policy: round-robin}}")
+
+
+def test_an_unknown_system_is_named_with_the_known_ones():
+    """A misspelt name is refused with the names that exist."""
+    with pytest.raises(InputError, match=r"t3-papr.*t3-paper"):
+        load_system("t3-papr")

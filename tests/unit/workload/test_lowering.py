@@ -1,0 +1,147 @@
+"""Lowering: what becomes of operations, what may be fused, and what does not fit."""
+
+import pytest
+
+from t3sim.errors import InputError
+
+
+@pytest.fixture
+def works(tiny_system, lowered, sublayer_of):
+    """Lower operations for four GPUs: tiles of 16 x 16, slabs of 8, slices of 1 KiB."""
+    return lambda *operations, tp=4: lowered(tiny_system(), sublayer_of(tp, *operations))
+
+
+def names(lowered_works):
+    """(operation, algorithm, fused with) of each work."""
+    return [
+        (work.op.id, getattr(work, "algorithm", "gemm"), getattr(getattr(work, "producer", None), "op", None))
+        for work in lowered_works
+    ]
+
+
+def test_all_reduce_is_a_reduce_scatter_and_an_all_gather(works, gemm_op, collective_op):
+    """An all-reduce becomes both halves over the same chunks; only the first can be fused with its GEMM."""
+    gemm = gemm_op("g", (64, 48, 40))
+    produced, scatter, gather = works(gemm, collective_op("r", "all_reduce", 6144, "g"))
+    assert names((produced, scatter, gather)) == [
+        ("g", "gemm", None),
+        ("r", "reduce_scatter", gemm),
+        ("r", "all_gather", None),
+    ]
+    assert scatter.producer is produced
+    assert scatter.chunks is gather.chunks
+
+
+def test_reduce_scatter_alone_is_fusable(works, gemm_op, collective_op):
+    """A reduce-scatter of a GEMM's whole output is fusable with it."""
+    gemm = gemm_op("g", (64, 48, 40))
+    assert names(works(gemm, collective_op("r", "reduce_scatter", 6144, "g")))[1][2] is gemm
+
+
+@pytest.mark.parametrize("nbytes", [6143, 6145])
+def test_other_sizes_are_not_fusable(works, gemm_op, collective_op, nbytes):
+    """A collective of one byte more or less than the GEMM's output is another buffer and not fusable."""
+    lowered_works = works(gemm_op("g", (64, 48, 40)), collective_op("r", "reduce_scatter", nbytes, "g"))
+    assert lowered_works[1].producer is None
+    assert lowered_works[1].chunks.total_bytes == nbytes
+
+
+def test_two_dependencies_are_not_fusable(works, gemm_op, collective_op):
+    """A reduce-scatter that waits for two GEMMs is fused with neither."""
+    first, second = gemm_op("g1", (64, 48, 40)), gemm_op("g2", (64, 48, 40))
+    assert works(first, second, collective_op("r", "reduce_scatter", 6144, "g1", "g2"))[2].producer is None
+
+
+def test_gemm_that_others_wait_for_is_not_fusable(works, gemm_op, collective_op):
+    """A GEMM whose output two operations need is fused with neither: it is run once, before both."""
+    gemm = gemm_op("g", (64, 48, 40))
+    first, second = (collective_op(name, "reduce_scatter", 6144, "g") for name in ("r1", "r2"))
+    assert [work[2] for work in names(works(gemm, first, second))] == [None, None, None]
+    behind = gemm_op("g2", (64, 48, 40), "g")
+    assert [work[2] for work in names(works(gemm, behind, first))] == [None, None, None]
+
+
+def test_all_gather_is_not_fusable(works, gemm_op, collective_op):
+    """An all-gather behind a GEMM is not fused with it."""
+    assert works(gemm_op("g", (64, 48, 40)), collective_op("a", "all_gather", 6144, "g"))[1].producer is None
+
+
+def test_collective_behind_a_collective_is_not_fusable(works, gemm_op, collective_op):
+    """A reduce-scatter fuses with a GEMM only, not with another collective."""
+    gemm = gemm_op("g", (64, 48, 40))
+    first = collective_op("r1", "reduce_scatter", 6144, "g")
+    assert works(gemm, first, collective_op("r2", "reduce_scatter", 6144, "r1"))[2].producer is None
+
+
+def test_chunks_follow_the_gemm(works, gemm_op, collective_op):
+    """A collective's chunks are its GEMM's, cut into slices: ten tiles of 512 B for four GPUs are 3 2 3 2 or alike."""
+    gemm, scatter = works(gemm_op("g", (80, 32, 8)), collective_op("r", "reduce_scatter", 5120, "g"))
+    assert scatter.chunks.chunk_bytes == gemm.tiles.chunks.chunk_bytes
+    assert sorted(scatter.chunks.chunk_bytes) == [1024, 1024, 1536, 1536]
+    assert sorted(scatter.chunks.piece_bytes) == [(1024,), (1024,), (1024, 512), (1024, 512)]
+
+
+def test_all_gather_takes_the_chunks_of_its_reduce_scatter(works, gemm_op, collective_op):
+    """An all-gather of the same buffer keeps the chunks that the reduce-scatter before it made."""
+    _, scatter, gather = works(
+        gemm_op("g", (80, 32, 8)),
+        collective_op("r", "reduce_scatter", 5120, "g"),
+        collective_op("a", "all_gather", 5120, "r"),
+    )
+    assert gather.chunks is scatter.chunks
+
+
+def test_collective_alone_is_cut_evenly(works, collective_op):
+    """Without a GEMM a buffer is cut into equal chunks."""
+    (gather,) = works(collective_op("a", "all_gather", 10_000))
+    assert gather.chunks.chunk_bytes == (2500,) * 4
+
+
+def test_element_size_counts(works, gemm_op, collective_op):
+    """An fp32 output has twice the bytes of an fp16 one, and fuses with a collective of that size."""
+    gemm = gemm_op("g", (64, 48, 40), dtype="fp32")
+    scatter = collective_op("r", "reduce_scatter", 12288, "g", dtype="fp32")
+    assert names(works(gemm, scatter))[1][2] is gemm
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [
+        ((64, 48, 7), "K_local: g: is smaller than one K-slab of the kernel (8), got 7"),
+        ((16, 48, 8), "M: g: makes 3 output tiles, too few for 4 chunks, got '16 x 48'"),
+    ],
+)
+def test_gemm_that_does_not_fit_is_refused(works, gemm_op, shape, text):
+    """A GEMM with less than a K-slab or fewer tiles than GPUs is refused, naming it, its value and the limit."""
+    with pytest.raises(InputError) as refused:
+        works(gemm_op("g", shape))
+    assert str(refused.value) == text
+
+
+def test_gemm_that_just_fits_is_accepted(works, gemm_op):
+    """One whole slab and as many tiles as GPUs are enough."""
+    (gemm,) = works(gemm_op("g", (16, 64, 8)))
+    assert gemm.tiles.bounds == (0, 1, 2, 3, 4)
+
+
+def test_collective_smaller_than_the_ring_is_refused(works, collective_op):
+    """Three bytes cannot be shared by four GPUs; four can."""
+    with pytest.raises(InputError) as refused:
+        works(collective_op("r", "reduce_scatter", 3))
+    assert str(refused.value) == "bytes: r: is less than one byte for each of 4 chunks, got 3"
+    assert works(collective_op("r", "reduce_scatter", 4))[0].chunks.chunk_bytes == (1, 1, 1, 1)
+
+
+def test_gemm_of_too_many_tiles_is_refused(works, gemm_op):
+    """A GEMM of more than 2^22 tiles is refused before anything is built for it."""
+    with pytest.raises(InputError) as refused:
+        works(gemm_op("g", (2**24, 2**10, 8)))
+    assert str(refused.value) == (
+        "M: g: makes 67108864 output tiles, too many to simulate one by one, got '16777216 x 1024 x 8'"
+    )
+
+
+def test_collective_of_too_many_slices_is_refused(works, collective_op):
+    """A collective of more slices than can be simulated is refused, naming the grain."""
+    with pytest.raises(InputError, match=r"^bytes: r: makes more than \d+ slices of 1024 B, got 1125899906842624$"):
+        works(collective_op("r", "reduce_scatter", 2**50))

@@ -1,0 +1,79 @@
+"""Points to validate: sublayers made in memory or shipped, on the paper's system or a variant of it."""
+
+import pytest
+
+from t3sim.data import traces_dir
+from t3sim.registry import get
+from t3sim.simulation import Point, load_system, simulate_point
+from t3sim.simulation.lab import SystemLab
+from t3sim.workload import Collective, Gemm, Trace, load_trace
+from t3sim.workload.lowering import lower
+
+NAMES = {"phase": "forward", "sublayer": "op", "dtype": "fp16"}
+
+
+@pytest.fixture(scope="session")
+def paper_system():
+    """Give the system that T3 was evaluated on."""
+    return load_system("t3-paper")
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    """Give a function that picks one sublayer of a shipped trace."""
+
+    def pick(trace, name):
+        sublayers = load_trace(trace, folder=traces_dir()).spec.sublayers()
+        return next(sublayer for sublayer in sublayers if sublayer.sublayer == name)
+
+    return pick
+
+
+@pytest.fixture(scope="session")
+def gemm_and_all_reduce():
+    """Give a builder of fp16 sublayers: a GEMM, the reduce-scatter of its output, and the all-gather."""
+
+    def build(gpus, rows, columns, depth=64):
+        nbytes = rows * columns * 2
+        operations = (
+            Gemm(id="gemm", M=rows, N=columns, K_local=depth, **NAMES),
+            Collective(op="reduce_scatter", id="rs", bytes=nbytes, after=("gemm",), **NAMES),
+            Collective(op="all_gather", id="ag", bytes=nbytes, after=("rs",), **NAMES),
+        )
+        return Trace(model="toy", tp=gpus, operations=operations).sublayers()[0]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def only():
+    """Give a builder of sublayers that are one collective and nothing else."""
+
+    def build(collective, gpus, nbytes):
+        operation = Collective(op=collective, id="only", bytes=nbytes, **NAMES)
+        return Trace(model="toy", tp=gpus, operations=(operation,)).sublayers()[0]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def rows_of():
+    """Give a function that simulates a sublayer: result rows by scheme, all of them ok."""
+
+    def simulate(system, sublayer, *schemes, topology="mirror"):
+        rows = simulate_point(Point(system=system, sublayer=sublayer, topology=topology), schemes)
+        assert [row["status"] for row in rows] == ["ok"] * len(schemes)
+        return {row["scheme"]: row for row in rows}
+
+    return simulate
+
+
+@pytest.fixture(scope="session")
+def outcome_of():
+    """Give a function that runs one scheme on a sublayer: its outcome, with the reports of the GPUs."""
+
+    def run(system, sublayer, scheme, topology="mirror"):
+        works = lower(sublayer, system.spec.gemm, system.spec.compute.collective_slice)
+        return get("scheme", scheme)().simulate(SystemLab(system.spec, sublayer.tp, topology), works)
+
+    return run
