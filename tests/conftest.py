@@ -1,6 +1,7 @@
 """Builders shared by the tests: a small system, small sublayers, and one way to run a scheme on them."""
 
 import pytest
+from hypothesis import settings
 
 from t3sim.registry import get
 from t3sim.schemes.scheme import KIND as SCHEME
@@ -8,6 +9,10 @@ from t3sim.simulation import load_system
 from t3sim.simulation.lab import SystemLab
 from t3sim.workload.lowering import lower
 from t3sim.workload.operations import Collective, Gemm, Sublayer
+
+# The first example of a test may compile kernels; and the same examples run everywhere.
+settings.register_profile("t3sim", deadline=None, derandomize=True)
+settings.load_profile("t3sim")
 
 TINY = (
     "compute.cus=4",

@@ -40,9 +40,6 @@ class ProgressReport:
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
-        if missing := kernels.uncached():
-            note = f"compiling {len(missing)} kernels, this first time only (cached in {kernels.cache_folder()})"
-            self._console.print(note, soft_wrap=True, highlight=False)
         return self
 
     def __exit__(
@@ -54,6 +51,8 @@ class ProgressReport:
     def __call__(self, done: int, total: int, label: str) -> None:
         """Show that ``done`` of ``total`` points are finished and ``label`` comes next."""
         now = time.monotonic()
+        if not done:
+            self._announce_compilation()
         if now - self._started < _QUIET_S or done == total:
             return
         if self._console.is_terminal:
@@ -63,6 +62,11 @@ class ProgressReport:
             self._last_line = now
             left = (now - self._started) / done * (total - done) if done else 0
             self._console.print(f"{done}/{total} points, about {left:.0f} s left, now {label}", highlight=False)
+
+    def _announce_compilation(self) -> None:
+        if missing := kernels.uncached():
+            note = f"compiling {len(missing)} kernels, this first time only (cached in {kernels.cache_folder()})"
+            self._console.print(note, soft_wrap=True, highlight=False)
 
     def _new_bar(self, total: int) -> Progress:
         columns = (

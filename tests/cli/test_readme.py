@@ -4,7 +4,6 @@ import re
 import shlex
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from t3sim.cli.app import app
@@ -13,22 +12,15 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.search(r"<!-- run -->\n```sh\n(.*?)```", README, re.DOTALL)[1].splitlines()
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Make one folder for all commands: later ones read what earlier ones wrote."""
-    return tmp_path_factory.mktemp("readme")
-
-
-@pytest.mark.xdist_group("readme")
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command_of_the_readme_works(command, folder, monkeypatch):
-    """Every command of the section on use exits with 0 and prints something."""
-    monkeypatch.chdir(folder)
-    program, *arguments = shlex.split(command, comments=True)
-    assert program == "t3sim"
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    assert result.output
+def test_commands_of_the_readme_work(tmp_path, monkeypatch):
+    """Every command of the section on use, one after the other in one folder, exits with 0 and prints something."""
+    monkeypatch.chdir(tmp_path)
+    for command in COMMANDS:
+        program, *arguments = shlex.split(command, comments=True)
+        assert program == "t3sim"
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, (command, result.output)
+        assert result.output
 
 
 def test_python_example_of_the_readme_works(capsys):

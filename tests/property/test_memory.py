@@ -171,7 +171,7 @@ def replay(spec, policy, chains, tunes):
     return happenings, answers, memory.busy_fs()
 
 
-@settings(deadline=None, derandomize=True, max_examples=400)
+@settings(max_examples=400)
 @given(memories(), policies(), st.lists(CHAIN, max_size=10), st.lists(st.tuples(TIMES, INTENSITIES), max_size=2))
 def test_controller_and_channel_equal_the_slow_scheduler(spec, policy, chains, tunes):
     """Every burst is answered at the femtosecond a plain scheduler gives, whatever the policy and the load."""
@@ -182,7 +182,7 @@ def test_controller_and_channel_equal_the_slow_scheduler(spec, policy, chains, t
     assert len(answers) == sum(len(bursts) for _, bursts in chains)
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 @given(memories(), policies(), st.lists(st.tuples(TIMES, BURST), max_size=12), st.randoms(use_true_random=False))
 def test_lanes_of_one_instant_may_submit_in_any_order(spec, policy, bursts, shuffler):
     """Submissions of one femtosecond may be reordered across lanes without changing any answer."""
@@ -203,7 +203,7 @@ def test_lanes_of_one_instant_may_submit_in_any_order(spec, policy, bursts, shuf
     assert answers_by_lane(reordered) == answers_by_lane(in_time)
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 @given(memories(), policies(), st.lists(CHAIN, max_size=8))
 def test_same_load_gives_the_same_answers(spec, policy, chains):
     """Two runs of the same load agree in every answer."""

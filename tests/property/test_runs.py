@@ -86,7 +86,7 @@ def actual_traffic(report):
     return {**traffic, "LINK": report.link_bytes}
 
 
-@settings(deadline=None, derandomize=True, max_examples=120)
+@settings(max_examples=120)
 @given(data=st.data(), size=sizes(), scheme=st.sampled_from(EXECUTED), topology=st.sampled_from(["mirror", "ring"]))
 def test_traffic_is_what_the_chunks_demand(tiny_system, pair, lowered, run_scheme, data, size, scheme, topology):
     """On every GPU the bytes of every cause follow from its chunks: nothing is lost, nothing moved twice."""
@@ -104,7 +104,7 @@ def test_traffic_is_what_the_chunks_demand(tiny_system, pair, lowered, run_schem
         assert read <= (rows * -(-columns // TILE) + columns * -(-rows // TILE)) * depth * 2
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data(), size=sizes(), scheme=st.sampled_from(EXECUTED), topology=st.sampled_from(["mirror", "ring"]))
 def test_nothing_is_faster_than_its_hardware(tiny_system, pair, run_scheme, data, size, scheme, topology):
     """Spans lie inside the run and in order, and no part does more than its rate allows."""
@@ -128,7 +128,7 @@ def test_nothing_is_faster_than_its_hardware(tiny_system, pair, run_scheme, data
     assert max(span.end_fs for report in outcome.gpus for span in report.spans) == outcome.total_fs
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(
     data=st.data(),
     gpus=st.integers(2, 8),
@@ -147,7 +147,7 @@ def test_mirror_equals_the_ring(tiny_system, pair, run_scheme, data, gpus, group
     assert replace(ring, gpus=()) == replace(mirror, gpus=())
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(
     data=st.data(),
     size=sizes(),
@@ -193,7 +193,7 @@ def test_tracker_waits_only_when_it_is_full(tiny_system, pair, run_scheme, schem
     assert short.served_bytes == large.served_bytes
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(first=sizes(), second=sizes(), latency=st.sampled_from([0, 20_000_000]), outstanding=st.integers(1, 4))
 def test_operations_that_follow_each_other_do_not_mix(
     tiny_system, gemm_op, collective_op, sublayer_of, run_scheme, first, second, latency, outstanding

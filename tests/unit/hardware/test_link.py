@@ -159,7 +159,7 @@ def test_receive_buffer_must_cover_the_round_trip():
         LinkSpec(**{**BASE, "receive_buffer": 9})
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 300_000), st.integers(1, 150), st.integers(0, 50_000)), min_size=1, max_size=25)
 )
