@@ -37,9 +37,7 @@ def prepare_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(
-            Problem(message=f"cannot write there: {error.strerror}", key="--out", value=str(folder))
-        ) from error
+        raise _unwritable(folder, error) from error
 
 
 def write_files(folder: Path, contents: Mapping[str, str]) -> None:
@@ -51,7 +49,11 @@ def write_files(folder: Path, contents: Mapping[str, str]) -> None:
         for name, text in contents.items():
             _write(folder / name, text)
     except OSError as error:
-        raise InputError(Problem(message=f"cannot write: {error.strerror}", key="--out", value=str(folder))) from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(Problem(message=f"cannot write: {error.strerror}", file=str(folder), key="--out"))
 
 
 def _write(path: Path, text: str) -> None:

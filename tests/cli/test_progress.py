@@ -16,7 +16,8 @@ def clock(monkeypatch):
     return now
 
 
-def test_compilation_is_announced_before_work_starts(clock, monkeypatch, capsys):
+@pytest.mark.usefixtures("clock")
+def test_compilation_is_announced_before_work_starts(monkeypatch, capsys):
     """Kernels that are not on disk yet are announced with the first point, and where they will be kept."""
     monkeypatch.setattr(kernels, "uncached", lambda: ("a", "b"))
     with ProgressReport() as report:

@@ -83,7 +83,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, refuse_writes):
     write_files(tmp_path, {"a.csv": "old\n"})
     refuse_writes()
     problem = refused(lambda: write_files(tmp_path, {"a.csv": "new\n"}))
-    assert (problem.key, problem.value) == ("--out", str(tmp_path))
+    assert (problem.key, problem.file) == ("--out", str(tmp_path))
     assert "No space left on device" in problem.message
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
     assert (tmp_path / "a.csv").read_text() == "old\n"
@@ -114,7 +114,7 @@ def test_a_folder_that_is_a_file(tmp_path):
     """Where a file is in the way, the problem says so before any work is done."""
     (tmp_path / "out").write_text("")
     problem = refused(lambda: prepare_folder(tmp_path / "out"))
-    assert (problem.key, problem.value) == ("--out", str(tmp_path / "out"))
+    assert (problem.key, problem.file) == ("--out", str(tmp_path / "out"))
     assert "cannot write" in problem.message
 
 
@@ -126,7 +126,7 @@ def test_a_folder_that_refuses_to_be_written(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files.tempfile, "TemporaryFile", read_only)
     problem = refused(lambda: prepare_folder(tmp_path))
-    assert (problem.key, problem.value) == ("--out", str(tmp_path))
+    assert (problem.key, problem.file) == ("--out", str(tmp_path))
     assert "Permission denied" in problem.message
 
 
