@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
+import numpy as np
+from numpy.typing import NDArray
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+IntArray = NDArray[np.int64]
+"""What kernels work on: 64-bit integers, in fs, bytes or counts."""
 
 _config: Any = numba.config
 _SOURCES = Path(__file__).parent / "hardware"
@@ -25,8 +30,11 @@ _dispatchers: list[Any] = []
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` with numba in nopython mode, cached on disk. Integer overflow is not checked."""
-    _use_cache_folder()
-    dispatcher = numba.njit(cache=True)(function)
+    before, _config.CACHE_DIR = _config.CACHE_DIR, str(cache_folder())
+    try:
+        dispatcher = numba.njit(cache=True)(function)
+    finally:
+        _config.CACHE_DIR = before  # others in this process keep theirs
     _dispatchers.append(dispatcher)
     return cast("Callable[P, R]", dispatcher)
 
@@ -41,19 +49,15 @@ def uncached() -> tuple[str, ...]:
     return tuple(missing)
 
 
+@cache
 def cache_folder() -> Path:
     """Return the folder of the compiled kernels: ``NUMBA_CACHE_DIR``, or the user's cache, and a hash."""
-    return Path(_config.CACHE_DIR)
-
-
-@cache
-def _use_cache_folder() -> None:
     digest = hashlib.sha256()
     for source in sorted(_SOURCES.rglob("*.py")):
         digest.update(source.read_bytes())
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     root = Path(_config.CACHE_DIR or home / "t3sim")
-    _config.CACHE_DIR = str(root / f"kernels-{digest.hexdigest()[:12]}")
+    return root / f"kernels-{digest.hexdigest()[:12]}"
 
 
 def _file_stem(dispatcher: Any) -> str:

@@ -40,13 +40,21 @@ COLUMNS: tuple[Column, ...] = (
     Column("K_local", int, "reduction length on one GPU"),
     Column("dtype", str, "element type"),
     Column("scheme", str, "how GEMM and collective are executed"),
-    Column("gemm_us", float, "us from the GEMM's launch until its last store is issued"),
+    Column(
+        "gemm_us",
+        float,
+        "us from the GEMM's launch to its last store; in sequential, until that is written back",
+    ),
     Column("rs_us", float, "us of the reduce-scatter: alone, or from its first to its last byte where overlapped"),
     Column("ag_us", float, "us of the all-gather"),
     Column("total_us", float, "us from start to the end of the last operation"),
     Column("exposed_comm_us", float, "total_us - gemm_us: us in which no GEMM runs"),
     Column("speedup", float, "total_us of sequential / total_us"),
-    Column("pct_of_ideal", float, "share of ideal-overlap's gain: 100 x (speedup - 1) / (ideal speedup - 1)"),
+    Column(
+        "pct_of_ideal",
+        float,
+        "100 x (speedup - 1) / (speedup of ideal-overlap - 1); NMC can take it above 100",
+    ),
     Column("dram_gemm_read_bytes", int, "operand bytes read from DRAM per GPU"),
     Column("dram_gemm_write_bytes", int, "output bytes the GEMM writes to its own DRAM, per GPU"),
     Column("dram_rs_read_bytes", int, "bytes the reduce-scatter reads per GPU"),
@@ -56,7 +64,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("dram_total_bytes", int, "sum of the six"),
     Column("dram_reduction", float, "1 - dram_total_bytes / that of sequential"),
     Column("link_bytes", int, "bytes a GPU sends"),
-    Column("dram_util", float, "dram_total_bytes / (peak DRAM bandwidth x total_us)"),
+    Column("dram_util", float, "time the DRAM serves accesses or turns its bus / total_us"),
     Column("link_util", float, "time the link is sending / total_us"),
     Column("tracker_peak_entries", int, "most tracker entries in use at once"),
     Column("wall_s", float, "seconds of real time the simulation of this row took"),
@@ -123,5 +131,7 @@ def complete(values: Row) -> Row:
 
 
 def merged(results: Sequence[RunResult]) -> RunResult:
-    """Put the rows of several results into one; the manifest is the first one's."""
-    return RunResult(tuple(row for result in results for row in result.rows), results[0].manifest)
+    """Put the rows of several results of one system into one; the manifest is the first one's with all notes."""
+    notes = [note for result in results for note in result.manifest["notes"]]
+    rows = tuple(row for result in results for row in result.rows)
+    return RunResult(rows, {**results[0].manifest, "notes": notes})

@@ -121,8 +121,3 @@ def ceil_div(dividend: int, divisor: int) -> int:
 def transfer_fs(nbytes: int, bytes_per_s: int) -> int:
     """Return the femtoseconds that `nbytes` take at a rate, rounded up."""
     return ceil_div(nbytes * FS_PER_S, bytes_per_s)
-
-
-def cycles_fs(cycles: int, hz: int) -> int:
-    """Return the femtoseconds at which that many cycles of a clock have passed, rounded up."""
-    return ceil_div(cycles * FS_PER_S, hz)

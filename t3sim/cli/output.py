@@ -115,7 +115,9 @@ def write_result(folder: Path, result: RunResult, document: dict[str, Any], conf
 
 
 def finish(result: RunResult) -> None:
-    """Report failed rows on stderr and exit with 1 if there are any."""
+    """Print notes and failed rows on stderr; exit with 1 if there are any of the latter."""
+    for note in result.manifest["notes"]:
+        typer.echo(f"note: {note}", err=True)
     for row in result.failed:
         place = f"{row['model']} tp{row['tp']} {row['sublayer']} {row['scheme']}"
         typer.echo(f"failed: {place}: {row['error_type']}: {row['error_message']}", err=True)

@@ -15,6 +15,7 @@ from t3sim.config import Spec
 from t3sim.data import models_dir, systems_dir, traces_dir
 from t3sim.report.files import to_json
 from t3sim.simulation import SystemSpec, load_system, simulate
+from t3sim.simulation.run import LIBRARIES
 from t3sim.study import Published, load_published
 from t3sim.version import __version__
 from t3sim.workload.models import ModelSpec, load_model
@@ -37,7 +38,6 @@ _SPECS: dict[Schema, type[Spec]] = {
     Schema.TRACE: Trace,
     Schema.PUBLISHED: Published,
 }
-_LIBRARIES = ("simpy", "numpy", "numba", "networkx", "pydantic", "pyyaml", "typer", "rich")
 
 
 @app.command()
@@ -65,7 +65,7 @@ def doctor() -> None:
 
 def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "t3sim", lambda: f"{__version__}, Python {platform.python_version()}, {platform.machine()}"
-    yield "libraries", lambda: ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    yield "libraries", lambda: ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     yield "systems", lambda: _load_all(systems_dir().glob("*.yaml"), load_system)
     yield (
         "models",

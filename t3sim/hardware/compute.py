@@ -122,6 +122,8 @@ class ComputeArray:
         self.store_buffer = StoreBuffer(env, spec.store_buffer)
         self.stall_fs = 0
         """Time stages waited for operands (not for stores)."""
+        self.last_store_fs = 0
+        """When output was last issued."""
 
     @property
     def stage_workgroups(self) -> int:
@@ -137,6 +139,7 @@ class ComputeArray:
 
     def gemm(self, run: GemmRun, stores: StorePath) -> Process:
         """Run all stages; ends when the last stage's output is issued."""
+        self.memory.start_kernel()
         total = run.tiling.tiles
         started, own_before = int(self.env.now), self._own_bytes()
         for stage, first in enumerate(range(0, total, run.stage_workgroups)):
@@ -145,6 +148,7 @@ class ComputeArray:
             if stage == 0:
                 self._measure(int(self.env.now) - started, self._own_bytes() - own_before)
             stores.store_stage(first, last)
+            self.last_store_fs = int(self.env.now)
             evicted = int(run.traffic.store_evicted_bytes[stage])
             if evicted:
                 self.write_back(evicted)

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Spec
 from t3sim.hardware.clock import Action, Environment, Order, call_at
-from t3sim.units import FS_PER_S, ceil_div
+from t3sim.units import FS_PER_S, ceil_div, transfer_fs
 
 
 class Direction(StrEnum):
@@ -134,7 +134,7 @@ class Link:
         self._credit -= packet.nbytes
         self._sending = True
         now = int(self.env.now)
-        duration = ceil_div(packet.wire_bytes * FS_PER_S, self.spec.bytes_per_s)
+        duration = transfer_fs(packet.wire_bytes, self.spec.bytes_per_s)
         assert now >= self._last_end, f"{self.name}: two packets on the wire at once"
         self._last_end = now + duration
         self.busy_fs += duration

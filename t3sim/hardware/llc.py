@@ -15,9 +15,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from t3sim.config import Femtoseconds, PositiveBytes, Spec
-from t3sim.kernels import kernel
+from t3sim.kernels import IntArray, kernel
 from t3sim.units import ceil_div
-from t3sim.workload.tiling import IntArray, Tiling
+from t3sim.workload.tiling import Tiling
 
 MOST_BLOCKS = 2**24
 
@@ -142,6 +142,16 @@ def _span(cache: IntArray, first_block: int, nbytes: int, block: int, now: int, 
 
 
 @kernel
+def _dirty_bytes(cache: IntArray) -> int:
+    """Dirty bytes that the cache holds."""
+    total = 0
+    for index in range(cache.shape[1]):
+        for way in range(cache.shape[2]):
+            total += max(cache[_DIRTY_BYTES, index, way], 0)
+    return total
+
+
+@kernel
 def _replay(
     cache: IntArray,
     block: int,
@@ -181,8 +191,4 @@ def _replay(
                 c_block = c_base + wg * c_blocks
                 _, dirty, now = _span(cache, c_block, heights[wg] * widths[wg] * element, block, now, True)
                 store_evicted[stage] += dirty
-    flush = 0
-    for index in range(cache.shape[1]):
-        for way in range(cache.shape[2]):
-            flush += max(cache[_DIRTY_BYTES, index, way], 0)
-    return flush
+    return _dirty_bytes(cache)

@@ -65,7 +65,7 @@ class Machine:
                 raise
             raise StallError(self._stall_report()) from error
         total = int(self.env.now)
-        self.env.run()  # hand back link credits, let unawaited write-backs end
+        self.env.run()  # let what nobody waits for end
         self._check(total)
         return total
 

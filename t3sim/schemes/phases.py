@@ -109,7 +109,7 @@ class FusedPhase:
         yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
         run = _gemm_run(gpu, self.work.producer, staggered_for=gpu.index)
         yield from gpu.compute.gemm(run, unit)
-        gpu.spans.append(Span("gemm", start, int(gpu.env.now)))
+        gpu.spans.append(Span("gemm", start, gpu.compute.last_store_fs))
         yield unit.finished
         gpu.spans.append(Span("reduce_scatter", unit.started_fs, int(gpu.env.now)))
 

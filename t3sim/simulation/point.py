@@ -16,7 +16,6 @@ from t3sim.schemes.scheme import Outcome, Scheme
 from t3sim.simulation.fit import misfits
 from t3sim.simulation.lab import SystemLab
 from t3sim.simulation.system import SystemSpec
-from t3sim.units import FS_PER_S
 from t3sim.version import __version__
 from t3sim.workload.lowering import lower
 from t3sim.workload.operations import Gemm, Sublayer
@@ -24,6 +23,7 @@ from t3sim.workload.operations import Gemm, Sublayer
 BASELINE = "sequential"
 IDEAL = "ideal-overlap"
 _FS_PER_US = 10**9
+_LEAST_GAIN = 0.001  # a smaller gain of the ideal is none, and no share of it means anything
 SEED = 0
 
 
@@ -72,12 +72,13 @@ def simulate_point(point: Point, schemes: Sequence[str]) -> list[Row]:
         walls[name] = time.perf_counter() - started
     rows = []
     for name in schemes:
-        if name in errors:
-            measured: Row = {"error_type": type(errors[name]).__name__, "error_message": str(errors[name])}
-        else:
-            measured = _measured(system, outcomes[name], outcomes.get(BASELINE), outcomes.get(IDEAL))
-        status = "failed" if name in errors else "ok"
-        rows.append(complete({**_identity(point), **measured, "scheme": name, "status": status, "wall_s": walls[name]}))
+        row: Row = {**_identity(point), "scheme": name, "status": "ok", "wall_s": walls[name]}
+        if name in outcomes:
+            row |= _measured(outcomes[name], outcomes.get(BASELINE), outcomes.get(IDEAL))
+        # Without a baseline no row can say what it gains: what was measured stands, but the row has failed.
+        if (failure := errors.get(name, errors.get(BASELINE))) is not None:
+            row |= {"status": "failed", "error_type": type(failure).__name__, "error_message": str(failure)}
+        rows.append(complete(row))
     return rows
 
 
@@ -103,9 +104,8 @@ def _identity(point: Point) -> Row:
     }
 
 
-def _measured(system: SystemSpec, outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None) -> Row:
+def _measured(outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None) -> Row:
     dram_total = sum(outcome.served_bytes.values())
-    peak = system.memory.peak_bytes_per_s
     row: Row = {
         "gemm_us": outcome.gemm_fs / _FS_PER_US,
         "rs_us": outcome.rs_fs / _FS_PER_US,
@@ -115,14 +115,15 @@ def _measured(system: SystemSpec, outcome: Outcome, baseline: Outcome | None, id
         **{f"dram_{cause.name.lower()}_bytes": outcome.served_bytes[cause] for cause in Cause},
         "dram_total_bytes": dram_total,
         "link_bytes": outcome.link_bytes,
-        "dram_util": dram_total * FS_PER_S / (peak * outcome.total_fs),
+        "dram_util": outcome.dram_busy_fs / outcome.total_fs,
         "link_util": outcome.link_busy_fs / outcome.total_fs,
         "tracker_peak_entries": outcome.tracker_peak_entries,
     }
     if baseline is not None:
         row["speedup"] = baseline.total_fs / outcome.total_fs
         row["dram_reduction"] = 1 - dram_total / sum(baseline.served_bytes.values())
-    if baseline is not None and ideal is not None and ideal.total_fs < baseline.total_fs:
+    if baseline is not None and ideal is not None:
         gain = baseline.total_fs / ideal.total_fs - 1
-        row["pct_of_ideal"] = 100 * (row["speedup"] - 1) / gain
+        if gain >= _LEAST_GAIN:
+            row["pct_of_ideal"] = 100 * (row["speedup"] - 1) / gain
     return row

@@ -1,7 +1,7 @@
 """Runs: points simulated one after the other, with progress, into one result with its manifest."""
 
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from t3sim.simulation.fit import check_fit
 from t3sim.simulation.point import SEED, Point, scheme_names, simulate_point
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
+from t3sim.workload.lowering import CollectiveWork, lower
 from t3sim.workload.operations import Sublayer, Trace
 from t3sim.workload.trace import load_trace
 
 SYSTEM_FORMAT = "t3sim-system"
 DEFAULT_SYSTEM = "t3-paper"
-_LIBRARIES = ("simpy", "numpy", "numba", "networkx", "pydantic")
+LIBRARIES = ("simpy", "numpy", "numba", "networkx", "pydantic", "pyyaml", "typer", "rich")
+"""What a result may depend on, or an installation lack."""
 
 Progress = Callable[[int, int, str], None]
 """Called with points done, points in all, and what comes next."""
@@ -73,10 +75,22 @@ def manifest(points: Sequence[Point]) -> dict[str, Any]:
     return {
         "t3sim": __version__,
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in _LIBRARIES},
+        "libraries": {name: version(name) for name in LIBRARIES},
         "systems": {point.system.spec.name: point.system.config_hash for point in points},
         "seed": SEED,
+        "notes": [note for point in points for note in _notes(point)],
     }
+
+
+def _notes(point: Point) -> Iterator[str]:
+    """Say what a reader of the results could mistake: a scheme that had nothing to work on."""
+    system, sublayer = point.system.spec, point.sublayer
+    works = lower(sublayer, system.gemm, system.compute.collective_slice)
+    if not any(isinstance(work, CollectiveWork) and work.producer is not None for work in works):
+        yield (
+            f"{sublayer.model} tp{sublayer.tp} {sublayer.sublayer}: nothing to overlap, since no reduce-scatter or "
+            "all-reduce waits for one GEMM alone and has the bytes of its output; all schemes run it as sequential"
+        )
 
 
 def choose_schemes(wanted: Sequence[str]) -> tuple[str, ...]:

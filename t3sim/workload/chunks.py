@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from t3sim.workload.tiling import IntArray, Tiling
+from t3sim.kernels import IntArray
+from t3sim.workload.tiling import Tiling
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from t3sim.errors import InputError, Problem
+from t3sim.kernels import IntArray
 from t3sim.workload.chunks import Chunks, TileChunks, even_chunks, resliced
 from t3sim.workload.operations import DTYPE_BYTES, Collective, Gemm, Sublayer
-from t3sim.workload.tiling import GemmKernelSpec, IntArray, Tiling
+from t3sim.workload.tiling import GemmKernelSpec, Tiling
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

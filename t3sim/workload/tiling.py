@@ -5,13 +5,11 @@ from functools import cached_property
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from t3sim.config import Spec
+from t3sim.kernels import IntArray
 from t3sim.units import ceil_div
-
-IntArray = NDArray[np.int64]
 
 
 class GemmKernelSpec(Spec):

@@ -65,7 +65,7 @@ class _Slow:
             waits = {stream: bool(self.lines[stream, False] or self.lines[stream, True]) for stream in Stream}
             if not any(waits.values()):
                 return
-            if not all(waits.values()):
+            if not waits[Stream.COMMUNICATION]:
                 self.passed_over = 0
             counted = min(self.passed_over, self.policy.passed_over_limit())
             view = QueueView(*waits.values(), len(self.queue), self.last_stream, counted)
@@ -81,10 +81,11 @@ class _Slow:
     def _serve(self, now):
         line, size, access, name = self.queue.popleft()
         cost = size * 1_000 * (self.spec.update_cost if access is Access.UPDATE else 1)
+        idle = now - self.free_at
         if self.last_line is not None and line[1] != self.last_line[1]:
-            cost += self.spec.turnaround
+            cost += max(self.spec.turnaround - idle, 0)
         elif self.last_line is not None and line[0] != self.last_line[0]:
-            cost += self.spec.stream_switch
+            cost += max(self.spec.stream_switch - idle, 0)
         self.last_line = line
         self.free_at = now + int(cost)
         self.busy += int(cost)

@@ -88,6 +88,7 @@ def test_the_document_has_rows_means_and_manifest():
 
 def test_results_are_merged_in_order():
     """Merging keeps all rows, in the order of the results."""
-    other = RunResult((row("t3-mca", 3.0),), {"t3sim": "1"})
-    assert merged([RESULT, other]).rows == (*RESULT.rows, *other.rows)
-    assert merged([RESULT, other]).manifest == {"t3sim": "1"}
+    first = RunResult(RESULT.rows, {"t3sim": "1", "notes": ["a"]})
+    other = RunResult((row("t3-mca", 3.0),), {"t3sim": "1", "notes": ["b"]})
+    assert merged([first, other]).rows == (*RESULT.rows, *other.rows)
+    assert merged([first, other]).manifest == {"t3sim": "1", "notes": ["a", "b"]}

@@ -12,7 +12,7 @@ from t3sim.hardware.clock import Action, Environment, Order, call_after, call_at
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
 from t3sim.hardware.memory.frontend import BUSY, LANES, State
-from t3sim.workload.tiling import IntArray
+from t3sim.kernels import IntArray
 
 
 class Channel(Protocol):
@@ -65,6 +65,7 @@ class MemoryController:
         self._settling = False
         self._wake_fs = 0
         self._advanced_fs = -1
+        self._configured = policy
         self.use_policy(policy)
 
     def use_policy(self, policy: ArbitrationPolicy) -> None:
@@ -82,11 +83,19 @@ class MemoryController:
             self._waiters[lane].append(done)
         self._settle_later()
 
+    def start_kernel(self) -> None:
+        """Forget what was tuned for the kernel before."""
+        self._switch_to(self._configured)
+
     def tune(self, intensity: float) -> None:
         """Tell the policy how much of the bandwidth (0..1) the kernel's first stage took."""
-        self._advance()
-        self.use_policy(self.policy.tuned(intensity))
-        self._settle_later()
+        self._switch_to(self.policy.tuned(intensity))
+
+    def _switch_to(self, policy: ArbitrationPolicy) -> None:
+        if policy != self.policy:
+            self._advance()
+            self.use_policy(policy)
+            self._settle_later()
 
     def served_bytes(self) -> dict[Cause, int]:
         """Bytes served up to now, by cause."""

@@ -14,9 +14,10 @@ import math
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Spec
+from t3sim.hardware.clock import HORIZON_FS
 from t3sim.hardware.memory.frontend import (
     BUSY,
     BYTES,
@@ -40,9 +41,8 @@ from t3sim.hardware.memory.frontend import (
     extend_lanes,
     new_state,
 )
-from t3sim.kernels import kernel
+from t3sim.kernels import IntArray, kernel
 from t3sim.units import FS_PER_S
-from t3sim.workload.tiling import IntArray
 
 FOREVER = np.iinfo(np.int64).max
 MIN_RATE = 10**6  # B/s; far below any hardware, and keeps times within 64 bits
@@ -69,6 +69,13 @@ class FluidSpec(Spec):
     """Added, per access, when the bus changes between reading and writing."""
     stream_switch: Femtoseconds
     """Added, per access, when the stream changes and the direction does not."""
+
+    @model_validator(mode="after")
+    def _times_fit_64_bits(self) -> "FluidSpec":
+        slowest = self.granule * FS_PER_S * self.update_cost / (self.bandwidth * self.efficiency)
+        if slowest * self.granule > HORIZON_FS:
+            raise ValueError(f"channels x access = {self.granule} B is too coarse to be served at {self.bandwidth} B/s")
+        return self
 
     @property
     def granule(self) -> int:
@@ -145,12 +152,13 @@ _GRANULE, _FULL, _FULL_UPDATE, _TURNAROUND, _STREAM_SWITCH = range(5)
 
 
 @kernel
-def _service_fs(state: State, lane: int, nbytes: int, is_update: int, timing: IntArray) -> int:
+def _service_fs(state: State, lane: int, nbytes: int, is_update: int, timing: IntArray, start: int) -> int:
     full = timing[_FULL_UPDATE] if is_update else timing[_FULL]
     cost = -(-full * nbytes // timing[_GRANULE])
     last = state.scalars[LAST_LANE]
     if last >= 0 and last != lane:
-        cost += timing[_TURNAROUND] if (last & 1) != (lane & 1) else timing[_STREAM_SWITCH]
+        switch = timing[_TURNAROUND] if (last & 1) != (lane & 1) else timing[_STREAM_SWITCH]
+        cost += max(switch - (start - state.scalars[FREE_AT]), 0)  # the bus turns while the channel idles
     return int(cost)
 
 
@@ -164,7 +172,7 @@ def _serve_one(state: State, bursts: IntArray, timing: IntArray, start: int) -> 
     scalars[FIRST] = (slot + 1) % entries
     scalars[COUNT] -= 1
     at = lanes[lane, SERVING] % ring
-    cost = _service_fs(state, lane, nbytes, bursts[lane, at, IS_UPDATE], timing)
+    cost = _service_fs(state, lane, nbytes, bursts[lane, at, IS_UPDATE], timing, start)
     scalars[FREE_AT] = start + cost
     scalars[BUSY] += cost
     scalars[LAST_LANE] = lane

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from t3sim.hardware.memory.access import Cause, Stream
-from t3sim.kernels import kernel
-from t3sim.workload.tiling import IntArray
+from t3sim.kernels import IntArray, kernel
 
 LANES = 4
 # Columns of State.lanes.
@@ -80,7 +79,7 @@ def admit(state: State, bursts: IntArray, table: IntArray, granule: int) -> None
         communication = has_next(state, 2) or has_next(state, 3)
         if not (compute or communication):
             return
-        if not (compute and communication):
+        if not communication:
             scalars[PASSED_OVER] = 0
         stream = table[int(compute), int(communication), scalars[COUNT], scalars[LAST_STREAM], scalars[PASSED_OVER]]
         if stream < 0:

@@ -30,6 +30,9 @@ class _Memory:
     def served_bytes(self):
         return {cause: sum(row[3] for row in self.asked if row[4] is cause) for cause in Cause}
 
+    def start_kernel(self):
+        self.intensity.clear()
+
     def tune(self, intensity):
         self.intensity.append(intensity)
 

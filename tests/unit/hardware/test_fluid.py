@@ -93,11 +93,13 @@ def test_change_of_stream_and_direction_costs_one_turnaround():
     assert _Rig().run(READ, COMM_WRITE) == [(READ, 128_000), (COMM_WRITE, 256_500)]
 
 
-def test_switch_is_paid_after_idling_too():
-    """The bus remembers its last direction while it idles."""
+@pytest.mark.parametrize(("idle", "paid"), [(0, 500), (200, 300), (499, 1), (500, 0), (10**9, 0)])
+def test_bus_turns_while_the_channel_idles(idle, paid):
+    """Of a turnaround of 500 fs, an access pays what the idle time before it leaves."""
     rig = _Rig()
     assert rig.run(READ) == [(READ, 128_000)]
-    assert rig.run(WRITE, now=10**9) == [(WRITE, 10**9 + 128_500)]
+    start = 128_000 + idle
+    assert rig.run(WRITE, now=start) == [(WRITE, start + 128_000 + paid)]
 
 
 def test_reads_pass_writes_of_their_stream():

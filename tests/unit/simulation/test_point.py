@@ -56,9 +56,9 @@ def test_columns_agree_with_each_other(rows):
         assert row["speedup"] == pytest.approx(baseline["total_us"] / row["total_us"])
         assert row["dram_reduction"] == pytest.approx(1 - row["dram_total_bytes"] / baseline["dram_total_bytes"])
         assert row["pct_of_ideal"] == pytest.approx(100 * (row["speedup"] - 1) / (ideal["speedup"] - 1))
-        assert row["dram_util"] == pytest.approx(row["dram_total_bytes"] / (1e12 * row["total_us"] * 1e-6))
         assert 0 < row["link_util"] <= 1
-        assert 0 < row["dram_util"] <= 1
+        # Busy at least for as long as the bytes take at peak: updates, refresh and turnarounds come on top.
+        assert row["dram_total_bytes"] / (1e12 * row["total_us"] * 1e-6) < row["dram_util"] <= 1
         assert row["link_bytes"] / (75e9) <= row["total_us"] * 1e-6
 
 
@@ -141,7 +141,7 @@ def test_a_scheme_that_stalls_is_a_failed_row(point, monkeypatch):
 
 
 def test_without_a_baseline_nothing_is_compared(point, monkeypatch):
-    """When the baseline itself fails, other schemes are still timed, without speedups."""
+    """When the baseline itself fails, other schemes are still timed, and fail for want of what to compare with."""
     run = SystemLab.run
 
     def stall(self, phases, scheme):
@@ -151,7 +151,7 @@ def test_without_a_baseline_nothing_is_compared(point, monkeypatch):
 
     monkeypatch.setattr(SystemLab, "run", stall)
     (row,) = simulate_point(point, ["t3"])
-    assert row["status"] == "ok"
+    assert (row["status"], row["error_type"], row["error_message"]) == ("failed", "StallError", "stopped")
     assert row["total_us"] > 0
     assert (row["speedup"], row["dram_reduction"], row["pct_of_ideal"]) == (None, None, None)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from t3sim.config import Spec
 from t3sim.hardware.memory.access import Stream
-from t3sim.workload.tiling import IntArray
+from t3sim.kernels import IntArray
 
 KIND = "arbitration"
 HOLD = -1
