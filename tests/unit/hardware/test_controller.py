@@ -165,3 +165,17 @@ def test_waiting_names_the_lanes():
     ]
     rig.env.run()
     assert rig.memory.waiting() == []
+
+
+@pytest.mark.parametrize("limit", [4, 8, 16])
+def test_starvation_limit_counts_across_pauses(limit):
+    """Communication that its threshold holds is passed by no more compute requests than the limit, pauses or not."""
+    rig = _Rig(Mca(occupancy=1, starvation_limit=limit), queue_entries=8)
+    rig.submit("first", COMPUTE, READ, 2 * 128)
+    rig.at(1, "held", COMMUNICATION, WRITE)
+    for number in range(40):  # as fast as they are served: the lane empties each time, the queue never does
+        rig.at(2 + number * 128_000, f"compute {number}", COMPUTE, READ)
+    rig.env.run()
+    served_before = sum(time - 40_000 < rig.answered["held"] for name, time in rig.answered.items() if name != "held")
+    # Those that passed it, and what was in the queue when it came and when it was admitted.
+    assert limit <= served_before <= limit + 2 + 2
