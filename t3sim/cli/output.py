@@ -34,7 +34,7 @@ class ProgressReport:
     """Progress on stderr for what takes longer than two seconds: a bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, markup=False)
         self._started = time.monotonic()
         self._last_line = self._started
         self._bar: Progress | None = None
@@ -85,8 +85,8 @@ class ProgressReport:
 def print_tables(tables: Iterable[Table]) -> None:
     """Print tables on stdout, never narrower than they are: a pipe or a small terminal loses no column."""
     for table in tables:
-        console = Console(file=sys.stdout)
-        needed = Console(width=_WIDEST).measure(table).maximum
+        console = Console(file=sys.stdout, markup=False)  # names are the user's, and may hold brackets
+        needed = Console(width=_WIDEST, markup=False).measure(table).maximum
         console.width = max(console.width, needed)
         console.print(table)
 

@@ -29,20 +29,25 @@ from t3sim.workload.tiling import GemmKernelSpec, Tiling
 Process = Generator[Event, Any, Any]
 
 
+# Far beyond any hardware: a slip of the keyboard is named instead of simulated.
+MOST_CUS = 2**16
+LEAST_FRACTION = 0.001
+
+
 class ComputeSpec(Spec):
     """The compute units of one GPU."""
 
-    cus: Annotated[int, Field(gt=0)]
+    cus: Annotated[int, Field(gt=0, le=MOST_CUS)]
     clock: PositiveHertz
     matrix_flops_per_cycle: dict[str, Annotated[int, Field(gt=0)]]
     """Dense matrix FLOP per cycle and CU, by dtype."""
-    sustained_fraction: Annotated[float, Field(gt=0, le=1)]
+    sustained_fraction: Annotated[float, Field(ge=LEAST_FRACTION, le=1)]
     """Share of the matrix rate that a kernel's inner loop sustains."""
     launch_overhead: Femtoseconds
     """From a kernel's launch to its first workgroup."""
     store_buffer: PositiveBytes
     """Output bytes that may have left their workgroups without being in memory or on a link yet."""
-    collective_cus: Annotated[int, Field(gt=0)]
+    collective_cus: Annotated[int, Field(gt=0, le=MOST_CUS)]
     """CUs that a collective kernel runs on when it has the GPU to itself."""
     collective_outstanding_per_cu: PositiveBytes
     """Bytes one CU keeps in flight when it copies or reduces."""

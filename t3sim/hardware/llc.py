@@ -19,7 +19,7 @@ from t3sim.kernels import IntArray, kernel
 from t3sim.units import ceil_div
 from t3sim.workload.tiling import Tiling
 
-MOST_BLOCKS = 2**24
+MOST_BLOCKS = 2**19
 
 
 class LlcSpec(Spec):

@@ -38,6 +38,7 @@ Work = GemmWork | CollectiveWork
 MOST_PIECES = 2**22
 """Tiles or slices that are still simulated one by one; about a thousand times what the largest model needs."""
 MOST_SLABS = 2**31
+MOST_SLABS_EACH = 2**16
 
 
 def lower(sublayer: Sublayer, kernel: GemmKernelSpec, slice_bytes: int) -> tuple[Work, ...]:
@@ -80,6 +81,8 @@ def misfits(op: Gemm | Collective, kernel: GemmKernelSpec, tp: int, slice_bytes:
     tiling = _tiling(op, kernel)
     if op.K_local < kernel.slab_k:
         yield _misfit(op, "K_local", op.K_local, f"is smaller than one K-slab of the kernel ({kernel.slab_k})")
+    if tiling.slabs > MOST_SLABS_EACH:
+        yield _misfit(op, "K_local", op.K_local, f"makes {tiling.slabs} K-slabs, too many to simulate one by one")
     if tiling.tiles < tp:
         yield _misfit(op, "M", f"{op.M} x {op.N}", f"makes {tiling.tiles} output tiles, too few for {tp} chunks")
     if tiling.tiles > MOST_PIECES or tiling.tiles * tiling.slabs > MOST_SLABS:

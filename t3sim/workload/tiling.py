@@ -11,17 +11,21 @@ from t3sim.config import Spec
 from t3sim.kernels import IntArray
 from t3sim.units import ceil_div
 
+# Far beyond any kernel: a slip of the keyboard is named instead of simulated.
+MOST_EXTENT = 2**16
+MOST_WORKGROUPS = 1024
+
 
 class GemmKernelSpec(Spec):
     """How GEMM kernels are written."""
 
-    tile_m: Annotated[int, Field(gt=0)]
-    tile_n: Annotated[int, Field(gt=0)]
-    slab_k: Annotated[int, Field(gt=0)]
+    tile_m: Annotated[int, Field(gt=0, le=MOST_EXTENT)]
+    tile_n: Annotated[int, Field(gt=0, le=MOST_EXTENT)]
+    slab_k: Annotated[int, Field(gt=0, le=MOST_EXTENT)]
     group_rows: Annotated[int, Field(gt=0)]
     """Tile rows whose workgroups are dispatched together, column by column."""
-    workgroups_per_cu: Annotated[int, Field(gt=0)]
-    wavefronts: Annotated[int, Field(gt=0)]
+    workgroups_per_cu: Annotated[int, Field(gt=0, le=MOST_WORKGROUPS)]
+    wavefronts: Annotated[int, Field(gt=0, le=MOST_WORKGROUPS)]
     """Wavefronts of a workgroup; the tracker counts at this grain."""
     prefetch_slabs: Annotated[int, Field(ge=0)]
 

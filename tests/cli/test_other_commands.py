@@ -146,3 +146,19 @@ def test_the_program_itself(trace):
     bad = subprocess.run([*command, "json", "--gpus", "9"], capture_output=True, check=False, text=True)
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr.startswith("error: --gpus")
+
+
+def test_brackets_in_names_are_shown_as_they_are(t3sim, trace):
+    """A system's name with what looks like terminal markup is printed, not interpreted."""
+    result = t3sim("run", trace, "--sublayer", "op", "--scheme", "t3", "--set", "name='[/red]x'")
+    assert result.code == 0, result.err
+    assert "[/red]x" in result.out
+
+
+def test_schemes_with_nothing_to_overlap_say_so(t3sim, trace):
+    """Where no collective can be fused with a GEMM, a note on stderr says why all schemes are alike."""
+    trace.write_text(trace.read_text(encoding="utf-8").replace("after: [op.gemm]", "after: []"), encoding="utf-8")
+    result = t3sim("run", trace, "--sublayer", "op", "--scheme", "sequential,t3", "--format", "csv")
+    assert result.code == 0
+    assert "note: toy tp2 op: nothing to overlap" in result.err
+    assert "note" not in result.out

@@ -45,6 +45,7 @@ from t3sim.kernels import IntArray, kernel
 from t3sim.units import FS_PER_S
 
 FOREVER = np.iinfo(np.int64).max
+LEAST_EFFICIENCY = 0.001
 MIN_RATE = 10**6  # B/s; far below any hardware, and keeps times within 64 bits
 
 
@@ -54,7 +55,7 @@ class FluidSpec(Spec):
     model: Literal["fluid"] = "fluid"
     bandwidth: Annotated[PositiveBytesPerSecond, Field(ge=MIN_RATE)]
     """Peak of all channels together."""
-    efficiency: Annotated[float, Field(gt=0, le=1)]
+    efficiency: Annotated[float, Field(ge=LEAST_EFFICIENCY, le=1)]
     """Share of the peak that long runs of one access type reach (refresh, row changes)."""
     channels: Annotated[int, Field(gt=0)]
     access: PositiveBytes
