@@ -8,6 +8,7 @@ a kernel that it calls.
 import hashlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -30,9 +31,10 @@ _dispatchers: list[Any] = []
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` with numba in nopython mode, cached on disk. Integer overflow is not checked."""
-    before, _config.CACHE_DIR = _config.CACHE_DIR, str(cache_folder())
+    folder = cache_folder()
+    before, _config.CACHE_DIR = _config.CACHE_DIR, str(folder or "")
     try:
-        dispatcher = numba.njit(cache=True)(function)
+        dispatcher = numba.njit(cache=folder is not None)(function)
     finally:
         _config.CACHE_DIR = before  # others in this process keep theirs
     _dispatchers.append(dispatcher)
@@ -41,23 +43,41 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 def uncached() -> tuple[str, ...]:
     """Name the kernels that have no compiled version on disk yet: their first call will compile."""
-    missing = []
-    for dispatcher in _dispatchers:
-        folder = Path(dispatcher.stats.cache_path)
-        if not any(folder.glob(f"{_file_stem(dispatcher)}*.nbi")):
-            missing.append(dispatcher.__name__)
-    return tuple(missing)
+    return tuple(dispatcher.__name__ for dispatcher in _dispatchers if not _is_cached(dispatcher))
 
 
 @cache
-def cache_folder() -> Path:
-    """Return the folder of the compiled kernels: ``NUMBA_CACHE_DIR``, or the user's cache, and a hash."""
+def cache_folder() -> Path | None:
+    """Return the folder of the compiled kernels, or ``None`` where no folder can be written to.
+
+    It is named by a hash over the sources, in ``NUMBA_CACHE_DIR``, the user's cache, or the folder for temporary
+    files, whichever is the first that can be used.
+    """
     digest = hashlib.sha256()
     for source in sorted(_SOURCES.rglob("*.py")):
         digest.update(source.read_bytes())
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    root = Path(_config.CACHE_DIR or home / "t3sim")
-    return root / f"kernels-{digest.hexdigest()[:12]}"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    for root in (*([_config.CACHE_DIR] if _config.CACHE_DIR else []), home / "t3sim", Path(_temporary()) / "t3sim"):
+        folder = Path(root) / f"kernels-{digest.hexdigest()[:12]}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    return None
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:  # none that can be written to
+        return os.devnull
+
+
+def _is_cached(dispatcher: Any) -> bool:
+    folder = dispatcher.stats.cache_path
+    return folder is not None and any(Path(folder).glob(f"{_file_stem(dispatcher)}*.nbi"))
 
 
 def _file_stem(dispatcher: Any) -> str:

@@ -16,3 +16,6 @@ def main() -> None:
         for line in lines:
             print(f"error: {line}" if line == lines[0] else f"       {line}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
+    except OSError as error:  # stdout is full or gone
+        print(f"error: cannot print: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)

@@ -65,7 +65,9 @@ class ProgressReport:
 
     def _announce_compilation(self) -> None:
         if missing := kernels.uncached():
-            note = f"compiling {len(missing)} kernels, this first time only (cached in {kernels.cache_folder()})"
+            folder = kernels.cache_folder()
+            once = f"this first time only (cached in {folder})" if folder else "every time: no folder to cache them in"
+            note = f"compiling {len(missing)} kernels, {once}"
             self._console.print(note, soft_wrap=True, highlight=False)
 
     def _new_bar(self, total: int) -> Progress:

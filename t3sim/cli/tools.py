@@ -91,7 +91,9 @@ def _load_all(paths: Iterator[object], loader: Callable[[str], object]) -> str:
 
 def _kernel_state() -> str:
     missing = kernels.uncached()
-    return f"{'not compiled yet: ' + ', '.join(missing) if missing else 'cached'} in {kernels.cache_folder()}"
+    state = f"not compiled yet: {', '.join(missing)}" if missing else "compiled"
+    folder = kernels.cache_folder()
+    return f"{state}, cached in {folder}" if folder else f"{state}, not cached: no folder can be written to"
 
 
 def _small_run() -> str:

@@ -89,7 +89,7 @@ def _notes(point: Point) -> Iterator[str]:
     if not any(isinstance(work, CollectiveWork) and work.producer is not None for work in works):
         yield (
             f"{sublayer.model} tp{sublayer.tp} {sublayer.sublayer}: nothing to overlap, since no reduce-scatter or "
-            "all-reduce waits for one GEMM alone and has the bytes of its output; all schemes run it as sequential"
+            "all-reduce waits for one GEMM alone and has its output's bytes and dtype; all schemes run the same kernels"
         )
 
 

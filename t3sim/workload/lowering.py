@@ -120,7 +120,7 @@ def _producer(op: Collective, producers: dict[str, GemmWork], sublayer: Sublayer
     if op.op == "all_gather" or len(op.after) != 1:
         return None
     producer = producers.get(op.after[0])
-    if producer is None or producer.op.output_bytes != op.bytes:
+    if producer is None or (producer.op.output_bytes, producer.op.dtype) != (op.bytes, op.dtype):
         return None
     awaited_by = [other.id for other in sublayer.operations if producer.op.id in other.after]
     return producer if awaited_by == [op.id] else None

@@ -53,3 +53,18 @@ def test_the_cache_is_a_folder():
     folder = kernels.cache_folder()
     assert isinstance(folder, Path)
     assert folder.is_dir()
+
+
+def test_no_folder_to_write_to_is_no_error(monkeypatch):
+    """Where no cache folder can be written to, there is none, and kernels are compiled for this process alone."""
+    monkeypatch.setattr(kernels.os, "access", lambda *_: False)
+    assert kernels.cache_folder.__wrapped__() is None
+    monkeypatch.setattr(kernels, "cache_folder", lambda: None)
+    monkeypatch.setattr(kernels, "_dispatchers", [])
+
+    @kernels.kernel
+    def twice(value):
+        return 2 * value
+
+    assert twice(21) == 42
+    assert kernels.uncached() == ("twice",)
