@@ -7,6 +7,7 @@ in this folder, found by its registration.
 
 import importlib
 import pkgutil
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -46,9 +47,9 @@ class ArbitrationPolicy(Spec):
     patience: ClassVar[int] = 0
     """How far ``QueueView.passed_over`` counts; a policy that bounds a wait overrides it."""
 
+    @abstractmethod
     def pick(self, view: QueueView) -> Stream | None:
         """Choose the stream whose oldest request enters the DRAM queue, or ``None`` to hold both."""
-        raise NotImplementedError
 
     def passed_over_limit(self) -> int:
         """Largest ``passed_over`` that this policy distinguishes."""
