@@ -7,7 +7,7 @@ update itself is in memory already and only its count waits, first come, first s
 ring whose chunks hold more tiles than the tracker has entries would wait for itself.)
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -65,7 +65,7 @@ class Tracker:
         self._reserved = 0
         self._live: dict[int, int] = {}
         self._used = [0] * spec.sets
-        self._waiting: dict[int, deque[_Count]] = {}
+        self._waiting: defaultdict[int, deque[_Count]] = defaultdict(deque)
 
     def reserve(self, workgroups: int) -> int:
         """Take numbers for the workgroups of the program's next operation; the first of them.
@@ -88,7 +88,7 @@ class Tracker:
             self._add(count)
         else:
             self.waited += 1
-            self._waiting.setdefault(workgroup % self.spec.sets, deque()).append(count)
+            self._waiting[workgroup % self.spec.sets].append(count)
 
     @property
     def live_entries(self) -> int:
@@ -133,17 +133,9 @@ class Tracker:
 
     def _resume(self, index: int) -> None:
         """Give the free entry of a set to the count that waits longest, and with it to all others of its tile."""
-        waiting = self._waiting.pop(index, None)
-        while waiting:
+        while (waiting := self._waiting[index]) and self._allocate(waiting[0].workgroup):
             tile = waiting[0].workgroup
-            if not self._allocate(tile):
-                break
-            of_tile = [count for count in waiting if count.workgroup == tile]
-            waiting = deque(count for count in waiting if count.workgroup != tile)
-            if waiting:
-                self._waiting[index] = waiting
-            for count in of_tile:
-                self._add(count)
-            waiting = self._waiting.pop(index, None)
-        if waiting:
-            self._waiting[index] = waiting
+            self._waiting[index] = deque(count for count in waiting if count.workgroup != tile)
+            for count in waiting:
+                if count.workgroup == tile:
+                    self._add(count)  # the last one may free the entry again, and resume those left

@@ -6,7 +6,7 @@ from t3sim.registry import register
 from t3sim.schemes.phases import CollectivePhase, Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, in_sequence
 from t3sim.schemes.sequential import kernel_phase
-from t3sim.workload.lowering import CollectiveWork, Work
+from t3sim.workload.lowering import CollectiveWork, Work, fusable
 
 
 @register(KIND, "ideal-overlap")
@@ -23,12 +23,13 @@ class IdealOverlap:
 
 def overlapped(lab: Lab, works: Sequence[Work], reduce_scatter: Callable[[CollectiveWork], Phase]) -> Outcome:
     """Run all parts alone; a fusable pair counts with the longer of the two, its other half is saved."""
+    pairs = fusable(works)
     parts, saved = [], 0
     for work in works:
-        if not (isinstance(work, CollectiveWork) and work.producer is not None):
-            parts.append(lab.alone(kernel_phase(work)))
-            continue
-        part = lab.alone(reduce_scatter(work))
-        saved += min(part.total_fs, lab.alone(kernel_phase(work.producer)).total_fs)
+        if isinstance(work, CollectiveWork) and work in pairs:
+            part = lab.alone(reduce_scatter(work))
+            saved += min(part.total_fs, lab.alone(kernel_phase(pairs[work])).total_fs)
+        else:
+            part = lab.alone(kernel_phase(work))
         parts.append(part)
     return in_sequence(parts, saved_fs=saved)

@@ -6,7 +6,7 @@ from t3sim.registry import register
 from t3sim.schemes.phases import FusedPhase, Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome
 from t3sim.schemes.sequential import kernel_phase
-from t3sim.workload.lowering import CollectiveWork, Work
+from t3sim.workload.lowering import CollectiveWork, Work, fusable
 
 
 @register(KIND, "t3")
@@ -24,13 +24,11 @@ class T3:
 
 def fused_phases(works: Sequence[Work]) -> list[Phase]:
     """Put each reduce-scatter into one phase with its producer."""
-    fused = {work.producer for work in works if isinstance(work, CollectiveWork) and work.producer is not None}
+    pairs = fusable(works)
     phases: list[Phase] = []
     for work in works:
-        if work in fused:
-            continue
-        if isinstance(work, CollectiveWork) and work.producer is not None:
+        if isinstance(work, CollectiveWork) and work in pairs:
             phases.append(FusedPhase(work))
-        else:
+        elif work not in pairs.values():
             phases.append(kernel_phase(work))
     return phases

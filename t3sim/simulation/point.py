@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from t3sim.config import Loaded
 from t3sim.errors import InputError, SimulationError
@@ -17,7 +18,7 @@ from t3sim.simulation.fit import misfits
 from t3sim.simulation.lab import SystemLab
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
-from t3sim.workload.lowering import lower
+from t3sim.workload.lowering import Work, lower
 from t3sim.workload.operations import Gemm, Sublayer
 
 BASELINE = "sequential"
@@ -40,6 +41,12 @@ class Point:
     sublayer: Sublayer
     topology: str = "mirror"
 
+    @cached_property
+    def works(self) -> tuple[Work, ...]:
+        """The operations as tiled and chunked work; ``InputError`` when they do not fit the system."""
+        system = self.system.spec
+        return lower(self.sublayer, system.gemm, system.compute.collective_slice)
+
     @property
     def point_id(self) -> str:
         """12 hex digits over everything that can change the result."""
@@ -57,7 +64,6 @@ def simulate_point(point: Point, schemes: Sequence[str]) -> list[Row]:
     system, sublayer = point.system.spec, point.sublayer
     if problems := [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]:
         raise InputError(*problems)
-    works = lower(sublayer, system.gemm, system.compute.collective_slice)
     lab = SystemLab(system, sublayer.tp, point.topology)
     outcomes: dict[str, Outcome] = {}
     errors: dict[str, SimulationError] = {}
@@ -66,7 +72,7 @@ def simulate_point(point: Point, schemes: Sequence[str]) -> list[Row]:
         started = time.perf_counter()
         scheme: Scheme = get(SCHEME, name)()
         try:
-            outcomes[name] = scheme.simulate(lab, works)
+            outcomes[name] = scheme.simulate(lab, point.works)
         except SimulationError as error:
             errors[name] = error
         walls[name] = time.perf_counter() - started

@@ -14,7 +14,7 @@ from t3sim.simulation.fit import check_fit
 from t3sim.simulation.point import SEED, Point, scheme_names, simulate_point
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
-from t3sim.workload.lowering import CollectiveWork, lower
+from t3sim.workload.lowering import fusable
 from t3sim.workload.operations import Sublayer, Trace
 from t3sim.workload.trace import load_trace
 
@@ -84,9 +84,8 @@ def manifest(points: Sequence[Point]) -> dict[str, Any]:
 
 def _notes(point: Point) -> Iterator[str]:
     """Say what a reader of the results could mistake: a scheme that had nothing to work on."""
-    system, sublayer = point.system.spec, point.sublayer
-    works = lower(sublayer, system.gemm, system.compute.collective_slice)
-    if not any(isinstance(work, CollectiveWork) and work.producer is not None for work in works):
+    sublayer = point.sublayer
+    if not fusable(point.works):
         yield (
             f"{sublayer.model} tp{sublayer.tp} {sublayer.sublayer}: nothing to overlap, since no reduce-scatter or "
             "all-reduce waits for one GEMM alone and has its output's bytes and dtype; all schemes run the same kernels"

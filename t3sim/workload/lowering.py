@@ -1,6 +1,6 @@
 """From a sublayer's operations to work: tiled GEMMs, and collectives over chunks, with what can be fused marked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from t3sim.errors import InputError, Problem
@@ -68,6 +68,11 @@ def lower(sublayer: Sublayer, kernel: GemmKernelSpec, slice_bytes: int) -> tuple
         shaped[op.id] = chunks
         works += _collectives(op, chunks, producer)
     return tuple(works)
+
+
+def fusable(works: Iterable[Work]) -> dict[CollectiveWork, GemmWork]:
+    """Pair each reduce-scatter that can be fused with the GEMM that produces its data."""
+    return {work: work.producer for work in works if isinstance(work, CollectiveWork) and work.producer is not None}
 
 
 def misfits(op: Gemm | Collective, kernel: GemmKernelSpec, tp: int, slice_bytes: int) -> Iterator[Problem]:
