@@ -128,3 +128,18 @@ def _measures(row: Row) -> list[str]:
 
 def _or_blank(value: Any, form: str) -> str:
     return "" if value is None else form.format(value)
+
+
+def validation_table(summaries: Sequence[Row]) -> Table:
+    """One line per group, quantity and size band: count, mean and geomean error, bias, worst case."""
+    table = Table(title="simulated against reference: relative errors", title_justify="left")
+    for name in ("against", "group", "quantity", "band"):
+        table.add_column(name)
+    for name in ("n", "mean", "geomean", "bias", "worst"):
+        table.add_column(name, justify="right")
+    table.add_column("worst case")
+    for row in summaries:
+        errors = (f"{row['mean_error']:.1%}", f"{row['geomean_error']:.1%}", f"{row['bias']:+.1%}")
+        labels = (row["against"], row["group"], row["quantity"], row["band"])
+        table.add_row(*labels, str(row["n"]), *errors, f"{row['worst_error']:+.1%}", row["worst_case"])
+    return table

@@ -1,0 +1,53 @@
+"""``t3sim validate``: the model beside figures that others measured, published or simulated."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from t3sim.cli.app import Format, FormatOption, app
+from t3sim.cli.output import ProgressReport, print_tables
+from t3sim.errors import InputError, Problem
+from t3sim.report.files import prepare_folder, rows_csv, to_json, write_files
+from t3sim.report.tables import validation_table
+from t3sim.results import Row
+from t3sim.study import validation
+from t3sim.version import __version__
+
+_AgainstOption = Annotated[str | None, typer.Option("--against", help="measured, ring or dram; none: all of them.")]
+_OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder for comparisons.csv, summary.csv and validation.json.", file_okay=False),
+]
+
+
+@app.command()
+def validate(against: _AgainstOption = None, form: FormatOption = Format.TABLE, out: _OutOption = None) -> None:
+    """Simulate what others measured and print the errors: count, mean, geomean, bias, worst case, by size band."""
+    if against is not None and against not in validation.against():
+        problem = Problem(message="unknown name", key="--against", value=against, known=validation.against())
+        raise InputError(problem)
+    if out is not None:
+        prepare_folder(out)
+    comparisons: list[Row] = []
+    summaries: list[Row] = []
+    with ProgressReport() as progress:
+        for name, check in validation.checks(against).items():
+            done = check.compare(progress)
+            comparisons += [{"against": name, **item.row()} for item in done]
+            summaries += validation.summary(name, done)
+    columns = ("against", *validation.COMPARISON_COLUMNS)
+    document: dict[str, Any] = {"summary": summaries, "comparisons": comparisons, "manifest": {"t3sim": __version__}}
+    if out is not None:
+        files = {
+            "comparisons.csv": rows_csv(comparisons, columns),
+            "summary.csv": rows_csv(summaries, validation.SUMMARY_COLUMNS),
+            "validation.json": to_json(document),
+        }
+        write_files(out, files)
+    if form is Format.JSON:
+        typer.echo(to_json(document), nl=False)
+    elif form is Format.CSV:
+        typer.echo(rows_csv(comparisons, columns), nl=False)
+    else:
+        print_tables([validation_table(summaries)])
