@@ -16,6 +16,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 P = ParamSpec("P")
@@ -25,20 +28,35 @@ IntArray = NDArray[np.int64]
 """What kernels work on: 64-bit integers, in fs, bytes or counts."""
 
 _config: Any = numba.config
+_njit: Any = numba.njit
 _SOURCES = Path(__file__).parent / "hardware"
 _dispatchers: list[Any] = []
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile ``function`` with numba in nopython mode, cached on disk. Integer overflow is not checked."""
+    """Compile ``function`` with numba in nopython mode, cached on disk. Integer overflow is not checked.
+
+    A kernel allocates nothing: it is compiled without numba's reference counts, which would take most of its time.
+    """
     folder = cache_folder()
     before, _config.CACHE_DIR = _config.CACHE_DIR, str(folder or "")
     try:
-        dispatcher = numba.njit(cache=folder is not None)(function)
+        dispatcher = _njit(cache=folder is not None, _nrt=False)(function)
     finally:
         _config.CACHE_DIR = before  # others in this process keep theirs
     _dispatchers.append(dispatcher)
     return cast("Callable[P, R]", dispatcher)
+
+
+def _count_trailing_zeros(_typing: Any, _value: Any) -> Any:
+    def count(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), count
+
+
+lowest_bit: Callable[[int], int] = cast("Any", intrinsic)(_count_trailing_zeros)
+"""Number of the lowest bit that is set in a 64-bit integer that is not 0; for use in kernels."""
 
 
 def uncached() -> tuple[str, ...]:

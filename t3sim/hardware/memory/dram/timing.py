@@ -1,0 +1,151 @@
+"""What a DRAM channel is made of and how fast: organisation and JEDEC timings, in cycles of the command clock."""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from t3sim.config import PositiveBytes, PositiveHertz, Spec
+from t3sim.kernels import IntArray
+
+Cycles = Annotated[int, Field(gt=0, le=10**6)]
+MOST_BANKS = 256
+
+
+class DramSpec(Spec):
+    """One channel of a DRAM: bank groups and banks, rows, and timings named as JEDEC does (n: in cycles)."""
+
+    name: str
+    clock: PositiveHertz
+    """Command clock, 1 / tCK."""
+    access: PositiveBytes
+    """Bytes of one column access: bus width x burst length."""
+    page: PositiveBytes
+    """Bytes of a row in one bank of the channel."""
+    bank_groups: Annotated[int, Field(gt=0, le=MOST_BANKS)]
+    banks_per_group: Annotated[int, Field(gt=0, le=MOST_BANKS)]
+    act_cycles: Annotated[int, Field(gt=0, le=4)]
+    """Cycles that an ACT takes on the row command bus; its timings count from the last of them."""
+    nBL: Cycles
+    """Data bus time of one access."""
+    nCL: Cycles
+    nCWL: Cycles
+    nRCDRD: Cycles
+    nRCDWR: Cycles
+    nRP: Cycles
+    nRAS: Cycles
+    nRC: Cycles
+    nRRDS: Cycles
+    nRRDL: Cycles
+    nFAW: Cycles
+    """Window that holds at most four ACTs."""
+    nCCDS: Cycles
+    nCCDL: Cycles
+    nCCDWL: Cycles
+    """Like nCCDL after a near-memory update, which keeps its bank group busy for longer than a write."""
+    nRTW: Cycles
+    """RD to WR."""
+    nWR: Cycles
+    nWTRS: Cycles
+    nWTRL: Cycles
+    nRTP: Cycles
+    nRFC: Cycles
+    nREFI: Cycles
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DramSpec":
+        if self.page % self.access:
+            raise ValueError(f"page {self.page} B is no whole number of accesses of {self.access} B")
+        if self.nCCDWL < self.nCCDL:
+            raise ValueError(f"nCCDWL {self.nCCDWL} is below nCCDL {self.nCCDL}: an update is no faster than a write")
+        if self.nREFI <= self.nRFC + self.nRC + self.nRP:
+            raise ValueError(f"nREFI {self.nREFI} leaves no time beside a refresh of {self.nRFC}")
+        return self
+
+    @property
+    def banks(self) -> int:
+        """Banks of the channel."""
+        return self.bank_groups * self.banks_per_group
+
+    @property
+    def peak_bytes_per_s(self) -> int:
+        """Data bus rate: an access each nBL cycles (or nCCDS, if that is longer)."""
+        return self.access * self.clock // max(self.nBL, self.nCCDS)
+
+
+# Entries of the timing array: cycles from one command's issue to the first that the other may have.
+(
+    BL,
+    READ_LATENCY,
+    WRITE_LATENCY,
+    RD_TO_RD_S,
+    RD_TO_RD_L,
+    RD_TO_WR,
+    WR_TO_WR_S,
+    WR_TO_WR_L,
+    UPDATE_TO_WR_L,
+    WR_TO_RD_S,
+    WR_TO_RD_L,
+    RD_TO_PRE,
+    WR_TO_PRE,
+    UPDATE_TO_PRE,
+    ACT_TO_RD,
+    ACT_TO_WR,
+    ACT_TO_PRE,
+    ACT_TO_ACT,
+    ACT_TO_ACT_S,
+    ACT_TO_ACT_L,
+    FAW,
+    ACT_TO_REF,
+    ACT_BUS,
+    PRE_TO_ACT,
+    PRE_TO_REF,
+    REF_TO_ACT,
+    REF_TO_PRE,
+    REFI,
+) = range(28)
+
+
+def timing_array(spec: DramSpec, *, refresh: bool) -> IntArray:
+    """Make the intervals between commands, shape (28,), from the JEDEC timings.
+
+    Timings count from the last cycle of a command, and an ACT has ``act_cycles`` of them. ``nREFI`` is 0 without
+    refresh.
+    """
+    late = spec.act_cycles - 1
+    column = max(spec.nBL, spec.nCCDS)
+    write_end = spec.nCWL + spec.nBL
+    slower = spec.nCCDWL - spec.nCCDL
+    return np.array(
+        [
+            spec.nBL,
+            spec.nCL + spec.nBL,
+            write_end,
+            column,
+            spec.nCCDL,
+            spec.nRTW,
+            column,
+            spec.nCCDL,
+            spec.nCCDWL,
+            write_end + spec.nWTRS,
+            write_end + spec.nWTRL,
+            spec.nRTP,
+            write_end + spec.nWR,
+            write_end + spec.nWR + slower,
+            spec.nRCDRD + late,
+            spec.nRCDWR + late,
+            spec.nRAS + late,
+            spec.nRC,
+            spec.nRRDS,
+            spec.nRRDL,
+            spec.nFAW,
+            spec.nRC + late,
+            spec.act_cycles,
+            spec.nRP - late,
+            spec.nRP,
+            spec.nRFC - late,
+            spec.nRFC,
+            spec.nREFI if refresh else 0,
+        ],
+        np.int64,
+    )
