@@ -72,7 +72,7 @@ def cache_folder() -> Path | None:
     files, whichever is the first that can be used.
     """
     digest = hashlib.sha256()
-    for source in sorted(_SOURCES.rglob("*.py")):
+    for source in (Path(__file__), *sorted(_SOURCES.rglob("*.py"))):
         digest.update(source.read_bytes())
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
     for root in (*([_config.CACHE_DIR] if _config.CACHE_DIR else []), home / "t3sim", Path(_temporary()) / "t3sim"):
@@ -103,3 +103,10 @@ def _file_stem(dispatcher: Any) -> str:
     code = dispatcher.py_func.__code__
     interpreter = f"py{sys.version_info.major}{sys.version_info.minor}"
     return f"{Path(code.co_filename).stem}.{dispatcher.py_func.__qualname__}-{code.co_firstlineno}.{interpreter}"
+
+
+@kernel
+def copy_items(source: IntArray, target: IntArray) -> None:
+    """Copy all items of ``source`` into ``target``, of the same shape; for use in kernels."""
+    for index in range(source.size):
+        target.flat[index] = source.flat[index]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from t3sim.hardware.memory.access import Cause, Stream
-from t3sim.kernels import IntArray, kernel
+from t3sim.kernels import IntArray, copy_items, kernel
 
 LANES = 4
 # Columns of State.lanes.
@@ -56,10 +56,10 @@ def new_state(queue_entries: int) -> State:
 @kernel
 def copy_state(source: State, target: State) -> None:
     """Copy ``source`` into ``target``."""
-    target.lanes[:] = source.lanes
-    target.queue[:] = source.queue
-    target.scalars[:] = source.scalars
-    target.served[:] = source.served
+    copy_items(source.lanes, target.lanes)
+    copy_items(source.queue, target.queue)
+    copy_items(source.scalars, target.scalars)
+    copy_items(source.served, target.served)
 
 
 @kernel

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from t3sim.hardware.memory.dram import timing as t
-from t3sim.kernels import IntArray, kernel
+from t3sim.kernels import IntArray, copy_items, kernel
 
 NEVER = 2**62
 NONE = -1
@@ -62,8 +62,8 @@ class Channel(NamedTuple):
     """All that changes in a channel; times in cycles of the command clock."""
 
     banks: IntArray
-    """(banks, 14): its group, open row, earliest ACT, PRE, RD and WR, request whose row was opened for it, hits served in a row
-    past an older request; then head, tail and oldest hit of the bank's requests in the read and write queue."""
+    """(banks, 14): its group, open row, earliest ACT, PRE, RD and WR, request whose row was opened for it, hits served
+    past an older request; by queue: head, tail and oldest hit of the bank's requests in the read and write queue."""
     groups: IntArray
     """(bank groups, 3): earliest ACT, RD and WR."""
     entries: IntArray
@@ -99,11 +99,11 @@ def new_channel(bank_groups: int, banks_per_group: int, queue_entries: int, firs
 @kernel
 def copy_channel(source: Channel, target: Channel) -> None:
     """Copy ``source`` into ``target``."""
-    target.banks[:] = source.banks
-    target.groups[:] = source.groups
-    target.entries[:] = source.entries
-    target.acts[:] = source.acts
-    target.scalars[:] = source.scalars
+    copy_items(source.banks, target.banks)
+    copy_items(source.groups, target.groups)
+    copy_items(source.entries, target.entries)
+    copy_items(source.acts, target.acts)
+    copy_items(source.scalars, target.scalars)
 
 
 @kernel
