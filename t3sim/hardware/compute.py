@@ -5,9 +5,10 @@ operands must have arrived and the slab before must be done; then the slab compu
 
     2 x tile_m x tile_n x slab_k x (workgroups sharing a CU) / (FLOP per cycle and CU) cycles.
 
-``prefetch_slabs`` slabs are loaded ahead of the one computing. LLC misses become DRAM reads; a slab without any
-arrives after the LLC's hit latency. Outputs leave at the end of the stage; the next stage starts once the store
-buffer has taken them.
+or, if that is more, for as long as its operands take from the LLC at the LLC's bandwidth. ``prefetch_slabs`` slabs
+are loaded ahead of the one computing. LLC misses become DRAM reads; a slab without any arrives after the LLC's hit
+latency. The epilogue of a stage is a fixed overhead and its output's way to the LLC; then outputs leave, and the next
+stage starts once the store buffer has taken them. With split-K, a last step sums the partial outputs.
 """
 
 import math
@@ -20,10 +21,11 @@ from simpy.events import Event
 
 from t3sim.config import Femtoseconds, PositiveBytes, PositiveHertz, Spec
 from t3sim.hardware.clock import Environment
-from t3sim.hardware.llc import LlcTraffic
+from t3sim.hardware.llc import LlcSpec, LlcTraffic
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.units import FS_PER_S, ceil_div
+from t3sim.workload.kernel_choice import KernelChoice
 from t3sim.workload.tiling import GemmKernelSpec, Tiling
 
 Process = Generator[Event, Any, Any]
@@ -45,6 +47,8 @@ class ComputeSpec(Spec):
     """Share of the matrix rate that a kernel's inner loop sustains."""
     launch_overhead: Femtoseconds
     """From a kernel's launch to its first workgroup."""
+    stage_overhead: Femtoseconds = 0
+    """Time of a stage beside its loads, slabs and stores: set-up, barriers, turning accumulators into output."""
     store_buffer: PositiveBytes
     """Output bytes that may have left their workgroups without being in memory or on a link yet."""
     collective_cus: Annotated[int, Field(gt=0, le=MOST_CUS)]
@@ -102,10 +106,15 @@ class StorePath(Protocol):
 class GemmRun:
     """One GEMM as the CU array sees it."""
 
-    tiling: Tiling
+    kernel: KernelChoice
     dtype: str
     traffic: LlcTraffic
     stage_workgroups: int
+
+    @property
+    def tiling(self) -> Tiling:
+        """The tile grid, of one part of K."""
+        return self.kernel.tiling
 
 
 class ComputeArray:
@@ -116,13 +125,13 @@ class ComputeArray:
         env: Environment,
         spec: ComputeSpec,
         kernel: GemmKernelSpec,
-        hit_latency: int,
+        llc: LlcSpec,
         memory: MemoryController,
     ) -> None:
         self.env = env
         self.spec = spec
         self.kernel = kernel
-        self.hit_latency = hit_latency
+        self.llc = llc
         self.memory = memory
         self.store_buffer = StoreBuffer(env, spec.store_buffer)
         self.stall_fs = 0
@@ -130,26 +139,37 @@ class ComputeArray:
         self.last_store_fs = 0
         """When output was last issued."""
 
-    @property
-    def stage_workgroups(self) -> int:
-        """Workgroups resident at once."""
-        return self.spec.cus * self.kernel.workgroups_per_cu
+    def stage_workgroups(self, kernel: KernelChoice) -> int:
+        """Workgroups of ``kernel`` resident at once."""
+        return self.spec.cus * kernel.workgroups_per_cu
 
     def slab_fs(self, tiling: Tiling, dtype: str, depth: int, workgroups: int) -> int:
-        """Time of one slab of ``depth`` K elements when ``workgroups`` share the CUs."""
+        """Time of one slab of ``depth`` K elements when ``workgroups`` share the CUs and the LLC."""
         sharing = ceil_div(workgroups, self.spec.cus)
         flops = 2 * tiling.tile_m * tiling.tile_n * depth * sharing
         rate = self.spec.matrix_flops_per_cycle[dtype] * self.spec.sustained_fraction * self.spec.clock
-        return math.ceil(flops * FS_PER_S / rate)
+        return max(math.ceil(flops * FS_PER_S / rate), self._llc_fs(workgroups * tiling.operand_bytes(depth)))
+
+    def epilogue_fs(self, kernel: KernelChoice, workgroups: int) -> int:
+        """Time from the last slab of a stage of ``workgroups`` to its output being with the LLC."""
+        return self.spec.stage_overhead + self._llc_fs(workgroups * kernel.tiling.tile_elements * kernel.stored_bytes)
+
+    def reduction_fs(self, kernel: KernelChoice) -> int:
+        """Time to sum the partial outputs of split-K, which the LLC holds."""
+        return self.spec.stage_overhead + self._llc_fs(kernel.partial_bytes + kernel.tiling.output_bytes)
+
+    def _llc_fs(self, nbytes: int) -> int:
+        return 0 if self.llc.bandwidth is None else ceil_div(nbytes * FS_PER_S, self.llc.bandwidth)
 
     def gemm(self, run: GemmRun, stores: StorePath) -> Process:
         """Run all stages; ends when the last stage's output is issued."""
         self.memory.start_kernel()
-        total = run.tiling.tiles
+        total = run.kernel.workgroups
         started, own_before = int(self.env.now), self._own_bytes()
         for stage, first in enumerate(range(0, total, run.stage_workgroups)):
             last = min(first + run.stage_workgroups, total)
             yield from self.stage(run, stage, last - first)
+            yield from self._busy(self.epilogue_fs(run.kernel, last - first))
             if stage == 0:
                 self._measure(int(self.env.now) - started, self._own_bytes() - own_before)
             stores.store_stage(first, last)
@@ -160,6 +180,13 @@ class ComputeArray:
             room = self.store_buffer.room()
             if room is not None:
                 yield room
+        if run.kernel.split_k > 1:
+            yield from self._busy(self.reduction_fs(run.kernel))
+            self.last_store_fs = int(self.env.now)
+
+    def _busy(self, duration_fs: int) -> Process:
+        if duration_fs:
+            yield self.env.timeout(duration_fs)
 
     def write_back(self, nbytes: int) -> None:
         """Write dirty output that leaves the LLC to DRAM, through the store buffer."""
@@ -191,7 +218,7 @@ class ComputeArray:
         if evicted:
             self.write_back(evicted)
         if not nbytes:
-            return self.env.timeout(self.hit_latency)
+            return self.env.timeout(self.llc.hit_latency)
         event = Event(self.env)
         self.memory.submit(Stream.COMPUTE, Access.READ, nbytes, Cause.GEMM_READ, lambda: _succeed(event))
         return event

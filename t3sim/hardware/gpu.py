@@ -48,7 +48,7 @@ class Gpu:
         self.index = index
         self.name = f"Gpu[{index}]"
         self.memory = MemoryController(env, spec.memory, policy, f"{self.name}.Memory")
-        self.compute = ComputeArray(env, spec.compute, spec.gemm, spec.llc.hit_latency, self.memory)
+        self.compute = ComputeArray(env, spec.compute, spec.gemm, spec.llc, self.memory)
         self.tracker = Tracker(spec.tracker, f"{self.name}.Tracker")
         self.dma = DmaEngine(env, spec.dma, self._dma_read, f"{self.name}.Dma")
         self.receivers: dict[int, Receiver] = {}

@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, model_validator
 
-from t3sim.config import Femtoseconds, PositiveBytes, Spec
+from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Spec
 from t3sim.kernels import IntArray, kernel
 from t3sim.units import ceil_div
 from t3sim.workload.tiling import Tiling
@@ -31,6 +31,8 @@ class LlcSpec(Spec):
     """Grain of the simulation; an operand slab takes as many blocks as it needs."""
     hit_latency: Femtoseconds
     """From a CU's load to its data, when the LLC holds it."""
+    bandwidth: PositiveBytesPerSecond | None = None
+    """Bytes that move between the LLC and all CUs; none: as many as they ask for."""
 
     @model_validator(mode="after")
     def _whole_sets(self) -> "LlcSpec":
@@ -63,16 +65,20 @@ class LlcTraffic:
 
 
 def gemm_traffic(
-    spec: LlcSpec, tiling: Tiling, order: IntArray, stage_workgroups: int, *, write_allocate: bool
+    spec: LlcSpec, tiling: Tiling, order: IntArray, stage_workgroups: int, *, write_allocate: bool, split_k: int = 1
 ) -> LlcTraffic:
     """Simulate the LLC over one GEMM, starting cold.
 
     ``order``: tiles in dispatch order, shape (tiles,); ``stage_workgroups``: workgroups resident at once.
+    ``split_k`` workgroups follow each other on every tile, ``tiling`` being that of one part of K: a part reads other
+    columns of A and rows of B than its neighbour, so to the cache it is a tile row and a tile column of its own.
     Operand blocks are numbered in the order the kernel first touches their row or column, as first-touch
     allocation places them, so the set mapping does not depend on the chunk a GPU starts with.
     """
     rows = _first_touch(order // tiling.grid_n, tiling.grid_m)
     columns = _first_touch(order % tiling.grid_n, tiling.grid_n)
+    order = np.repeat(order, split_k)
+    part = np.arange(len(order)) % split_k
     stages = ceil_div(len(order), stage_workgroups)
     reads, evicted = np.zeros((2, stages, tiling.slabs), np.int64)
     store_evicted = np.zeros(stages, np.int64)
@@ -80,11 +86,24 @@ def gemm_traffic(
     flush = _replay(
         cache,
         spec.block,
-        np.stack([rows[order // tiling.grid_n], columns[order % tiling.grid_n]], axis=1),
+        np.stack(
+            [
+                rows[order // tiling.grid_n] * split_k + part,
+                columns[order % tiling.grid_n] * split_k + part,
+            ],
+            axis=1,
+        ),
         tiling.row_heights[order // tiling.grid_n],
         tiling.column_widths[order % tiling.grid_n],
         tiling.slab_depths,
-        (tiling.grid_m, tiling.grid_n, tiling.tile_m, tiling.tile_n, tiling.slab_k, tiling.element_bytes),
+        (
+            tiling.grid_m * split_k,
+            tiling.grid_n * split_k,
+            tiling.tile_m,
+            tiling.tile_n,
+            tiling.slab_k,
+            tiling.element_bytes,
+        ),
         stage_workgroups,
         write_allocate,
         (reads, evicted, store_evicted),

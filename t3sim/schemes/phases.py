@@ -5,7 +5,7 @@ receiver of its messages; the returned process runs the phase and records its sp
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -151,9 +151,10 @@ def _track_trigger(gpu: Gpu, work: CollectiveWork, number: int, *, stored_locall
 
 
 def _gemm_run(gpu: Gpu, work: GemmWork, staggered_for: int | None) -> GemmRun:
-    stage_workgroups = gpu.compute.stage_workgroups
+    kernel = work.plain if staggered_for is None else work.fused
+    stage_workgroups = gpu.compute.stage_workgroups(kernel)
     return GemmRun(
-        tiling=work.tiles.tiling,
+        kernel=kernel,
         dtype=work.op.dtype,
         traffic=_traffic(gpu.spec.llc, work, staggered_for, stage_workgroups),
         stage_workgroups=stage_workgroups,
@@ -163,6 +164,13 @@ def _gemm_run(gpu: Gpu, work: GemmWork, staggered_for: int | None) -> GemmRun:
 @lru_cache(maxsize=64)
 def _traffic(llc: LlcSpec, work: GemmWork, staggered_for: int | None, stage_workgroups: int) -> LlcTraffic:
     """Traffic of the plain kernel, whose output allocates in the LLC, or of one GPU's staggered one, which bypasses."""
-    order = work.order if staggered_for is None else work.tiles.production_order(staggered_for)
-    write_allocate = staggered_for is None
-    return gemm_traffic(llc, work.tiles.tiling, order, stage_workgroups, write_allocate=write_allocate)
+    if staggered_for is not None:
+        order = work.tiles.production_order(staggered_for)
+        return gemm_traffic(llc, work.fused.tiling, order, stage_workgroups, write_allocate=False)
+    kernel = work.plain
+    whole = kernel.split_k == 1
+    traffic = gemm_traffic(
+        llc, kernel.tiling, work.order, stage_workgroups, write_allocate=whole, split_k=kernel.split_k
+    )
+    # Partial sums stay in the LLC; what is left of them is the output, when they have been added up.
+    return traffic if whole else replace(traffic, flush_bytes=kernel.tiling.output_bytes)

@@ -1,5 +1,6 @@
 """The system under study: the specs of all components, as one file describes them."""
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, field_validator
@@ -18,6 +19,8 @@ from t3sim.hardware.memory.fluid import FluidSpec
 from t3sim.hardware.tracker import TrackerSpec
 from t3sim.registry import get, names
 from t3sim.schemes.scheme import KIND as SCHEME
+from t3sim.units import FS_PER_S
+from t3sim.workload.kernel_choice import GemmRates
 from t3sim.workload.tiling import GemmKernelSpec
 
 if TYPE_CHECKING:
@@ -66,6 +69,20 @@ class SystemSpec(Spec):
             memory=self.memory,
             tracker=self.tracker,
             dma=self.dma,
+        )
+
+    def gemm_rates(self) -> GemmRates:
+        """Collect what the choice among GEMM kernels has to know."""
+        compute, llc = self.compute, self.llc
+        per_cu = compute.sustained_fraction * compute.clock
+        return GemmRates(
+            cus=compute.cus,
+            flops_per_s={dtype: flops * per_cu for dtype, flops in compute.matrix_flops_per_cycle.items()},
+            llc_bytes_per_s=math.inf if llc.bandwidth is None else llc.bandwidth,
+            llc_bytes=llc.capacity,
+            dram_bytes_per_s=self.memory.bandwidth * self.memory.efficiency,
+            load_latency_s=self.memory.read_latency / FS_PER_S,
+            stage_overhead_s=compute.stage_overhead / FS_PER_S,
         )
 
     def policy(self, scheme: str) -> ArbitrationPolicy:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from t3sim.errors import InputError, Problem
 from t3sim.kernels import IntArray
 from t3sim.workload.chunks import Chunks, TileChunks, even_chunks, resliced
-from t3sim.workload.operations import DTYPE_BYTES, Collective, Gemm, Sublayer
-from t3sim.workload.tiling import GemmKernelSpec, Tiling
+from t3sim.workload.kernel_choice import GemmRates, KernelChoice, fastest, fastest_split, tiled
+from t3sim.workload.operations import Collective, Gemm, Sublayer
+from t3sim.workload.tiling import GemmKernelSpec, MacroTile, Tiling
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -15,10 +16,14 @@ class GemmWork:
     """A tiled GEMM whose output is grouped into chunks."""
 
     op: Gemm
+    plain: KernelChoice
+    """The kernel when nothing is fused with it."""
     order: IntArray
-    """Tiles in the kernel's own dispatch order, shape (tiles,)."""
+    """Tiles of the plain kernel in its own dispatch order, shape (tiles,)."""
+    fused: KernelChoice
+    """The kernel when a collective is fused with it: one workgroup a tile."""
     tiles: TileChunks
-    """Tiles by chunk, in an order that staggering rotates."""
+    """Tiles of the fused kernel by chunk, in an order that staggering rotates."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,10 +46,13 @@ MOST_SLABS = 2**31
 MOST_SLABS_EACH = 2**16
 
 
-def lower(sublayer: Sublayer, kernel: GemmKernelSpec, slice_bytes: int) -> tuple[Work, ...]:
+def lower(
+    sublayer: Sublayer, kernel: GemmKernelSpec, slice_bytes: int, rates: GemmRates | None = None
+) -> tuple[Work, ...]:
     """Lower the operations of ``sublayer`` in execution order.
 
-    ``slice_bytes``: grain of the collectives' messages. Raises ``InputError`` when operations do not fit the kernel
+    ``slice_bytes``: grain of the collectives' messages. ``rates``: to choose among the kernel's macro-tiles; a kernel
+    of one tile needs none. Raises ``InputError`` when operations do not fit the kernel
     or the ring (see ``misfits``).
     """
     if problems := [problem for op in sublayer.operations for problem in misfits(op, kernel, sublayer.tp, slice_bytes)]:
@@ -54,13 +62,7 @@ def lower(sublayer: Sublayer, kernel: GemmKernelSpec, slice_bytes: int) -> tuple
     shaped: dict[str, Chunks] = {}  # chunks of the buffer that an operation leaves behind, by its id
     for op in sublayer.operations:
         if isinstance(op, Gemm):
-            tiling = _tiling(op, kernel)
-            plain, inside_chunks = group_rows(tiling.grid_m, sublayer.tp, kernel.group_rows)
-            producers[op.id] = GemmWork(
-                op=op,
-                order=tiling.dispatch_order(plain),
-                tiles=TileChunks(tiling=tiling, order=tiling.dispatch_order(inside_chunks), count=sublayer.tp),
-            )
+            producers[op.id] = _gemm(op, kernel, sublayer.tp, rates)
             works.append(producers[op.id])
             continue
         producer = _producer(op, producers, sublayer)
@@ -83,9 +85,14 @@ def misfits(op: Gemm | Collective, kernel: GemmKernelSpec, tp: int, slice_bytes:
         if op.bytes > MOST_PIECES * slice_bytes:
             yield _misfit(op, "bytes", op.bytes, f"makes more than {MOST_PIECES} slices of {slice_bytes} B")
         return
-    tiling = _tiling(op, kernel)
     if op.K_local < kernel.slab_k:
         yield _misfit(op, "K_local", op.K_local, f"is smaller than one K-slab of the kernel ({kernel.slab_k})")
+    if not _fitting(op, kernel, tp):
+        yield from _tile_misfits(op, tiled(op, kernel, kernel.macro_tiles[0]).tiling, tp)
+
+
+def _tile_misfits(op: Gemm, tiling: Tiling, tp: int) -> Iterator[Problem]:
+    """Say why ``op`` cannot run in these tiles."""
     if tiling.slabs > MOST_SLABS_EACH:
         yield _misfit(op, "K_local", op.K_local, f"makes {tiling.slabs} K-slabs, too many to simulate one by one")
     if tiling.tiles < tp:
@@ -108,15 +115,22 @@ def group_rows(grid_m: int, count: int, configured: int) -> tuple[int, int]:
     return configured, configured if left else max(n for n in range(1, min(rows, configured) + 1) if rows % n == 0)
 
 
-def _tiling(op: Gemm, kernel: GemmKernelSpec) -> Tiling:
-    return Tiling(
-        M=op.M,
-        N=op.N,
-        K=op.K_local,
-        element_bytes=DTYPE_BYTES[op.dtype],
-        tile_m=kernel.tile_m,
-        tile_n=kernel.tile_n,
-        slab_k=kernel.slab_k,
+def _fitting(op: Gemm, kernel: GemmKernelSpec, tp: int) -> tuple[MacroTile, ...]:
+    """Macro-tiles that ``op`` can be cut into for a ring of ``tp``, in the kernel's order."""
+    return tuple(tile for tile in kernel.macro_tiles if not any(_tile_misfits(op, tiled(op, kernel, tile).tiling, tp)))
+
+
+def _gemm(op: Gemm, kernel: GemmKernelSpec, tp: int, rates: GemmRates | None) -> GemmWork:
+    tiles = _fitting(op, kernel, tp)
+    plain, fused = fastest_split(op, kernel, tiles, rates), fastest(op, kernel, tiles, rates)
+    plain_rows, _ = group_rows(plain.tiling.grid_m, tp, kernel.group_rows)
+    _, inside_chunks = group_rows(fused.tiling.grid_m, tp, kernel.group_rows)
+    return GemmWork(
+        op=op,
+        plain=plain,
+        order=plain.tiling.dispatch_order(plain_rows),
+        fused=fused,
+        tiles=TileChunks(tiling=fused.tiling, order=fused.tiling.dispatch_order(inside_chunks), count=tp),
     )
 
 

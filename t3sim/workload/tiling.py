@@ -14,20 +14,45 @@ from t3sim.units import ceil_div
 # Far beyond any kernel: a slip of the keyboard is named instead of simulated.
 MOST_EXTENT = 2**16
 MOST_WORKGROUPS = 1024
+MOST_SPLIT_K = 64
+
+_Extent = Annotated[int, Field(gt=0, le=MOST_EXTENT)]
+_Workgroups = Annotated[int, Field(gt=0, le=MOST_WORKGROUPS)]
 
 
 class GemmKernelSpec(Spec):
     """How GEMM kernels are written."""
 
-    tile_m: Annotated[int, Field(gt=0, le=MOST_EXTENT)]
-    tile_n: Annotated[int, Field(gt=0, le=MOST_EXTENT)]
-    slab_k: Annotated[int, Field(gt=0, le=MOST_EXTENT)]
+    tile_m: _Extent
+    tile_n: _Extent
+    slab_k: _Extent
     group_rows: Annotated[int, Field(gt=0)]
     """Tile rows whose workgroups are dispatched together, column by column."""
-    workgroups_per_cu: Annotated[int, Field(gt=0, le=MOST_WORKGROUPS)]
-    wavefronts: Annotated[int, Field(gt=0, le=MOST_WORKGROUPS)]
+    workgroups_per_cu: _Workgroups
+    wavefronts: _Workgroups
     """Wavefronts of a workgroup; the tracker counts at this grain."""
     prefetch_slabs: Annotated[int, Field(ge=0)]
+    other_tiles: tuple[tuple[_Extent, _Extent, _Workgroups], ...] = ()
+    """Further macro-tiles to choose from, ``[tile_m, tile_n, workgroups_per_cu]``; none: always the one above."""
+    most_split_k: Annotated[int, Field(gt=0, le=MOST_SPLIT_K)] = 1
+    """Workgroups that may share a tile of a plain GEMM, each with a part of K; 1: they never do."""
+
+    @property
+    def macro_tiles(self) -> tuple["MacroTile", ...]:
+        """All macro-tiles, in order of preference."""
+        return tuple(
+            MacroTile(tile_m=rows, tile_n=columns, workgroups_per_cu=per_cu)
+            for rows, columns, per_cu in ((self.tile_m, self.tile_n, self.workgroups_per_cu), *self.other_tiles)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MacroTile:
+    """The output tile of one workgroup, and how many workgroups of it fit on a CU."""
+
+    tile_m: int
+    tile_n: int
+    workgroups_per_cu: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +95,15 @@ class Tiling:
     def output_bytes(self) -> int:
         """Bytes of C."""
         return self.M * self.N * self.element_bytes
+
+    @property
+    def tile_elements(self) -> int:
+        """Elements of C in a whole tile; fewer than the macro-tile where C is smaller."""
+        return min(self.tile_m, self.M) * min(self.tile_n, self.N)
+
+    def operand_bytes(self, depth: int) -> int:
+        """Bytes of A and B that a whole tile takes for ``depth`` of K."""
+        return (min(self.tile_m, self.M) + min(self.tile_n, self.N)) * depth * self.element_bytes
 
     @cached_property
     def row_heights(self) -> IntArray:

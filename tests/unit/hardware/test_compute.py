@@ -6,8 +6,9 @@ import simpy
 
 from t3sim.hardware.clock import call_after
 from t3sim.hardware.compute import ComputeArray, ComputeSpec, GemmRun
-from t3sim.hardware.llc import LlcTraffic
+from t3sim.hardware.llc import LlcSpec, LlcTraffic
 from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.workload.kernel_choice import KernelChoice
 from t3sim.workload.tiling import GemmKernelSpec, Tiling
 
 NS = 10**6
@@ -55,7 +56,7 @@ class _Stores:
 class _Rig:
     """Two CUs of 4096 FLOP per cycle at 1 GHz: a slab of 16 x 16 x 8 takes 1 ns; LLC hits take 0.3 ns."""
 
-    def __init__(self, *, prefetch=2, per_cu=1, memory_ns=0, stores=None, **changes):
+    def __init__(self, *, prefetch=2, per_cu=1, memory_ns=0, stores=None, llc_bandwidth=None, **changes):
         fields = {
             "cus": 2,
             "clock": 10**9,
@@ -79,21 +80,25 @@ class _Rig:
         self.env = simpy.Environment(0)
         self.memory = _Memory(self.env, memory_ns * NS)
         spec = ComputeSpec(**{**fields, **changes})
-        self.array = ComputeArray(self.env, spec, kernel, 300_000, self.memory)
+        llc = LlcSpec(capacity=2**20, ways=4, block=256, hit_latency=300_000, bandwidth=llc_bandwidth)
+        self.per_cu = per_cu
+        self.array = ComputeArray(self.env, spec, kernel, llc, self.memory)
         self.stores = stores or _Stores()
         self.stores.array = self.array
 
-    def run(self, tiles, depth, *, reads=None, evicted=None, store_evicted=None):
-        """Run a GEMM of one tile row; give the time it ended."""
+    def run(self, tiles, depth, *, reads=None, evicted=None, store_evicted=None, split_k=1):
+        """Run a GEMM of one tile row, ``depth`` being what a workgroup sums; give the time it ended."""
         tiling = Tiling(M=16, N=16 * tiles, K=depth, element_bytes=2, tile_m=16, tile_n=16, slab_k=8)
-        shape = (-(-tiles // self.array.stage_workgroups), -(-depth // 8))
+        kernel = KernelChoice(tiling=tiling, workgroups_per_cu=self.per_cu, split_k=split_k)
+        resident = self.array.stage_workgroups(kernel)
+        shape = (-(-tiles * split_k // resident), -(-depth // 8))
         traffic = LlcTraffic(
             read_bytes=np.zeros(shape, np.int64) if reads is None else np.array(reads),
             evicted_bytes=np.zeros(shape, np.int64) if evicted is None else np.array(evicted),
             store_evicted_bytes=np.array(store_evicted or [0] * shape[0]),
             flush_bytes=0,
         )
-        run = GemmRun(tiling=tiling, dtype="fp16", traffic=traffic, stage_workgroups=self.array.stage_workgroups)
+        run = GemmRun(kernel=kernel, dtype="fp16", traffic=traffic, stage_workgroups=resident)
         self.env.run(until=self.env.process(self.array.gemm(run, self.stores)))
         return self.env.now
 
@@ -201,3 +206,37 @@ def test_drained_waits_for_the_last_byte():
     buffer.give(1)
     assert event.triggered
     assert buffer.drained() is None
+
+
+def test_slab_takes_its_operands_time_when_the_llc_is_slower():
+    """Two workgroups load 1 KiB a slab: where that takes 1.5 ns it sets the pace, and not the 1 ns of compute."""
+    rig = _Rig(llc_bandwidth=1024 * 10**9 * 2 // 3)
+    # A hit, three slabs, and 2 x 16 x 16 x 2 B of output.
+    assert rig.run(tiles=2, depth=24) == pytest.approx(300_000 + 3 * 1_500_000 + 1_500_000, abs=20)
+
+
+def test_half_a_stage_moves_half_the_bytes():
+    """One workgroup of two halves the LLC's time; compute, which does not halve, then sets the pace."""
+    rig = _Rig(llc_bandwidth=1024 * 10**9 * 2 // 3)
+    assert rig.run(tiles=1, depth=24) == pytest.approx(300_000 + 3 * 1_000_000 + 750_000, abs=20)
+
+
+def test_every_stage_pays_its_overhead_before_its_output_leaves():
+    """Two stages of 3.8 ns with 2 ns of overhead each; the stores leave behind it."""
+    rig = _Rig(stage_overhead=2_000_000)
+    assert rig.run(tiles=3, depth=28) == 2 * 5_800_000
+    assert [time for time, *_ in rig.stores.stages] == [5_800_000, 11_600_000]
+
+
+def test_split_k_adds_workgroups_and_a_reduction():
+    """One tile in four parts of 8 on two CUs: two stages, and then the overhead of summing the parts."""
+    rig = _Rig(stage_overhead=2_000_000)
+    assert rig.run(tiles=1, depth=8, split_k=4) == 2 * 3_300_000 + 2_000_000
+    assert rig.array.last_store_fs == rig.env.now
+
+
+def test_reduction_reads_the_parts_and_writes_the_sum():
+    """Four parts of 1 KiB in fp32 and 512 B of output at 512 B/ns are 9 ns, beside the parts' own stores."""
+    rig = _Rig(llc_bandwidth=512 * 10**9)
+    stage = 300_000 + 2 * 512 * 10**6 // 512 + 2 * 1024 * 10**6 // 512
+    assert rig.run(tiles=1, depth=8, split_k=4) == 2 * stage + 9_000_000

@@ -198,3 +198,14 @@ def test_capacity_must_hold_a_set():
     assert LlcSpec(capacity=256, ways=4, block=64, hit_latency=0).sets == 1
     with pytest.raises(ValidationError, match="capacity 255 B holds less than one set of 4 blocks of 64 B"):
         LlcSpec(capacity=255, ways=4, block=64, hit_latency=0)
+
+
+def test_parts_of_k_share_no_operands():
+    """With split-K every part reads its own columns of A and rows of B: in all exactly the operands, once."""
+    part = Tiling(M=32, N=16, K=16, element_bytes=2, tile_m=8, tile_n=8, slab_k=8)
+    spec = LlcSpec(capacity=2**16, ways=4, block=128, hit_latency=0)
+    got = gemm_traffic(spec, part, np.arange(8), 4, write_allocate=False, split_k=4)
+    assert got.read_bytes.shape == (8, 2)
+    assert got.read_bytes.sum() == (32 + 16) * 4 * 16 * 2
+    # The parts of one tile follow each other: a stage of four workgroups is one tile, which shares nothing with itself.
+    assert got.read_bytes[0].sum() == (8 + 8) * 4 * 16 * 2
