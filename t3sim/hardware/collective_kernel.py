@@ -40,8 +40,7 @@ class CollectiveKernel:
         self._largest_chunk = max(self._chunk_bytes)
         self._arrivals = {step.position: len(slices[step.position]) for step in steps if step.after_arrival}
         self._arrived = {position: Event(gpu.env) for position in self._arrivals}
-        spec = gpu.compute.spec
-        self._window = spec.collective_cus * spec.collective_outstanding_per_cu
+        self._window = gpu.compute.spec.collective_window
         self._in_flight = 0
         self._room: Event | None = None
 
