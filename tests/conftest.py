@@ -89,7 +89,7 @@ def pair(gemm_op, collective_op, sublayer_of):
 @pytest.fixture(scope="session")
 def lowered():
     """Give a function that lowers a sublayer for a system."""
-    return lambda system, sublayer: lower(sublayer, system.gemm, system.compute.collective_slice)
+    return lambda system, sublayer: lower(sublayer, system.gemm, system.compute.slice_bytes)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@
 
 Per slice the CUs read the chunk from DRAM (twice where they reduce it with what arrived), then hand it to the link,
 or write it back. They keep at most ``collective_cus x collective_outstanding_per_cu`` bytes in flight, so a
-kernel on few CUs is limited by the memory's latency (Little's law). Its accesses stream past the LLC.
+kernel on few CUs is limited by the memory's latency (Little's law). Its accesses stream past the LLC. What its
+protocol adds to a step comes between the arrival of a chunk and its use.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,9 +16,19 @@ from t3sim.collectives.steps import Step
 from t3sim.hardware.compute import Process
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.message import Message, pieces_completed
+from t3sim.hardware.protocol import ProtocolSpec
 
 if TYPE_CHECKING:
     from t3sim.hardware.gpu import Gpu
+
+
+def with_last_copy(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Let the kernel itself read and write the chunk that a last step without work leaves in its buffer.
+
+    Copies of other chunks overlap with sending them on, and a reduction writes its result anyway.
+    """
+    last = steps[-1]
+    return steps if last.reads else (*steps[:-1], replace(last, reads=1, writes=True))
 
 
 class CollectiveKernel:
@@ -29,6 +41,7 @@ class CollectiveKernel:
         slices: tuple[tuple[int, ...], ...],
         causes: tuple[Cause, Cause],
         phase: int,
+        protocol: ProtocolSpec,
     ) -> None:
         """``slices``: bytes of each slice of each position; ``causes``: of its reads and of its writes."""
         self.gpu = gpu
@@ -36,12 +49,15 @@ class CollectiveKernel:
         self.slices = slices
         self.read_cause, self.write_cause = causes
         self.phase = phase
+        self.protocol = protocol
+        # Wire and memory are simulated: of a step's latency this is what they leave.
+        hardware_fs = gpu.out.spec.latency + gpu.memory.spec.read_latency
+        self._handshake_fs = max(0, protocol.step_latency - hardware_fs)
         self._chunk_bytes = [sum(pieces) for pieces in slices]
         self._largest_chunk = max(self._chunk_bytes)
         self._arrivals = {step.position: len(slices[step.position]) for step in steps if step.after_arrival}
         self._arrived = {position: Event(gpu.env) for position in self._arrivals}
-        spec = gpu.compute.spec
-        self._window = spec.collective_cus * spec.collective_outstanding_per_cu
+        self._window = gpu.compute.spec.collective_window
         self._in_flight = 0
         self._room: Event | None = None
 
@@ -50,6 +66,8 @@ class CollectiveKernel:
         for step in self.steps:
             if step.after_arrival:
                 yield self._arrived[step.position]
+                if self._handshake_fs:
+                    yield self.gpu.env.timeout(self._handshake_fs)
             if step.reads:
                 yield from self._handle(step)
 
@@ -102,6 +120,7 @@ class CollectiveKernel:
                     piece=piece,
                     pieces=len(self.slices[step.position]),
                     nbytes=nbytes,
+                    wire_bytes=self.protocol.wire_bytes(nbytes, self.gpu.out.spec.bytes_per_s),
                     chunk_bytes=self._chunk_bytes[step.position],
                     largest_chunk_bytes=self._largest_chunk,
                 )

@@ -1,5 +1,6 @@
 """One GPU: its parts, wired. Everything that leaves it goes over its outgoing link to its successor in the ring."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +13,7 @@ from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.controller import MemoryController, MemorySpec
 from t3sim.hardware.message import Message, Receiver
+from t3sim.hardware.protocol import ProtocolSpec
 from t3sim.hardware.tracker import Tracker, TrackerSpec
 from t3sim.units import ceil_div
 from t3sim.workload.tiling import GemmKernelSpec
@@ -27,6 +29,7 @@ class GpuSpec:
     memory: MemorySpec
     tracker: TrackerSpec
     dma: DmaSpec
+    protocols: Mapping[str, ProtocolSpec]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,8 @@ class Gpu:
         sets the pace of all. A mirrored GPU sees one chunk at a time and keeps that pace by itself.
         """
         if self.successor is not self:
-            return message.nbytes
-        return ceil_div(message.nbytes * message.largest_chunk_bytes, message.chunk_bytes)
+            return message.wire_bytes
+        return ceil_div(message.wire_bytes * message.largest_chunk_bytes, message.chunk_bytes)
 
     def deliver(self, message: Message) -> None:
         """Hand ``message`` to the successor's receiver for its operation."""

@@ -30,6 +30,8 @@ class LinkSpec(Spec):
     bandwidth: Annotated[PositiveBytesPerSecond, Field(ge=2 * 10**6)]
     direction: Annotated[Direction, Field(strict=False)]
     """``per_direction``: each way; ``bidirectional``: both ways together, so half of it each way."""
+    efficiency: Annotated[float, Field(ge=0.01, le=1)] = 1.0
+    """Share of the quoted bandwidth that payload reaches: packet headers and flow control take the rest."""
     latency: Femtoseconds
     send_buffer: PositiveBytes
     receive_buffer: PositiveBytes
@@ -46,8 +48,9 @@ class LinkSpec(Spec):
 
     @property
     def bytes_per_s(self) -> int:
-        """Bandwidth of one direction."""
-        return self.bandwidth // 2 if self.direction is Direction.BIDIRECTIONAL else self.bandwidth
+        """Payload bandwidth of one direction."""
+        quoted = self.bandwidth // 2 if self.direction is Direction.BIDIRECTIONAL else self.bandwidth
+        return int(quoted * self.efficiency)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,8 @@ class Message:
     """Which piece of the sender's chunk, of ``pieces``."""
     pieces: int
     nbytes: int
+    wire_bytes: int
+    """Bytes whose time it holds the wire: with flags among the data, more than its own."""
     chunk_bytes: int
     largest_chunk_bytes: int
     """Size of its chunk, and of the largest chunk in the ring."""

@@ -124,13 +124,14 @@ class TrackTrigger:
             self.started_fs = int(self.gpu.env.now)
 
     def _message(self, workgroup: int) -> Message:
-        position = self._position_of[workgroup]
+        position, nbytes = self._position_of[workgroup], self._bytes_of(workgroup)
         return Message(
             phase=self.phase,
             position=position,
             piece=workgroup - self._first[position],
             pieces=len(self.space.piece_bytes[position]),
-            nbytes=self._bytes_of(workgroup),
+            nbytes=nbytes,
+            wire_bytes=nbytes,
             chunk_bytes=self._chunk_bytes[position],
             largest_chunk_bytes=self._largest_chunk,
         )

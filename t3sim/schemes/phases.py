@@ -11,11 +11,12 @@ from typing import Protocol
 
 from t3sim.collectives.steps import KIND as COLLECTIVE
 from t3sim.collectives.steps import CollectiveAlgorithm
-from t3sim.hardware.collective_kernel import CollectiveKernel
+from t3sim.hardware.collective_kernel import CollectiveKernel, with_last_copy
 from t3sim.hardware.compute import GemmRun, Process
 from t3sim.hardware.gpu import Gpu, Span
 from t3sim.hardware.llc import LlcSpec, LlcTraffic, gemm_traffic
 from t3sim.hardware.memory.access import Cause
+from t3sim.hardware.protocol import ProtocolSpec, chosen
 from t3sim.hardware.track_trigger import AddressSpace, TrackTrigger
 from t3sim.registry import get
 from t3sim.workload.chunks import Chunks
@@ -73,21 +74,29 @@ class GemmPhase:
 
 @dataclass(frozen=True)
 class CollectivePhase:
-    """A collective as a kernel on the CUs."""
+    """A collective as a kernel on the CUs, or the second half of one."""
 
     work: CollectiveWork
+    launched: bool = True
+    """Whether it starts a kernel; the second half of an all-reduce goes on in the first half's."""
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Register the kernel for what the predecessor sends."""
         chunks, algorithm = self.work.chunks, _algorithm(self.work)
         slices = tuple(chunks.at(gpu.index, position) for position in range(chunks.count))
-        kernel = CollectiveKernel(gpu, algorithm.steps(chunks.count), slices, _CAUSES[self.work.algorithm], number)
+        steps, causes = algorithm.steps(chunks.count), _CAUSES[self.work.algorithm]
+        protocol = _protocol(gpu, self.work)
+        # An all-reduce makes one such pass in all: it sends its own reduced chunk as it writes it.
+        if protocol.staged and self.launched:
+            steps = with_last_copy(steps)
+        kernel = CollectiveKernel(gpu, steps, slices, causes, number, protocol)
         gpu.receivers[number] = kernel
         return lambda: self._run(gpu, kernel)
 
     def _run(self, gpu: Gpu, kernel: CollectiveKernel) -> Process:
         start = int(gpu.env.now)
-        yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
+        if self.launched:
+            yield gpu.env.timeout(_launch_fs(gpu, kernel.protocol))
         yield from kernel.run()
         gpu.spans.append(Span(self.work.algorithm, start, int(gpu.env.now)))
 
@@ -130,6 +139,19 @@ class NearMemoryReduceScatterPhase:
         unit.send_first_chunk()
         yield unit.finished
         gpu.spans.append(Span("reduce_scatter", start, int(gpu.env.now)))
+
+
+def _protocol(gpu: Gpu, work: CollectiveWork) -> ProtocolSpec:
+    """Choose for the whole operation: an all-reduce is one kernel of twice the steps."""
+    passes = 2 if work.op.op == "all_reduce" else 1
+    steps = passes * (work.chunks.count - 1)
+    sent_bytes = passes * (work.chunks.total_bytes - min(work.chunks.chunk_bytes))
+    return chosen(gpu.spec.protocols, steps, sent_bytes, gpu.out.spec.bytes_per_s)
+
+
+def _launch_fs(gpu: Gpu, protocol: ProtocolSpec) -> int:
+    """From the call to the first slice; a protocol's base latency has the launch in it."""
+    return (protocol.base_latency or gpu.compute.spec.launch_overhead) + protocol.extra_latency
 
 
 def _algorithm(work: CollectiveWork) -> CollectiveAlgorithm:

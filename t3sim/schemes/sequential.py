@@ -20,6 +20,8 @@ class Sequential:
         return lab.run([kernel_phase(work) for work in works], "sequential")
 
 
-def kernel_phase(work: Work) -> Phase:
-    """Run ``work`` as a kernel on the CUs."""
-    return GemmPhase(work) if isinstance(work, GemmWork) else CollectivePhase(work)
+def kernel_phase(work: Work, *, alone: bool = False) -> Phase:
+    """Run ``work`` as a kernel on the CUs; ``alone``: launch even the second half of an all-reduce."""
+    if isinstance(work, GemmWork):
+        return GemmPhase(work)
+    return CollectivePhase(work, launched=alone or not work.continues)

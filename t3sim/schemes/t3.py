@@ -25,10 +25,11 @@ class T3:
 def fused_phases(works: Sequence[Work]) -> list[Phase]:
     """Put each reduce-scatter into one phase with its producer."""
     pairs = fusable(works)
+    fused = [pair.op for pair in pairs]
     phases: list[Phase] = []
     for work in works:
         if isinstance(work, CollectiveWork) and work in pairs:
             phases.append(FusedPhase(work))
         elif work not in pairs.values():
-            phases.append(kernel_phase(work))
+            phases.append(kernel_phase(work, alone=work.op in fused))
     return phases

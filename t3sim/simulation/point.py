@@ -45,7 +45,7 @@ class Point:
     def works(self) -> tuple[Work, ...]:
         """The operations as tiled and chunked work; ``InputError`` when they do not fit the system."""
         system = self.system.spec
-        return lower(self.sublayer, system.gemm, system.compute.collective_slice, system.gemm_rates())
+        return lower(self.sublayer, system.gemm, system.compute.slice_bytes, system.gemm_rates())
 
     @property
     def point_id(self) -> str:

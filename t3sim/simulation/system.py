@@ -16,6 +16,7 @@ from t3sim.hardware.llc import LlcSpec
 from t3sim.hardware.memory.arbitration import KIND as ARBITRATION
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.fluid import FluidSpec
+from t3sim.hardware.protocol import ProtocolSpec
 from t3sim.hardware.tracker import TrackerSpec
 from t3sim.registry import get, names
 from t3sim.schemes.scheme import KIND as SCHEME
@@ -44,6 +45,8 @@ class SystemSpec(Spec):
     tracker: TrackerSpec
     dma: DmaSpec
     link: LinkSpec
+    protocols: dict[str, ProtocolSpec] = Field(default_factory=dict)
+    """What collective kernels may run with; none: they cost their launch and what is simulated."""
     arbitration: dict[str, PolicySpec]
     """Policy of the memory controller by scheme; ``default`` is for those that are not named."""
 
@@ -69,6 +72,7 @@ class SystemSpec(Spec):
             memory=self.memory,
             tracker=self.tracker,
             dma=self.dma,
+            protocols=self.protocols,
         )
 
     def gemm_rates(self) -> GemmRates:

@@ -1,11 +1,14 @@
 """Figures that papers report, computed from result rows: one function a metric, one value a sublayer.
 
-Each takes the rows of one sublayer by scheme and the scheme in question.
+Each takes the rows of one sublayer by scheme and the scheme in question. A figure of kernels that share the CUs also
+finds, under ``CUS_SHARED``, their times with the collective on some CUs and the GEMM on the others.
 """
 
 from collections.abc import Callable, Mapping
 
 from t3sim.results import Row
+
+CUS_SHARED = "CUs shared"
 
 Rows = Mapping[str, Row]
 Metric = Callable[[Rows, str], float]
@@ -50,6 +53,35 @@ def gemm_reads_ratio(rows: Rows, scheme: str) -> float:
     return float(rows["sequential"]["dram_gemm_read_bytes"] / rows[scheme]["dram_gemm_read_bytes"])
 
 
+def all_reduce_overlap(rows: Rows, scheme: str) -> float:
+    """Sequential on all CUs / the longer of GEMM and all-reduce, each alone on its share of the CUs.
+
+    The potential of running both at once as kernels: contention for memory is left out (T3, Figure 6). With nothing
+    shared, each has all CUs.
+    """
+    del scheme
+    alone = rows["sequential"]
+    shared = rows.get(CUS_SHARED, alone)
+    return float((alone["gemm_us"] + _all_reduce_us(alone)) / max(shared["gemm_us"], _all_reduce_us(shared)))
+
+
+def all_reduce_slowdown(rows: Rows, scheme: str) -> float:
+    """Time of the all-reduce alone on its share of the CUs / on all."""
+    del scheme
+    return _all_reduce_us(rows[CUS_SHARED]) / _all_reduce_us(rows["sequential"])
+
+
+def gemm_slowdown(rows: Rows, scheme: str) -> float:
+    """Time of the GEMM alone on the CUs that a collective leaves it / on all."""
+    del scheme
+    return float(rows[CUS_SHARED]["gemm_us"] / rows["sequential"]["gemm_us"])
+
+
+def _all_reduce_us(row: Row) -> float:
+    """Time of an all-reduce: a reduce-scatter, then an all-gather."""
+    return float(row["rs_us"] + row["ag_us"])
+
+
 METRICS: Mapping[str, Metric] = {
     metric.__name__: metric
     for metric in (
@@ -60,5 +92,8 @@ METRICS: Mapping[str, Metric] = {
         rs_reads_ratio,
         writes_reduction,
         gemm_reads_ratio,
+        all_reduce_overlap,
+        all_reduce_slowdown,
+        gemm_slowdown,
     )
 }

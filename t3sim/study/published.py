@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from t3sim.config import Loaded, Spec, load
 from t3sim.data import configs_dir
@@ -21,6 +21,8 @@ class Target(Spec):
     tp: int | None = None
     """Only sublayers of this tensor-parallel degree."""
     stat: Literal["geomean", "max"] = "geomean"
+    collective_cus: PositiveInt | None = None
+    """CUs that the collectives have to themselves while the GEMM has the others; none: each has all of them."""
     published: PositiveFloat
     use: Literal["predict", "calibrate"]
 

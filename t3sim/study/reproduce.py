@@ -9,7 +9,8 @@ from t3sim.data import traces_dir
 from t3sim.results import Row, RunResult, geomean, merged
 from t3sim.simulation import Point, SystemSpec, scheme_names
 from t3sim.simulation.run import Progress, run_points
-from t3sim.study.metrics import METRICS
+from t3sim.study.cu_sharing import rows_with_cus_shared
+from t3sim.study.metrics import CUS_SHARED, METRICS
 from t3sim.study.published import Published, Target
 from t3sim.workload.trace import load_trace
 
@@ -19,6 +20,8 @@ class Reproduction:
     """The rows of the experiments, and each published figure beside its simulated value."""
 
     by_set: dict[str, RunResult]
+    shared_cus: dict[tuple[str, int], list[Row]]
+    """Times of GEMMs and collectives on shares of the CUs, by set and CUs of the collectives."""
     targets: tuple[Row, ...]
     """id, set, published, simulated, error (simulated - published), use, status (ok, not modelled, failed)."""
 
@@ -29,13 +32,15 @@ class Reproduction:
 
     def document(self) -> dict[str, Any]:
         """Everything as plain data, as ``--format json`` prints it."""
-        return {"targets": list(self.targets), **self.result.document()}
+        shared = [{"set": name, **row} for (name, _), rows in self.shared_cus.items() for row in rows]
+        return {"targets": list(self.targets), **self.result.document(), "shared_cus": shared}
 
 
 def reproduce(
     published: Published, system: Loaded[SystemSpec], sets: Sequence[str], progress: Progress | None = None
 ) -> Reproduction:
     """Run all schemes on the traces of ``sets`` and evaluate the targets of these sets."""
+    wanted = [target for target in published.targets if target.set in sets]
     points = {name: _points(published.sets[name], system) for name in sets}
     total = sum(map(len, points.values()))
     by_set: dict[str, RunResult] = {}
@@ -43,8 +48,17 @@ def reproduce(
     for name in sets:
         by_set[name] = run_points(points[name], scheme_names(), _shifted(progress, done, total))
         done += len(points[name])
-    targets = tuple(_evaluated(target, by_set[target.set]) for target in published.targets if target.set in sets)
-    return Reproduction(by_set, targets)
+    shared: dict[tuple[str, int], list[Row]] = {}
+    for name, cus in dict.fromkeys((target.set, target.collective_cus) for target in wanted):
+        if cus is not None:
+            if progress is not None:
+                progress(total, total, f"{name}: {cus} CUs for collectives")
+            shared[name, cus] = rows_with_cus_shared(system, cus, [point.sublayer for point in points[name]])
+    targets = tuple(
+        _evaluated(target, by_set[target.set], shared.get((target.set, target.collective_cus or 0), []))
+        for target in wanted
+    )
+    return Reproduction(by_set, shared, targets)
 
 
 def _points(traces: Sequence[str], system: Loaded[SystemSpec]) -> list[Point]:
@@ -59,7 +73,7 @@ def _shifted(progress: Progress | None, before: int, total: int) -> Progress | N
     return lambda done, _total, label: progress(before + done, total, label)
 
 
-def _evaluated(target: Target, result: RunResult) -> Row:
+def _evaluated(target: Target, result: RunResult, shared: Sequence[Row]) -> Row:
     row: Row = {
         "id": target.id,
         "set": target.set,
@@ -71,12 +85,13 @@ def _evaluated(target: Target, result: RunResult) -> Row:
     }
     if target.metric is None:
         return row
-    rows = [row for row in result.rows if target.tp in (None, row["tp"])]
-    if any(item["status"] != "ok" for item in rows):
+    named = [*((item["scheme"], item) for item in result.rows), *((CUS_SHARED, item) for item in shared)]
+    rows = [(name, item) for name, item in named if target.tp in (None, item["tp"])]
+    if any(item["status"] != "ok" for _, item in rows):
         return {**row, "status": "failed"}
     by_sublayer: dict[tuple[str, int, str], dict[str, Row]] = {}
-    for item in rows:
-        by_sublayer.setdefault((item["model"], item["tp"], item["sublayer"]), {})[item["scheme"]] = item
+    for name, item in rows:
+        by_sublayer.setdefault((item["model"], item["tp"], item["sublayer"]), {})[name] = item
     values = [METRICS[target.metric](item, target.scheme or "") for item in by_sublayer.values()]
     simulated = geomean(values) if target.stat == "geomean" else max(values)
     return {**row, "simulated": simulated, "error": simulated - target.published, "status": "ok"}

@@ -34,6 +34,8 @@ class CollectiveWork:
     algorithm: str
     """Registered name of the step graph: ``reduce_scatter`` or ``all_gather``."""
     chunks: Chunks
+    continues: bool = False
+    """Whether it is the second half of an all-reduce, and so of the kernel that the first half started."""
     producer: GemmWork | None = None
     """The GEMM this reduce-scatter can be fused with: the only one it waits for, and of the same output."""
 
@@ -158,8 +160,14 @@ def _chunks(op: Collective, producer: GemmWork | None, shaped: dict[str, Chunks]
 def _collectives(op: Collective, chunks: Chunks, producer: GemmWork | None) -> list[Work]:
     algorithms = ("reduce_scatter", "all_gather") if op.op == "all_reduce" else (op.op,)
     return [
-        CollectiveWork(op=op, algorithm=name, chunks=chunks, producer=producer if name == "reduce_scatter" else None)
-        for name in algorithms
+        CollectiveWork(
+            op=op,
+            algorithm=name,
+            chunks=chunks,
+            continues=number > 0,
+            producer=producer if name == "reduce_scatter" else None,
+        )
+        for number, name in enumerate(algorithms)
     ]
 
 

@@ -26,6 +26,7 @@ EXCEPTIONS = {
     ("compute", "llc"): "takes LlcTraffic, a table computed before the run",
     ("compute", "memory"): "is handed the controller that its loads go to",
     ("collective_kernel", "compute"): "runs on the CUs: shares the type of their processes",
+    ("collective_kernel", "protocol"): "runs with one: pays its latencies and the wire time of its flags",
     ("collective_kernel", "gpu"): "is handed the GPU it runs on; for type checkers only",
     ("track_trigger", "gpu"): "is handed the GPU it works for; for type checkers only",
     ("track_trigger", "dma"): "programs the DMA engine: makes its Commands",

@@ -23,6 +23,7 @@ FOLDER = Path(__file__).parent
 SYSTEM = (
     "compute.cus=2",
     "compute.collective_cus=2",
+    "compute.collective_outstanding_per_cu=256 KiB",
     "compute.sustained_fraction=1.0",
     "compute.launch_overhead=0 ns",
     "compute.store_buffer=64 KiB",
@@ -59,7 +60,7 @@ def outcome_of(scheme, gpus, topology, observe=None):
         ),
     )
     system = load_system(overrides=SYSTEM).spec
-    works = lower(trace.sublayers()[0], system.gemm, system.compute.collective_slice)
+    works = lower(trace.sublayers()[0], system.gemm, system.compute.slice_bytes)
     return get("scheme", scheme)().simulate(SystemLab(system, gpus, topology, observe), works)
 
 

@@ -73,7 +73,7 @@ def outcome_of():
     """Give a function that runs one scheme on a sublayer: its outcome, with the reports of the GPUs."""
 
     def run(system, sublayer, scheme, topology="mirror"):
-        works = lower(sublayer, system.spec.gemm, system.spec.compute.collective_slice)
+        works = lower(sublayer, system.spec.gemm, system.spec.compute.slice_bytes)
         return get("scheme", scheme)().simulate(SystemLab(system.spec, sublayer.tp, topology), works)
 
     return run

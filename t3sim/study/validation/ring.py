@@ -31,6 +31,7 @@ _FREE_MEMORY = (
     "memory.stream_switch=0 ns",
     "compute.launch_overhead=0 ns",
     "compute.collective_slice=256 KiB",
+    "compute.collective_outstanding_per_cu=32 KiB",
     "link.direction=per_direction",
     "link.latency=500 ns",
 )

@@ -192,3 +192,9 @@ def test_wire_can_be_held_for_longer_than_the_packet():
     rig.env.run()
     assert rig.delivered == {"a": 45_000}
     assert (rig.link.sent_bytes, rig.link.busy_fs) == (10, 40_000)
+
+
+def test_efficiency_is_taken_off_the_quoted_rate():
+    """A link quoted at 100 B/ns both ways with 80% for payload moves 40 B/ns each way."""
+    fields = {"bandwidth": 100 * 10**9, "direction": "bidirectional", "efficiency": 0.8, "receive_buffer": 8 << 20}
+    assert LinkSpec(**{**BASE, **fields}).bytes_per_s == 40 * 10**9

@@ -52,6 +52,7 @@ def message(nbytes=750, phase=0, largest=1):
         piece=0,
         pieces=1,
         nbytes=nbytes,
+        wire_bytes=nbytes,
         chunk_bytes=nbytes,
         largest_chunk_bytes=largest * nbytes,
     )

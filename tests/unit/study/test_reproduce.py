@@ -3,8 +3,10 @@
 import pytest
 
 from t3sim.errors import InputError
+from t3sim.results import geomean
 from t3sim.simulation import load_system
 from t3sim.study import Published, Target, load_published, reproduce
+from t3sim.study.cu_sharing import SharedCus
 
 
 def target(name, **fields):
@@ -22,6 +24,7 @@ def study():
             target("max", metric="speedup", scheme="ideal-overlap", stat="max"),
             target("elsewhere", metric="speedup", scheme="ideal-overlap", tp=16),
             target("unmodelled"),
+            target("shared", metric="all_reduce_slowdown", collective_cus=16),
             Target(id="other", set="other", published=1.0, use="predict"),
         ),
     )
@@ -34,7 +37,7 @@ def test_only_the_sets_asked_for_are_run(study):
     """A set that nobody asked for is neither loaded nor compared."""
     result, _ = study
     assert list(result.by_set) == ["small"]
-    assert [row["id"] for row in result.targets] == ["geomean", "max", "elsewhere", "unmodelled"]
+    assert [row["id"] for row in result.targets] == ["geomean", "max", "elsewhere", "unmodelled", "shared"]
 
 
 def test_figures_are_evaluated_over_the_rows(study):
@@ -51,10 +54,31 @@ def test_figures_are_evaluated_over_the_rows(study):
     assert (values["unmodelled"]["simulated"], values["unmodelled"]["status"]) == (None, "not modelled")
 
 
+def test_shared_cus_are_run_for_the_figures_that_need_them(study):
+    """Sixteen CUs for the collectives leave 64 to the GEMM; only the figures that ask for it see these times."""
+    result, _ = study
+    assert list(result.shared_cus) == [("small", 16)]
+    shared = {row["sublayer"]: row for row in result.shared_cus["small", 16]}
+    alone = {row["sublayer"]: row for row in result.result.rows if row["scheme"] == "sequential"}
+    assert shared.keys() == alone.keys()
+    for name, row in shared.items():
+        assert 1.0 < row["gemm_us"] / alone[name]["gemm_us"] < 1.4
+        assert 1.0 < row["rs_us"] / alone[name]["rs_us"] < 1.2
+    ratios = [(row["rs_us"] + row["ag_us"]) / (alone[n]["rs_us"] + alone[n]["ag_us"]) for n, row in shared.items()]
+    (figure,) = [row for row in result.targets if row["id"] == "shared"]
+    assert figure["simulated"] == pytest.approx(geomean(ratios))
+
+
+def test_collectives_cannot_take_all_cus():
+    """Collectives that leave the GEMM no CU are refused."""
+    with pytest.raises(InputError, match="leaves the GEMM none of the system's 80 CUs"):
+        SharedCus(load_system(), 80)
+
+
 def test_progress_counts_all_points(study):
     """Progress runs from no point to all of them."""
     _, seen = study
-    assert [(done, total) for done, total, _ in seen] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [(done, total) for done, total, _ in seen] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4), (4, 4)]
 
 
 def test_the_document_has_targets_first(study):
