@@ -12,6 +12,7 @@ from t3sim.cli.output import print_tables
 from t3sim.cli.sweep_progress import SweepProgress
 from t3sim.errors import InputError, Problem
 from t3sim.sweeps import SweepResult, load_sweep, merge, run_sweep
+from t3sim.sweeps.dask import DaskPool
 from t3sim.sweeps.pool import LocalPool
 from t3sim.sweeps.run import Backend
 from t3sim.sweeps.sweep import cores
@@ -27,6 +28,7 @@ SpecArgument = Annotated[str, typer.Argument(help="Sweep: name of a shipped one,
 def sweep(
     spec: SpecArgument,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes of this machine; all cores by default.")] = None,
+    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, whose workers run the points.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of results; out/NAME by default.", file_okay=False)] = None,
     shard: Annotated[str, typer.Option(help="i/n: only every n-th point, from the i-th; for `t3sim merge`.")] = "1/1",
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first point that fails.")] = False,  # noqa: FBT002
@@ -34,7 +36,9 @@ def sweep(
 ) -> None:
     """Run every point of a sweep that its folder of results does not have yet."""
     loaded = load_sweep(spec)
-    backend: Backend = LocalPool(jobs or cores())
+    if dask is not None and jobs is not None:
+        raise InputError(Problem(message="cannot be used with --jobs: the cluster has its own workers", key="--dask"))
+    backend: Backend = DaskPool(dask) if dask is not None else LocalPool(jobs or cores())
     with SweepProgress() as progress:
         result = run_sweep(
             loaded,

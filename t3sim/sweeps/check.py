@@ -68,9 +68,15 @@ def _problems(
     """Yield what is wrong with the settings ``made``, and not with those around them."""
     for problem in resolver.problems(settings):
         key = f"{SYSTEM_PREFIX}{problem.key}" if problem.file == OVERRIDE else str(problem.key)
-        if blamed := [name for name in made if key == name or key.startswith(f"{name}.")]:
+        if blamed := [name for name in made if _is_about(problem, key, name)]:
             file, line = _place((*path, blamed[0]), lines)
             yield replace(problem, file=file, line=line, key=key)
+
+
+def _is_about(problem: Problem, key: str, name: str) -> bool:
+    """Say whether it is the setting ``name`` that is wrong; a fault of a whole part may be one of its combination."""
+    inside = key == name or key.startswith(f"{name}.")
+    return inside or (problem.message == "unknown key" and name.startswith(f"{key}."))
 
 
 def _place(path: KeyPath, lines: Mapping[KeyPath, Place]) -> Place:

@@ -9,7 +9,8 @@ written in seconds, and only an index of it is in memory.
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -52,20 +53,18 @@ class Journal:
         """Records that were not whole: their points count as not finished."""
         self._places: dict[str, _Place] = {}
         self._keys: dict[str, str] = {}
-        self._lock = _locked(folder)
-        try:
-            self._out = self.path.open("ab", buffering=0)
-            self._in = self.path.open("rb")
-            self._end = self._read()
-            self._out.truncate(self._end)
-            if not self._end:
-                self._write(_HEADER)
-        except OSError as error:
-            self._lock.release()
-            raise unwritable(folder, error) from error
-        except BaseException:
-            self._lock.release()
-            raise
+        with ExitStack() as held:
+            held.enter_context(_locked(folder))
+            try:
+                self._out = held.enter_context(self.path.open("ab", buffering=0))
+                self._in = held.enter_context(self.path.open("rb"))
+                self._end = self._read()
+                self._out.truncate(self._end)
+                if not self._end:
+                    self._write(_HEADER)
+            except OSError as error:
+                raise unwritable(folder, error) from error
+            self._held = held.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -73,9 +72,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._in.close()
-        self._out.close()
-        self._lock.release()
+        self._held.close()
 
     def has(self, recipe: str) -> bool:
         """Say whether the point of a recipe is finished."""
@@ -202,7 +199,8 @@ def _record(line: bytes) -> bytes | None:
     return record if whole and record.count(b" ") >= _PARTS - 1 else None
 
 
-def _locked(folder: Path) -> FileLock:
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)
@@ -211,4 +209,7 @@ def _locked(folder: Path) -> FileLock:
         raise InputError(Problem(message=message, file=str(folder), key="--out")) from None
     except OSError as error:
         raise unwritable(folder, error) from error
-    return lock
+    try:
+        yield
+    finally:
+        lock.release()

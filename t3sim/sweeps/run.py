@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from t3sim.errors import InputError
+from t3sim.errors import InputError, Problem
 from t3sim.results import Row, complete
 from t3sim.simulation.point import identity
 from t3sim.sweeps.journal import Journal
@@ -68,6 +68,8 @@ class Runner:
 
     def count(self) -> Tally:
         """Count what there is to do. Raises ``InputError`` for names of files, schemes or sublayers that are none."""
+        if self.plan.size > (most := self.plan.spec.max_points):
+            raise InputError(Problem(message=f"{self.plan.size} combinations", key="max_points", value=most))
         self.recipes = [
             tuple(task.recipe for task in self.resolver.tasks(combination.settings))
             for combination in self.plan.combinations()
