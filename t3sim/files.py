@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any
 
 from t3sim.errors import InputError, Problem
 
@@ -34,8 +34,8 @@ def write_files(folder: Path, contents: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
-    """Give a file for text that takes the place of ``path`` when the block ends without an error.
+def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
+    """Give a file, for text or for bytes, that takes the place of ``path`` when the block ends without an error.
 
     Raises ``InputError`` when the disk refuses; what was at ``path`` before is then intact.
     """
@@ -44,7 +44,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
     except OSError as error:
         raise unwritable(path.parent, error) from error
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        with os.fdopen(handle, "wb") if binary else os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             yield file
         os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp gives 0600, results are for everybody
         os.replace(temporary, path)  # noqa: PTH105

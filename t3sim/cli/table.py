@@ -4,19 +4,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from t3sim.cli.app import Format, FormatOption, app, names
 from t3sim.cli.output import print_tables
 from t3sim.errors import InputError, Problem
 from t3sim.report.files import rows_csv, to_json
+from t3sim.report.pareto import pareto as pareto_front
 from t3sim.report.pivot import pivot, pivot_table, require_columns
-from t3sim.results import read_frame
+from t3sim.results import COLUMN_NAMES, Row, read_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _TABLES = ("results.csv", "results.parquet")
 _EXCLUDED_SHOWN = 20
+_IDENTITY = ("system", "model", "tp", "sublayer", "scheme")
 
 ResultsArgument = Annotated[Path, typer.Argument(help="Folder of results, or its results.csv or results.parquet.")]
 WhereOption = Annotated[
@@ -48,6 +51,35 @@ def table(
         typer.echo(f"excluded: {line}", err=True)
     if len(result.excluded) > _EXCLUDED_SHOWN:
         typer.echo(f"and {len(result.excluded) - _EXCLUDED_SHOWN} more excluded", err=True)
+
+
+@app.command()
+def pareto(
+    results: ResultsArgument,
+    least: Annotated[str, typer.Option("--min", help="Columns that are better small, comma-separated.")] = "",
+    most: Annotated[str, typer.Option("--max", help="Columns that are better large.")] = "",
+    where: WhereOption = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Pick the points that no other beats in every metric; a metric may be an axis, such as system.link.bandwidth."""
+    metrics = (*names(least), *names(most))
+    frame = load_results(results, where)
+    front = pareto_front(frame, names(least), names(most))
+    axes = [name for name in frame.columns if name not in COLUMN_NAMES and name not in metrics]
+    columns = [*_IDENTITY, *axes, *(name for name in metrics if name not in _IDENTITY)]
+    plain = front[columns].astype(object).where(front[columns].notna(), None)
+    rows: list[Row] = [dict(zip(columns, row, strict=True)) for row in plain.itertuples(index=False)]
+    if form is Format.JSON:
+        typer.echo(to_json({"min": names(least), "max": names(most), "rows": rows}), nl=False)
+    elif form is Format.CSV:
+        typer.echo(rows_csv(rows, columns), nl=False)
+    else:
+        shown = Table(title=f"{len(rows)} of {len(frame)} points are on the front", title_justify="left")
+        for name in columns:
+            shown.add_column(name)
+        for row in rows:
+            shown.add_row(*(f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in columns))
+        print_tables([shown])
 
 
 def load_results(path: Path, where: list[str] | None) -> "pd.DataFrame":
