@@ -3,7 +3,10 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from t3sim.errors import InputError, Problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +78,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("error_message", str, "of a failed row"),
 )
 
+_KINDS = {str: "str", int: "Int64", float: "float64"}
+_EMPTY = {column.name: [""] for column in COLUMNS if column.kind is not str}
+
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
 
 
@@ -109,6 +115,28 @@ class RunResult:
     def document(self) -> dict[str, Any]:
         """Everything as plain data, as ``--format json`` prints it."""
         return {"rows": list(self.rows), "geomean": self.geomean(), "manifest": self.manifest}
+
+
+def read_frame(path: Path) -> "pd.DataFrame":
+    """Read a results table, CSV or parquet, as a pandas table; columns of axes are text.
+
+    Raises ``InputError`` when the file cannot be read or lacks columns of a results table.
+    """
+    import pandas as pd  # noqa: PLC0415 - as above
+
+    kinds: dict[str, Any] = {column.name: _KINDS[column.kind] for column in COLUMNS}
+    try:
+        if path.suffix == ".parquet":
+            frame = pd.read_parquet(path)
+        else:
+            named = pd.read_csv(path, nrows=0).columns
+            kinds |= dict.fromkeys(set(named) - set(kinds), str)
+            frame = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=_EMPTY)
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(Problem(message=f"cannot be read as a results table: {error}", file=str(path))) from None
+    if missing := [name for name in ("scheme", "status") if name not in frame.columns]:
+        raise InputError(Problem(message=f"is no results table: it lacks {', '.join(missing)}", file=str(path)))
+    return frame
 
 
 def geomean(values: Iterable[float]) -> float:

@@ -93,6 +93,25 @@ FREQUENCY: Final = Dimension(
 )
 
 
+DIMENSIONS: Final = (SIZE, DURATION, RATE, FREQUENCY)
+
+
+def dimension_of(text: str) -> Dimension:
+    """Return the dimension whose unit a quantity such as '16 MiB' has; ValueError when there is none."""
+    unit = unit_of(text)
+    for dimension in DIMENSIONS:
+        if unit in dimension.units:
+            return dimension
+    known = ", ".join(unit for dimension in DIMENSIONS for unit in dimension.units)
+    raise ValueError(f"{text!r} is not a number and a known unit; known: {known}")
+
+
+def unit_of(text: str) -> str:
+    """Return the unit that stands in a quantity such as '16 MiB', known or not; '' when there is none."""
+    match = _QUANTITY.fullmatch(text.strip())
+    return (match["unit"] or "") if match else ""
+
+
 def parse_bytes(text: str) -> int:
     """Return a size such as '16 MiB' in bytes; ValueError as `Dimension.parse`."""
     return SIZE.parse(text)

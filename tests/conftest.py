@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import settings
 
+from t3sim.config.source import read_value
 from t3sim.registry import get
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation import load_system
@@ -37,6 +38,16 @@ TINY = (
     "link.send_buffer=8 KiB",
     "link.receive_buffer=8 KiB",
 )
+TOY_MODEL = """\
+format: t3sim-model
+version: 1
+name: toy
+hidden: 64
+layers: 1
+tokens: 64
+tp: [2, 4]
+dtype: fp16
+"""
 PLACE = {"phase": "forward", "sublayer": "op"}
 ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "fp8": 1}
 
@@ -45,6 +56,16 @@ ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "fp8": 1}
 def tiny_system():
     """Give a builder of a system small enough to simulate in milliseconds, changed by ``--set`` overrides."""
     return lambda *overrides: load_system("t3-paper", [*TINY, *overrides]).spec
+
+
+@pytest.fixture(scope="session")
+def tiny_settings(tmp_path_factory):
+    """Give the base settings of a sweep whose points take milliseconds: the tiny system, and a tiny model."""
+    model = tmp_path_factory.mktemp("models") / "toy.yaml"
+    model.write_text(TOY_MODEL, encoding="utf-8")
+    system = dict(text.split("=", 1) for text in TINY)
+    settings = {f"system.{key}": read_value(text, key) for key, text in system.items()}
+    return {**settings, "model": str(model), "tp": 2, "sublayer": "op", "scheme": ["sequential", "t3"]}
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,8 @@ from t3sim.config import dump_yaml
 from t3sim.report.files import rows_csv, to_json, write_files
 from t3sim.results import RunResult
 
-_QUIET_S = 2.0
-_LINE_EVERY_S = 5.0
+QUIET_S = 2.0
+LINE_EVERY_S = 5.0
 _WIDEST = 1000
 
 
@@ -52,42 +52,46 @@ class ProgressReport:
         """Show that ``done`` of ``total`` points are finished and ``label`` comes next."""
         now = time.monotonic()
         if not done:
-            self._announce_compilation()
-        if now - self._started < _QUIET_S or done == total:
+            announce_compilation(self._console)
+        if now - self._started < QUIET_S or done == total:
             return
         if self._console.is_terminal:
-            self._bar = self._bar or self._new_bar(total)
+            self._bar = self._bar or new_bar(self._console, total)
             self._bar.update(self._bar.task_ids[0], completed=done, description=label)
-        elif now - self._last_line >= _LINE_EVERY_S:
+        elif now - self._last_line >= LINE_EVERY_S:
             self._last_line = now
             left = (now - self._started) / done * (total - done) if done else 0
             self._console.print(f"{done}/{total} points, about {left:.0f} s left, now {label}", highlight=False)
 
-    def _announce_compilation(self) -> None:
-        if missing := kernels.uncached():
-            folder = kernels.cache_folder()
-            once = f"this first time only (cached in {folder})" if folder else "every time: no folder to cache them in"
-            note = f"compiling {len(missing)} kernels, {once}"
-            self._console.print(note, soft_wrap=True, highlight=False)
 
-    def _new_bar(self, total: int) -> Progress:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        bar = Progress(*columns, console=self._console, transient=True)
-        bar.add_task("", total=total)
-        bar.start()
-        return bar
+def announce_compilation(console: Console) -> None:
+    """Say that the first point will take longer, when it will."""
+    if missing := kernels.uncached():
+        folder = kernels.cache_folder()
+        once = f"this first time only (cached in {folder})" if folder else "every time: no folder to cache them in"
+        console.print(f"compiling {len(missing)} kernels, {once}", soft_wrap=True, highlight=False)
 
 
-def print_tables(tables: Iterable[Table]) -> None:
-    """Print tables on stdout, never narrower than they are: a pipe or a small terminal loses no column."""
+def new_bar(console: Console, total: int) -> Progress:
+    """Start a bar that goes when it is full."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=console, transient=True)
+    bar.add_task("", total=total)
+    bar.start()
+    return bar
+
+
+def print_tables(tables: Iterable[Table], *, err: bool = False) -> None:
+    """Print tables, never narrower than they are: a pipe or a small terminal loses no column."""
     for table in tables:
-        console = Console(file=sys.stdout, markup=False)  # names are the user's, and may hold brackets
+        # No markup: names are the user's, and may hold brackets.
+        console = Console(file=sys.stderr if err else sys.stdout, markup=False)
         needed = Console(width=_WIDEST, markup=False).measure(table).maximum
         console.width = max(console.width, needed)
         console.print(table)

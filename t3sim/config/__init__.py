@@ -3,7 +3,7 @@
 Every mistake in a file or on the command line raises `t3sim.errors.InputError`, which lists all of them.
 """
 
-from t3sim.config.loader import VERSION, Loaded, config_hash, load
+from t3sim.config.loader import VERSION, Draft, Loaded, config_hash, draft, load
 from t3sim.config.provenance import CLASSES, Provenance, provenance
 from t3sim.config.quantity import (
     FROM_FILE,
@@ -26,6 +26,7 @@ __all__ = [
     "Bytes",
     "BytesPerSecond",
     "Document",
+    "Draft",
     "Femtoseconds",
     "Hertz",
     "Loaded",
@@ -36,6 +37,7 @@ __all__ = [
     "Provenance",
     "Spec",
     "config_hash",
+    "draft",
     "dump_yaml",
     "load",
     "provenance",

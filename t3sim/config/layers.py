@@ -33,10 +33,18 @@ def overridden(document: Document, assignment: str) -> Document:
     if not equals or not all(path):
         raise InputError(Problem(message="must read KEY.KEY=VALUE", file=OVERRIDE, value=assignment))
     try:
-        value = sourced(read_value(text, OVERRIDE), _ORIGIN)
+        value = read_value(text, OVERRIDE)
     except InputError as error:
         raise InputError(*(_at(dotted, problem.message) for problem in error.problems)) from None
-    steps, data = _assigned(document.data, path, value, ())
+    return assigned(document, dotted, value)
+
+
+def assigned(document: Document, dotted: str, value: Any) -> Document:
+    """Return the document with plain data at a dotted key, in place of what was there.
+
+    Raises InputError, with '--set' as the file, when the key leads through something that holds no keys.
+    """
+    steps, data = _assigned(document.data, dotted.split("."), sourced(value, _ORIGIN), ())
     # Mappings that the file does not have come from here as well.
     new = {steps[:length]: _PLACE for length in range(1, len(steps)) if steps[:length] not in document.lines}
     return Document(data, {**_without(document, {steps}), **new, steps: _PLACE})

@@ -4,14 +4,14 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
 from t3sim.config.explain import problems_at, problems_of
-from t3sim.config.layers import OVERRIDE, merged, overridden
+from t3sim.config.layers import OVERRIDE, assigned, merged, overridden
 from t3sim.config.provenance import Fault, faults, plain
 from t3sim.config.quantity import FROM_FILE
 from t3sim.config.source import Document, read_document
@@ -42,6 +42,42 @@ class Loaded(Generic[S]):
     path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A document as read, with what it extends, not checked against a schema yet; made by `draft`.
+
+    A file is read and parsed once and checked many times, each time with other values laid over it.
+    """
+
+    document: Document
+    problems: tuple[Problem, ...]
+    path: Path
+    format_name: str
+
+    def assigned(self, dotted: str, value: Any) -> "Draft":
+        """Return the draft with plain data at a dotted key. Raises InputError as `overridden` does."""
+        return replace(self, document=assigned(self.document, dotted, value))
+
+    def overridden(self, assignments: Sequence[str]) -> "Draft":
+        """Return the draft with each `a.b.c=VALUE` applied; what cannot be read becomes a problem of it."""
+        document, problems = self.document, list(self.problems)
+        for assignment in assignments:
+            try:
+                document = overridden(document, assignment)
+            except InputError as error:
+                problems += error.problems
+        return replace(self, document=document, problems=tuple(problems))
+
+    def checked(self, model: type[S]) -> Loaded[S]:
+        """Return the spec that the draft describes. Raises InputError with every problem of it."""
+        spec, more = _validated(model, self.document)
+        problems = [*self.problems, *more]
+        if spec is None or problems:
+            raise InputError(*sorted(problems, key=_reading_order))
+        resolved = {"format": self.format_name, "version": VERSION, **self.document.data}
+        return Loaded(spec, resolved, config_hash(spec), self.path)
+
+
 def load(
     model: type[S], ref: str | Path, *, folder: Path, format_name: str, overrides: Sequence[str] = ()
 ) -> Loaded[S]:
@@ -50,19 +86,14 @@ def load(
     `overrides` are `a.b.c=VALUE` and replace what the file says. Raises InputError with every problem of
     the file, its ancestors and the overrides, in the order in which they are written.
     """
+    return draft(ref, folder=folder, format_name=format_name).overridden(overrides).checked(model)
+
+
+def draft(ref: str | Path, *, folder: Path, format_name: str) -> Draft:
+    """Read the file that a reference stands for. Raises InputError when it cannot be read or is of another format."""
     path = _located(ref, folder)
     document, problems = _read_with_ancestors(path, folder, format_name)
-    for assignment in overrides:
-        try:
-            document = overridden(document, assignment)
-        except InputError as error:
-            problems += error.problems
-    spec, more = _validated(model, document)
-    problems += more
-    if spec is None or problems:
-        raise InputError(*sorted(problems, key=_reading_order))
-    resolved = {"format": format_name, "version": VERSION, **document.data}
-    return Loaded(spec, resolved, config_hash(spec), path)
+    return Draft(document, tuple(problems), path, format_name)
 
 
 def config_hash(spec: Spec) -> str:

@@ -1,16 +1,15 @@
-"""Results as files and text: CSV, JSON, and a folder that says how it was made. Nothing is ever half-written."""
+"""Results as text: CSV and JSON."""
 
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from t3sim.errors import InputError, Problem
+from t3sim.files import prepare_folder, write_files
 from t3sim.results import COLUMN_NAMES, Row
+
+__all__ = ["prepare_folder", "rows_csv", "to_json", "write_files"]
 
 
 def rows_csv(rows: Sequence[Row], columns: Sequence[str] = COLUMN_NAMES) -> str:
@@ -25,44 +24,3 @@ def rows_csv(rows: Sequence[Row], columns: Sequence[str] = COLUMN_NAMES) -> str:
 def to_json(document: Mapping[str, Any]) -> str:
     """Render one JSON document, keys in the order of the data."""
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
-
-
-def prepare_folder(folder: Path) -> None:
-    """Make ``folder`` and see that it can be written to, before any work is done for it.
-
-    Raises ``InputError`` when it cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def write_files(folder: Path, contents: Mapping[str, str]) -> None:
-    """Write each named text into ``folder``: to a temporary name first, then renamed.
-
-    Raises ``InputError`` when the disk refuses; files that were there before are then intact.
-    """
-    try:
-        for name, text in contents.items():
-            _write(folder / name, text)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> InputError:
-    return InputError(Problem(message=f"cannot write: {error.strerror}", file=str(folder), key="--out"))
-
-
-def _write(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp gives 0600, results are for everybody
-        os.replace(temporary, path)  # noqa: PTH105
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

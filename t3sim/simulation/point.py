@@ -78,7 +78,7 @@ def simulate_point(point: Point, schemes: Sequence[str]) -> list[Row]:
         walls[name] = time.perf_counter() - started
     rows = []
     for name in schemes:
-        row: Row = {**_identity(point), "scheme": name, "status": "ok", "wall_s": walls[name]}
+        row: Row = {**identity(point), "scheme": name, "status": "ok", "wall_s": walls[name]}
         if name in outcomes:
             row |= _measured(outcomes[name], outcomes.get(BASELINE), outcomes.get(IDEAL))
         # Without a baseline no row can say what it gains: what was measured stands, but the row has failed.
@@ -88,7 +88,8 @@ def simulate_point(point: Point, schemes: Sequence[str]) -> list[Row]:
     return rows
 
 
-def _identity(point: Point) -> Row:
+def identity(point: Point) -> Row:
+    """Return the columns that say which point a row is of."""
     sublayer = point.sublayer
     gemm = next((op for op in sublayer.operations if isinstance(op, Gemm)), None)
     return {

@@ -69,6 +69,9 @@ _SLICES = (
     _Slice("ip", "backward", 3),  # input gradient of the Q, K and V projections: K = 3 H
 )
 
+SUBLAYERS = tuple((part.phase, part.sublayer) for part in _SLICES)
+"""Phase and name of each sublayer that a model's trace has, in its order."""
+
 
 def load_model(ref: str | Path, *, folder: Path, overrides: Sequence[str] = ()) -> Loaded[ModelSpec]:
     """Load a model by path, or by name from `folder`.

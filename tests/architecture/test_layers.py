@@ -4,18 +4,18 @@ import pytest
 
 LAYERS = (
     ("cli",),
-    ("study", "report"),
+    ("study", "report", "sweeps"),
     ("simulation",),
     ("schemes", "observe"),
     ("hardware",),
     ("workload", "collectives"),
     ("config",),
-    ("results", "registry", "units", "errors", "kernels", "version", "data"),
+    ("results", "registry", "units", "errors", "files", "kernels", "version", "data"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 LOWEST = len(LAYERS) - 1
 # The doors of the package stand above the layers.
-DOORS = {"t3sim": {"simulation", "version"}, "t3sim.__main__": {"cli"}}
+DOORS = {"t3sim": {"simulation", "sweeps", "version"}, "t3sim.__main__": {"cli"}}
 
 # Words that components share; not components themselves.
 VOCABULARY = {"hardware.clock", "hardware.message", "hardware.memory.access"}
@@ -37,10 +37,11 @@ LIBRARIES = {
     "simpy": {"hardware"},
     "yaml": {"config", "workload"},
     "typer": {"cli"},
+    "filelock": {"sweeps"},
     "rich": {"cli", "report"},
     "numba": {"kernels"},
     "networkx": {"hardware", "workload"},
-    "pandas": {"results"},
+    "pandas": {"results", "report", "sweeps", "cli"},
 }
 
 

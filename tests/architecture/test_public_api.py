@@ -10,8 +10,9 @@ import t3sim
 
 def test_exported_names():
     """The package exports the simulation and its version, and each name exists."""
-    assert sorted(t3sim.__all__) == ["__version__", "simulate"]
+    assert sorted(t3sim.__all__) == ["__version__", "simulate", "sweep"]
     assert callable(t3sim.simulate)
+    assert callable(t3sim.sweep)
     assert t3sim.__version__ == version("t3sim")
 
 

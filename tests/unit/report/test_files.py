@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from t3sim import files
 from t3sim.errors import InputError
-from t3sim.report import files
 from t3sim.report.files import prepare_folder, rows_csv, to_json, write_files
 from t3sim.results import COLUMN_NAMES, complete
 

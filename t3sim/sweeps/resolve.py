@@ -1,0 +1,210 @@
+"""From the settings of a combination to points that can be simulated, and to the keys of both."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from t3sim.config import Draft, Loaded, draft
+from t3sim.data import models_dir, systems_dir, traces_dir
+from t3sim.errors import InputError, Problem
+from t3sim.hardware.topology import KIND as TOPOLOGY
+from t3sim.registry import names
+from t3sim.results import Row
+from t3sim.simulation import SYSTEM_FORMAT, Point, SystemSpec, scheme_names
+from t3sim.simulation.run import DEFAULT_SYSTEM
+from t3sim.sweeps.spec import SYSTEM_PREFIX, WORKLOAD_KEYS, Settings
+from t3sim.version import __version__
+from t3sim.workload.models import MODEL_FORMAT, SUBLAYERS, ModelSpec, transformer_trace
+from t3sim.workload.operations import DTYPE_BYTES, Sublayer, Trace
+from t3sim.workload.trace import TRACE_FORMAT
+
+_KEY_DIGITS = 24
+_KEPT = 64
+_OUTSIDE = ("cli", "report", "study", "sweeps")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One sublayer of a combination: what is simulated at once, under one or more schemes."""
+
+    settings: Settings
+    phase: str
+    sublayer: str
+    schemes: tuple[str, ...]
+    recipe: str
+    """Hash of what the task is made from: settings, the files that they name, code. Equal recipes: equal results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A task with its configuration resolved: what a worker is sent."""
+
+    point: Point
+    schemes: tuple[str, ...]
+    key: str
+    """Hash of the resolved configuration, the schemes and the code; recipes that differ may share it."""
+
+
+class Resolver:
+    """Turns settings into tasks and jobs; reads every file once."""
+
+    def __init__(self) -> None:
+        self._drafts: dict[tuple[str, str], Draft] = {}
+        self._digests: dict[tuple[str, str], str] = {}
+        self._schemes: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._code = code_version()
+        # Points that follow each other often share their workload; a long sweep must not keep all of them.
+        self._sublayers = lru_cache(maxsize=_KEPT)(self._made)
+
+    def tasks(self, settings: Settings) -> Iterator[Task]:
+        """Yield a task for each sublayer of a combination, in the order of the trace.
+
+        Raises ``InputError`` for the name of a file, a scheme or a sublayer that there is none of.
+        """
+        wanted = _texts(settings, "sublayer")
+        places = SUBLAYERS
+        if "trace" in settings:
+            places = tuple((item.phase, item.sublayer) for item in self._sublayers(*_workload_of(settings)))
+        known = tuple(dict.fromkeys(name for _, name in places))
+        _refuse_unknown("sublayer", wanted, known)
+        asked = _texts(settings, "scheme")
+        if asked not in self._schemes:
+            _refuse_unknown("scheme", asked, scheme_names())
+            self._schemes[asked] = tuple(dict.fromkeys(asked)) or scheme_names()
+        schemes = self._schemes[asked]
+        own = sorted((key, item) for key, item in settings.items() if key not in _HELD_OTHERWISE)
+        shared = json.dumps([self._code, self._files(settings), schemes, own])
+        for phase, name in places:
+            if not wanted or name in wanted:
+                recipe = hashlib.sha256(f"{phase} {name} {shared}".encode()).hexdigest()[:_KEY_DIGITS]
+                yield Task(settings, phase, name, schemes, recipe)
+
+    def job(self, task: Task) -> Job:
+        """Resolve a task. Raises ``InputError`` when its configuration is not one that can be simulated."""
+        system = self.system(task.settings)
+        places = {(item.phase, item.sublayer): item for item in self._sublayers(*_workload_of(task.settings))}
+        sublayer = places[task.phase, task.sublayer]
+        # What the system was resolved from is for people: a worker needs the values only.
+        point = Point(system=replace(system, resolved={}), sublayer=sublayer, topology=_topology(task.settings))
+        own = json.dumps([self._code, point.point_id, task.schemes])
+        return Job(point, task.schemes, hashlib.sha256(own.encode()).hexdigest()[:_KEY_DIGITS])
+
+    def system(self, settings: Settings) -> Loaded[SystemSpec]:
+        """Load the system of a combination. Raises ``InputError`` when it is not valid."""
+        described = self._draft(str(settings.get("system", DEFAULT_SYSTEM)), SYSTEM_FORMAT)
+        # Sorted, what holds a key comes before the key.
+        for key in sorted(key for key in settings if key.startswith(SYSTEM_PREFIX)):
+            described = described.assigned(key.removeprefix(SYSTEM_PREFIX), _listed(settings[key]))
+        return described.checked(SystemSpec)
+
+    def problems(self, settings: Settings) -> list[Problem]:
+        """Return what is wrong with settings, as far as each is wrong by itself: types, names, the system's values."""
+        problems = [
+            Problem(message="must be a whole number", key=key, value=settings[key])
+            for key in ("tp", "tokens")
+            if key in settings and type(settings[key]) is not int
+        ]
+        known = {"dtype": tuple(DTYPE_BYTES), "topology": names(TOPOLOGY)}
+        checks: list[Callable[[], object]] = [
+            *(partial(_refuse_unknown, key, _texts(settings, key), known[key]) for key in known),
+            lambda: list(self.tasks(settings)),
+            lambda: self.system(settings),
+        ]
+        for check in checks:
+            try:
+                check()
+            except InputError as error:
+                problems += error.problems
+        return problems
+
+    def _made(self, trace: Any, model: Any, tp: Any, tokens: Any, dtype: Any) -> tuple[Sublayer, ...]:
+        if trace is not None:
+            return self._draft(str(trace), TRACE_FORMAT).checked(Trace).spec.sublayers()
+        for name, value in {"tp": tp, "tokens": tokens}.items():
+            if type(value) is not int and (value is not None or name == "tp"):
+                raise InputError(Problem(message="must be a whole number", key=name, value=value))
+        spec = self._draft(str(model), MODEL_FORMAT).checked(ModelSpec).spec
+        return transformer_trace(spec, tp, tokens=tokens, dtype=dtype).sublayers()
+
+    def _files(self, settings: Settings) -> list[str]:
+        """Return a digest of what each file that the settings name says, so that an edited one is another recipe."""
+        named = [(str(settings.get("system", DEFAULT_SYSTEM)), SYSTEM_FORMAT)]
+        named += [(str(settings["trace"]), TRACE_FORMAT)] if "trace" in settings else []
+        named += [(str(settings["model"]), MODEL_FORMAT)] if "model" in settings else []
+        for ref, form in named:
+            if (ref, form) not in self._digests:
+                data = json.dumps(self._draft(ref, form).document.data, sort_keys=True)
+                self._digests[ref, form] = hashlib.sha256(data.encode()).hexdigest()
+        return [self._digests[place] for place in named]
+
+    def _draft(self, ref: str, form: str) -> Draft:
+        if (ref, form) not in self._drafts:
+            key, folder = _FILES[form]
+            try:
+                self._drafts[ref, form] = draft(ref, folder=folder(), format_name=form)
+            except InputError as error:
+                # Without a line it is the name that is wrong, and that stands in the sweep.
+                problems = (p if p.line else replace(p, key=key) for p in error.problems)
+                raise InputError(*problems) from None
+        return self._drafts[ref, form]
+
+
+_FILES = {
+    SYSTEM_FORMAT: ("system", systems_dir),
+    MODEL_FORMAT: ("model", models_dir),
+    TRACE_FORMAT: ("trace", traces_dir),
+}
+_HELD_OTHERWISE = ("scheme", "sublayer", "system", "trace", "model")
+"""Settings that a recipe holds in another form: by name, or as what the file that they name says."""
+
+
+@cache
+def code_version() -> str:
+    """Return the version of t3sim, with a hash over the sources that results depend on."""
+    digest = hashlib.sha256()
+    package = Path(__file__).resolve().parents[1]
+    for source in sorted(package.rglob("*.py")):
+        place = source.relative_to(package)
+        if place.parts[0] not in _OUTSIDE:
+            digest.update(f"{place.as_posix()}\n".encode() + source.read_bytes())
+    return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+def _workload_of(settings: Settings) -> tuple[Any, ...]:
+    return tuple(settings.get(name) for name in ("trace", *WORKLOAD_KEYS))
+
+
+def identity(task: Task) -> Row:
+    """Return what a row can say of a task that cannot be resolved."""
+    named = {key: task.settings.get(key) for key in ("model", "tp", "dtype", "topology")}
+    return {**named, "system": task.settings.get("system", DEFAULT_SYSTEM), "version": __version__} | {
+        "phase": task.phase,
+        "sublayer": task.sublayer,
+    }
+
+
+def _texts(settings: Settings, key: str) -> tuple[str, ...]:
+    value = settings.get(key, ())
+    return tuple(map(str, value)) if isinstance(value, tuple | list) else (str(value),)
+
+
+def _topology(settings: Settings) -> str:
+    name = str(settings.get("topology", "mirror"))
+    _refuse_unknown("topology", (name,), names(TOPOLOGY))
+    return name
+
+
+def _refuse_unknown(key: str, wanted: tuple[str, ...], known: tuple[str, ...]) -> None:
+    if unknown := [name for name in wanted if name not in known]:
+        raise InputError(*(Problem(message="unknown name", key=key, value=name, known=known) for name in unknown))
+
+
+def _listed(value: Any) -> Any:
+    """Return plain data with lists for its tuples, as a file would give it."""
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    return [_listed(item) for item in value] if isinstance(value, tuple) else value
