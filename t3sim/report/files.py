@@ -5,9 +5,10 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from t3sim.errors import InputError, Problem
 from t3sim.results import COLUMN_NAMES, Row
@@ -27,17 +28,17 @@ def to_json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
-def prepare_folder(folder: Path) -> None:
+def prepare_folder(folder: Path, key: str = "--out") -> None:
     """Make ``folder`` and see that it can be written to, before any work is done for it.
 
-    Raises ``InputError`` when it cannot.
+    Raises ``InputError`` when it cannot; ``key`` is the option that named it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error, key) from error
 
 
 def write_files(folder: Path, contents: Mapping[str, str]) -> None:
@@ -49,18 +50,26 @@ def write_files(folder: Path, contents: Mapping[str, str]) -> None:
         for name, text in contents.items():
             _write(folder / name, text)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
 
 
-def _unwritable(folder: Path, error: OSError) -> InputError:
-    return InputError(Problem(message=f"cannot write: {error.strerror}", file=str(folder), key="--out"))
+def unwritable(path: Path, error: OSError, key: str = "--out") -> InputError:
+    """Make the error that says that the disk refused; ``key``: the option that named the path."""
+    return InputError(Problem(message=f"cannot write: {error.strerror}", file=str(path), key=key))
 
 
 def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file under a temporary name, which becomes ``path`` at the end unless something fails before."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            yield file
         os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp gives 0600, results are for everybody
         os.replace(temporary, path)  # noqa: PTH105
     except BaseException:
