@@ -19,18 +19,12 @@ from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.frontend import COUNT
 from t3sim.hardware.message import Message
 from t3sim.kernels import IntArray
+from t3sim.observe.intervals import Interval
 from t3sim.observe.wrap import wrap
 from t3sim.units import transfer_fs
 
 UNKNOWN = -1
 """Stands for a time that has not come (yet), and for the tile or command of what has none."""
-
-
-class Interval(NamedTuple):
-    """From ``start_fs`` to ``end_fs``, which is not part of it."""
-
-    start_fs: int
-    end_fs: int
 
 
 @dataclass(slots=True)

@@ -50,13 +50,26 @@ def simulate(
     trace's TP degree. ``observe`` sees every machine before it runs. Raises ``InputError`` for anything in these that
     cannot be.
     """
+    points, chosen = load_points(trace, system, sublayers, schemes, overrides, gpus)
+    return run_points(points, chosen, progress, observe)
+
+
+def load_points(
+    trace: str | Path,
+    system: str | Path,
+    sublayers: Sequence[str],
+    schemes: Sequence[str],
+    overrides: Sequence[str],
+    gpus: str,
+) -> tuple[list[Point], tuple[str, ...]]:
+    """Read what ``simulate`` is given: the points to simulate and the schemes. Raises ``InputError`` as it does."""
     loaded = load_trace(trace, folder=traces_dir())
     spec = load_system(system, overrides)
     chosen = choose_sublayers(loaded.spec, sublayers)
     check_fit(loaded, chosen, spec.spec)
     topology = _topology(gpus, loaded.spec.tp)
     points = [Point(system=spec, sublayer=sublayer, topology=topology) for sublayer in chosen]
-    return run_points(points, choose_schemes(schemes), progress, observe)
+    return points, choose_schemes(schemes)
 
 
 def run_points(
