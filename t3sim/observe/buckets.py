@@ -45,8 +45,14 @@ BUCKETS: tuple[Bucket, ...] = (
     Bucket(
         "gemm_store_pressure",
         "DRAM",
-        "more waits for stores than alone: memory or link take them more slowly (a gain if negative)",
+        "more waits for stores than alone: memory takes them more slowly (a gain if negative)",
         "run: store_wait - alone: store_wait",
+    ),
+    Bucket(
+        "gemm_link_pressure",
+        "link",
+        "waits for remote stores, which the link takes more slowly than the GEMM makes them",
+        "run: link_wait - alone: link_wait",
     ),
     Bucket(
         "gemm_cus_taken",

@@ -10,7 +10,8 @@ GEMM, ``[start, end)``:
     launch        from the start to the first stage
     operand_wait  moments of a stage in which its next operands have not arrived
     compute       all other moments of a stage
-    store_wait    moments between stages, and after the last one: stores that have to leave first
+    link_wait     moments between stages in which remote stores wait for the link's send buffer
+    store_wait    all other moments between stages and after the last one: stores have to leave first
 
 Collective, ``E = [max(start, end before), end)``, each part without those above it:
 
@@ -31,7 +32,7 @@ from t3sim.hardware.memory.access import Access, Cause
 from t3sim.observe.intervals import Interval, Moments, difference, intersection, length_fs, union
 from t3sim.observe.recorder import UNKNOWN, GpuRecord, Recorder
 
-GEMM_PARTS = ("launch", "compute", "operand_wait", "store_wait")
+GEMM_PARTS = ("launch", "compute", "operand_wait", "link_wait", "store_wait")
 COLLECTIVE_PARTS = ("launch", "link", "latency", "fill", "tracker", "memory", "neighbour")
 _READS = {"reduce_scatter": Cause.RS_READ, "all_gather": Cause.AG_READ}
 
@@ -69,12 +70,14 @@ def _gemm(gpu: GpuRecord, span: Span) -> dict[str, Moments]:
     stages = union((stage.start_fs, stage.end_fs) for stage in own)
     waits = union(wait for stage in own for wait in stage.operand_waits)
     launched = min((stage.start_fs for stage in own), default=span.end_fs)
-    launch = union([(span.start_fs, launched)])
+    between = difference(union([(launched, span.end_fs)]), stages)
+    refused = union((packet.queued_fs, packet.accepted_fs) for packet in gpu.packets if packet.transfer == UNKNOWN)
     return {
-        "launch": launch,
+        "launch": union([(span.start_fs, launched)]),
         "compute": difference(stages, waits),
         "operand_wait": waits,
-        "store_wait": difference(union([(launched, span.end_fs)]), stages),
+        "link_wait": intersection(between, refused),
+        "store_wait": difference(between, refused),
     }
 
 

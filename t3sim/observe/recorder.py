@@ -74,6 +74,8 @@ class Packet:
     queued_fs: int
     sender: int
     """Index of the GPU that sends it."""
+    accepted_fs: int = UNKNOWN
+    """When the link's send buffer took it."""
     wire_start_fs: int = UNKNOWN
     wire_end_fs: int = UNKNOWN
     delivered_fs: int = UNKNOWN
@@ -325,7 +327,12 @@ class _Traffic:
             packet.wire_start_fs = packet.wire_end_fs - on_wire_fs
             deliver()
 
-        forward(nbytes, delivered, accepted, wire_bytes)
+        def taken() -> None:
+            packet.accepted_fs = self.now
+            if accepted is not None:
+                accepted()
+
+        forward(nbytes, delivered, taken, wire_bytes)
 
     def consumed(self, forward: Callable[..., None], message: Message) -> None:
         """Note a message that is in memory; the count that follows is its update's."""

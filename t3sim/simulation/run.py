@@ -67,7 +67,7 @@ def load_points(
     spec = load_system(system, overrides)
     chosen = choose_sublayers(loaded.spec, sublayers)
     check_fit(loaded, chosen, spec.spec)
-    topology = _topology(gpus, loaded.spec.tp)
+    topology = choose_topology(gpus, loaded.spec.tp)
     points = [Point(system=spec, sublayer=sublayer, topology=topology) for sublayer in chosen]
     return points, choose_schemes(schemes)
 
@@ -132,7 +132,8 @@ def _choose(wanted: Iterable[str], known: tuple[str, ...], key: str) -> tuple[st
     return chosen
 
 
-def _topology(gpus: str, tp: int) -> str:
+def choose_topology(gpus: str, tp: int) -> str:
+    """Name the topology that ``--gpus`` asks for. Raises ``InputError`` when it is neither."""
     if gpus == "mirror":
         return "mirror"
     if gpus == str(tp):

@@ -135,11 +135,13 @@ def _gemm(parts: Mapping[Part, int], alone: Mapping[Part, int]) -> dict[str, int
     compute, cus_taken = of("compute")
     operands, contention = of("operand_wait")
     stores, pressure = of("store_wait")
+    link, link_pressure = of("link_wait")
     return {
         "gemm_compute": compute,
-        "gemm_waits": operands + stores,
+        "gemm_waits": operands + stores + link,
         "gemm_dram_contention": contention,
         "gemm_store_pressure": pressure,
+        "gemm_link_pressure": link_pressure,
         "gemm_cus_taken": cus_taken,
     }
 

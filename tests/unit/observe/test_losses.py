@@ -44,6 +44,14 @@ def test_a_gemm_launches_computes_and_waits():
     assert found(gpu, "gemm") == {"launch": 10, "operand_wait": 9, "compute": 36, "store_wait": 15}
 
 
+def test_stores_that_the_link_refuses_are_the_links():
+    """Between stages, the time in which a remote store waits for the send buffer is told from that of other stores."""
+    refused = Packet(phase=0, position=0, nbytes=1, transfer=-1, queued_fs=40, sender=0, accepted_fs=48)
+    by_dma = Packet(phase=0, position=1, nbytes=1, transfer=0, queued_fs=48, sender=0, accepted_fs=50)
+    gpu = record(Span("gemm", 0, 70), stages=[Stage(0, 4, 0, 40), Stage(1, 4, 50, 70)], packets=[refused, by_dma])
+    assert found(gpu, "gemm") == {"compute": 60, "link_wait": 8, "store_wait": 2}
+
+
 def test_a_collective_alone_is_split_by_what_goes_on():
     """Each moment goes to the first that claims it: launch, wire, flight, fill, memory; the neighbour has the rest."""
     gpu = record(

@@ -21,6 +21,7 @@ SETTINGS = {
     "launches": ("compute.launch_overhead=2 us",),
     "small tracker": ("tracker.entries=2", "tracker.ways=1"),
     "small store buffer": ("compute.store_buffer=512 B",),
+    "small send buffer": ("compute.store_buffer=512 B", "link.send_buffer=512 B", "link.bandwidth=4 GB/s"),
 }
 
 
@@ -113,8 +114,10 @@ def test_what_is_made_worse_shows_in_its_bucket(split):
     assert link.buckets["rs_link"] > 10 * usual["rs_link"]
     assert split("slow memory")["t3"].bound == "DRAM"
     assert split("slow memory")["t3"].buckets["gemm_dram_contention"] > usual["gemm_dram_contention"]
-    stores = ("gemm_waits", "gemm_store_pressure")
+    stores = ("gemm_waits", "gemm_store_pressure", "gemm_link_pressure")
     assert sum(split("small store buffer")["t3"].buckets[name] for name in stores) > sum(usual[name] for name in stores)
+    assert usual["gemm_link_pressure"] == 0
+    assert split("small send buffer")["t3"].buckets["gemm_link_pressure"] > 0
 
 
 @pytest.mark.parametrize(("ideal", "faster"), [("ideal-overlap", False), ("ideal-overlap-nmc", True)])
