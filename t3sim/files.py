@@ -10,17 +10,17 @@ from typing import IO, Any
 from t3sim.errors import InputError, Problem
 
 
-def prepare_folder(folder: Path) -> None:
+def prepare_folder(folder: Path, key: str = "--out") -> None:
     """Make ``folder`` and see that it can be written to, before any work is done for it.
 
-    Raises ``InputError`` when it cannot.
+    Raises ``InputError`` when it cannot; ``key`` is the option that named it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise unwritable(folder, error, key) from error
 
 
 def write_files(folder: Path, contents: Mapping[str, str]) -> None:
@@ -34,7 +34,7 @@ def write_files(folder: Path, contents: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
+def replacing(path: Path, *, binary: bool = False, key: str = "--out") -> Iterator[IO[Any]]:
     """Give a file, for text or for bytes, that takes the place of ``path`` when the block ends without an error.
 
     Raises ``InputError`` when the disk refuses; what was at ``path`` before is then intact.
@@ -42,7 +42,7 @@ def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise unwritable(path.parent, error) from error
+        raise unwritable(path.parent, error, key) from error
     try:
         with os.fdopen(handle, "wb") if binary else os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             yield file
@@ -51,10 +51,10 @@ def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise unwritable(path.parent, error) from error
+            raise unwritable(path.parent, error, key) from error
         raise
 
 
-def unwritable(folder: Path, error: OSError) -> InputError:
-    """Return the error that says why ``folder`` takes no results."""
-    return InputError(Problem(message=f"cannot write: {error.strerror or error}", file=str(folder), key="--out"))
+def unwritable(folder: Path, error: OSError, key: str = "--out") -> InputError:
+    """Return the error that says why ``folder`` takes no results; ``key``: the option that named it."""
+    return InputError(Problem(message=f"cannot write: {error.strerror or error}", file=str(folder), key=key))

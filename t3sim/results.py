@@ -22,8 +22,18 @@ class Column:
     kind: type
     meaning: str
     """What it says, with its unit."""
+    formula: str = ""
+    """How it follows from the run or from other columns; empty for what is given or named."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of its values, as the name says; a pure number has the unit 1, and text none."""
+        if self.kind is str:
+            return ""
+        return next((unit for suffix, unit in _UNITS.items() if self.name.endswith(suffix)), "1")
 
 
+_UNITS = {"_us": "us", "_fs": "fs", "_bytes": "B", "_s": "s", "pct_of_ideal": "%"}
 COLUMNS: tuple[Column, ...] = (
     Column(
         "point_id",
@@ -47,29 +57,70 @@ COLUMNS: tuple[Column, ...] = (
         "gemm_us",
         float,
         "us from the GEMM's launch to its last store; in sequential, until that is written back",
+        "largest over the GPUs of: sum over its GEMMs of (end - start)",
     ),
-    Column("rs_us", float, "us of the reduce-scatter: alone, or from its first to its last byte where overlapped"),
-    Column("ag_us", float, "us of the all-gather"),
-    Column("total_us", float, "us from start to the end of the last operation"),
-    Column("exposed_comm_us", float, "total_us - gemm_us: us in which no GEMM runs"),
-    Column("speedup", float, "total_us of sequential / total_us"),
+    Column(
+        "rs_us",
+        float,
+        "us of the reduce-scatter: alone, or from its first to its last byte where overlapped",
+        "largest over the GPUs of: sum over its reduce-scatters of (end - start)",
+    ),
+    Column(
+        "ag_us", float, "us of the all-gather", "largest over the GPUs of: sum over its all-gathers of (end - start)"
+    ),
+    Column(
+        "total_us",
+        float,
+        "us from start to the end of the last operation",
+        "end of the last operation of the last GPU; ideals: max(gemm_us, rs_us) + ag_us, each alone",
+    ),
+    Column("exposed_comm_us", float, "us in which no GEMM runs", "total_us - gemm_us"),
+    Column("speedup", float, "how many times faster than sequential", "total_us of sequential / total_us"),
     Column(
         "pct_of_ideal",
         float,
-        "100 x (speedup - 1) / (speedup of ideal-overlap - 1); NMC can take it above 100",
+        "share of what an ideal overlap would gain; near-memory compute can take it above 100",
+        "100 x (speedup - 1) / (speedup of ideal-overlap - 1)",
     ),
-    Column("dram_gemm_read_bytes", int, "operand bytes read from DRAM per GPU"),
-    Column("dram_gemm_write_bytes", int, "output bytes the GEMM writes to its own DRAM, per GPU"),
-    Column("dram_rs_read_bytes", int, "bytes the reduce-scatter reads per GPU"),
-    Column("dram_rs_write_bytes", int, "bytes the reduce-scatter writes or updates per GPU"),
-    Column("dram_ag_read_bytes", int, "bytes the all-gather reads per GPU"),
-    Column("dram_ag_write_bytes", int, "bytes the all-gather writes per GPU"),
-    Column("dram_total_bytes", int, "sum of the six"),
-    Column("dram_reduction", float, "1 - dram_total_bytes / that of sequential"),
-    Column("link_bytes", int, "bytes a GPU sends"),
-    Column("dram_util", float, "time the DRAM serves accesses or turns its bus / total_us"),
-    Column("link_util", float, "time the link is sending / total_us"),
-    Column("tracker_peak_entries", int, "most tracker entries in use at once"),
+    Column(
+        "dram_gemm_read_bytes",
+        int,
+        "operand bytes read from DRAM per GPU",
+        "sum over stages and slabs of the LLC's misses",
+    ),
+    Column(
+        "dram_gemm_write_bytes",
+        int,
+        "output bytes the GEMM writes to its own DRAM, per GPU",
+        "t3: output x (N - 1) / N in chunks; else all of it",
+    ),
+    Column(
+        "dram_rs_read_bytes", int, "bytes the reduce-scatter reads per GPU", "chunks: 2N - 1 as a kernel, N - 2 fused"
+    ),
+    Column(
+        "dram_rs_write_bytes",
+        int,
+        "bytes the reduce-scatter writes or updates per GPU",
+        "chunks: N as a kernel, N - 1 fused",
+    ),
+    Column("dram_ag_read_bytes", int, "bytes the all-gather reads per GPU", "chunks: N - 1"),
+    Column("dram_ag_write_bytes", int, "bytes the all-gather writes per GPU", "chunks: N - 1"),
+    Column("dram_total_bytes", int, "bytes the DRAM serves per GPU", "sum of the six dram_*_bytes"),
+    Column(
+        "dram_reduction",
+        float,
+        "share of sequential's DRAM traffic that is saved",
+        "1 - dram_total_bytes / that of sequential",
+    ),
+    Column("link_bytes", int, "bytes a GPU sends", "sum over its messages; mean of the GPUs"),
+    Column(
+        "dram_util",
+        float,
+        "share of the time in which the DRAM serves accesses or turns its bus",
+        "busy time / total_us",
+    ),
+    Column("link_util", float, "share of the time in which the link is sending", "busy time / total_us"),
+    Column("tracker_peak_entries", int, "most tracker entries in use at once", "largest over time and GPUs"),
     Column("wall_s", float, "seconds of real time the simulation of this row took"),
     Column("version", str, "version of t3sim"),
     Column("config_hash", str, "hash of the system's values"),
@@ -80,6 +131,7 @@ COLUMNS: tuple[Column, ...] = (
 
 _KINDS = {str: "str", int: "Int64", float: "float64"}
 _EMPTY = {column.name: [""] for column in COLUMNS if column.kind is not str}
+GLOSSARY: dict[str, Column] = {column.name: column for column in COLUMNS}
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
 

@@ -53,9 +53,15 @@ ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "fp8": 1}
 
 
 @pytest.fixture(scope="session")
-def tiny_system():
+def tiny_loaded():
     """Give a builder of a system small enough to simulate in milliseconds, changed by ``--set`` overrides."""
-    return lambda *overrides: load_system("t3-paper", [*TINY, *overrides]).spec
+    return lambda *overrides: load_system("t3-paper", [*TINY, *overrides])
+
+
+@pytest.fixture(scope="session")
+def tiny_system(tiny_loaded):
+    """Give a builder of the values of such a system."""
+    return lambda *overrides: tiny_loaded(*overrides).spec
 
 
 @pytest.fixture(scope="session")

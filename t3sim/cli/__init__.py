@@ -2,7 +2,18 @@
 
 import sys
 
-from t3sim.cli import plot, reproduce, run, sweep, table, tools, trace, validate  # noqa: F401 - each adds its commands to the app
+from t3sim.cli import (  # noqa: F401 - each adds its commands to the app
+    break_even,
+    explain,
+    plot,
+    reproduce,
+    run,
+    sweep,
+    table,
+    tools,
+    trace,
+    validate,
+)
 from t3sim.cli.app import app
 from t3sim.errors import T3SimError
 

@@ -1,14 +1,20 @@
 """``t3sim run``: simulate a trace."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from t3sim.cli.app import Format, FormatOption, OutOption, SystemOption, app, names
 from t3sim.cli.output import ProgressReport, finish, print_result, write_result
+from t3sim.observe import Detail
 from t3sim.report.files import prepare_folder
 from t3sim.report.tables import result_table, summary_table
+from t3sim.report.trace_events import timeline_file
 from t3sim.simulation import load_system, simulate
+from t3sim.simulation.point import Observe
 from t3sim.simulation.run import DEFAULT_SYSTEM
 
 
@@ -26,13 +32,20 @@ def run(
     ] = "mirror",
     form: FormatOption = Format.TABLE,
     out: OutOption = None,
+    timeline: Annotated[
+        Path | None,
+        typer.Option(help="File for a timeline (out.json.gz): ui.perfetto.dev, chrome://tracing.", dir_okay=False),
+    ] = None,
+    timeline_detail: Annotated[
+        Detail, typer.Option(help="stage: chunks; tile: tiles, DMA commands and messages; packet: DRAM bursts too.")
+    ] = Detail.TILE,
 ) -> None:
     """Simulate the sublayers of a trace under the schemes and print times, speedups and DRAM traffic."""
     overrides = tuple(assignments or ())
     config = load_system(system, overrides)
     if out is not None:
         prepare_folder(out)
-    with ProgressReport() as progress:
+    with ProgressReport() as progress, _timeline(timeline, timeline_detail) as observe:
         result = simulate(
             trace,
             system=system,
@@ -41,8 +54,21 @@ def run(
             overrides=overrides,
             gpus=gpus,
             progress=progress,
+            observe=observe,
         )
     if out is not None:
         write_result(out, result, result.document(), config.resolved)
     print_result(result, form, result.document(), [result_table(result), summary_table(result)])
     finish(result)
+
+
+@contextmanager
+def _timeline(path: Path | None, detail: Detail) -> Iterator[Observe | None]:
+    """Give an observer that writes a timeline to ``path``; without one, nobody looks."""
+    if path is None:
+        yield None
+        return
+    prepare_folder(path.parent, "--timeline")
+    with timeline_file(path, detail) as writer:
+        yield writer.observe
+    typer.echo(f"wrote {path}", err=True)

@@ -221,12 +221,16 @@ class ComputeArray:
         loads = [self._load(reads[slab], evicted[slab]) for slab in range(min(ahead, slabs))]
         for slab in range(slabs):
             if not loads[slab].processed:
-                waited_from = int(self.env.now)
-                yield loads[slab]
-                self.stall_fs += int(self.env.now) - waited_from
+                yield from self.await_operands(loads[slab])
             yield self.env.timeout(times[depths[slab]])
             if slab + ahead < slabs:
                 loads.append(self._load(reads[slab + ahead], evicted[slab + ahead]))
+
+    def await_operands(self, load: Event) -> Process:
+        """Wait for one slab's operands."""
+        waited_from = int(self.env.now)
+        yield load
+        self.stall_fs += int(self.env.now) - waited_from
 
     def _load(self, nbytes: int, evicted: int) -> Event:
         """Start loading one slab's operands."""

@@ -42,7 +42,7 @@ class DmaEngine:
         self.env = env
         self.spec = spec
         self.name = name
-        self._read = read
+        self.read = read
         self._ready: deque[Command] = deque()
         self._in_flight = 0
 
@@ -64,7 +64,7 @@ class DmaEngine:
         while self._ready and self._in_flight < self.spec.outstanding:
             command = self._ready.popleft()
             self._in_flight += 1
-            self._read(command.nbytes, lambda command=command: self._arrived(command))  # type: ignore[misc]
+            self.read(command.nbytes, lambda command=command: self._arrived(command))  # type: ignore[misc]
 
     def _arrived(self, command: Command) -> None:
         command.send(self._accepted)

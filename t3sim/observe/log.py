@@ -5,8 +5,7 @@ with the same arguments and schedules nothing, so no finish time depends on it.
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from t3sim.hardware.clock import Action, Environment
 from t3sim.hardware.compute import ComputeArray, GemmRun, Process
@@ -16,6 +15,7 @@ from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.tracker import Tracker
+from t3sim.observe.wrap import wrap
 
 
 class Record(NamedTuple):
@@ -71,17 +71,12 @@ def attach(machine: Machine) -> EventLog:
     return log
 
 
-def _wrap(part: object, method: str, around: Callable[..., Any]) -> None:
-    """Let ``around`` answer calls of a method of this one object; it gets the method itself as first argument."""
-    setattr(part, method, partial(around, getattr(part, method)))
-
-
 def _watch_compute(log: EventLog, compute: ComputeArray, name: str) -> None:
     def stage(forward: Callable[..., Process], run: GemmRun, number: int, workgroups: int) -> Process:
         log.add(name, "stage", number=number, workgroups=workgroups)
         return forward(run, number, workgroups)
 
-    _wrap(compute, "stage", stage)
+    wrap(compute, "stage", stage)
 
 
 def _watch_memory(log: EventLog, memory: MemoryController) -> None:
@@ -98,7 +93,7 @@ def _watch_memory(log: EventLog, memory: MemoryController) -> None:
         # A burst that nobody waits for stays one: awaiting it would wake the controller.
         forward(stream, access, nbytes, cause, done and log.noting(done, memory.name, "complete", **details))
 
-    _wrap(memory, "submit", submit)
+    wrap(memory, "submit", submit)
 
 
 def _watch_tracker(log: EventLog, tracker: Tracker) -> None:
@@ -106,7 +101,7 @@ def _watch_tracker(log: EventLog, tracker: Tracker) -> None:
         log.add(tracker.name, "count", workgroup=workgroup, updates=updates, expected=expected)
         forward(workgroup, updates, expected, log.noting(fire, tracker.name, "fire", workgroup=workgroup))
 
-    _wrap(tracker, "count", count)
+    wrap(tracker, "count", count)
 
 
 def _watch_dma(log: EventLog, dma: DmaEngine) -> None:
@@ -114,7 +109,7 @@ def _watch_dma(log: EventLog, dma: DmaEngine) -> None:
         log.add(dma.name, "trigger", bytes=command.nbytes)
         forward(command)
 
-    _wrap(dma, "trigger", trigger)
+    wrap(dma, "trigger", trigger)
 
 
 def _watch_link(log: EventLog, link: Link) -> None:
@@ -128,4 +123,4 @@ def _watch_link(log: EventLog, link: Link) -> None:
         log.add(link.name, "send", bytes=nbytes)
         forward(nbytes, log.noting(deliver, link.name, "deliver", bytes=nbytes), accepted, wire_bytes)
 
-    _wrap(link, "send", send)
+    wrap(link, "send", send)

@@ -85,6 +85,23 @@ def summary_table(
     return table
 
 
+def speedup_by_tokens(result: RunResult) -> Table:
+    """One line per sublayer and size: speedup of every scheme over sequential."""
+    schemes = list(dict.fromkeys(row["scheme"] for row in result.rows))
+    table = Table(title=_title(result), title_justify="left")
+    for name in ("model", "tp", "sublayer"):
+        table.add_column(name)
+    for name in ("tokens", *schemes):
+        table.add_column(name, justify="right")
+    sizes: dict[tuple[Any, ...], dict[str, Row]] = {}
+    for row in result.rows:
+        sizes.setdefault((row["model"], row["tp"], row["sublayer"], row["M"]), {})[row["scheme"]] = row
+    for (model, tp, sublayer, tokens), rows in sizes.items():
+        speedups = (_or_blank(rows[name]["speedup"], "{:.3f}") for name in schemes)
+        table.add_row(model, str(tp), sublayer, str(tokens), *speedups)
+    return table
+
+
 def target_table(targets: Sequence[Row]) -> Table:
     """One line per published figure, with the simulated one beside it."""
     table = Table(title="published against simulated", title_justify="left")

@@ -17,7 +17,7 @@ from t3sim.hardware.gpu import Gpu, Span
 from t3sim.hardware.llc import LlcSpec, LlcTraffic, gemm_traffic
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.protocol import ProtocolSpec, chosen
-from t3sim.hardware.track_trigger import AddressSpace, TrackTrigger
+from t3sim.hardware.track_trigger import AddressSpace, NoCommunication, TrackTrigger
 from t3sim.registry import get
 from t3sim.workload.chunks import Chunks
 from t3sim.workload.lowering import CollectiveWork, GemmWork
@@ -113,14 +113,21 @@ class FusedPhase:
         return lambda: self._run(gpu, unit)
 
     def _run(self, gpu: Gpu, unit: TrackTrigger) -> Process:
-        assert self.work.producer is not None
-        start = int(gpu.env.now)
-        yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
-        run = _gemm_run(gpu, self.work.producer, staggered_for=gpu.index)
-        yield from gpu.compute.gemm(run, unit)
-        gpu.spans.append(Span("gemm", start, gpu.compute.last_store_fs))
+        yield from _staggered_gemm(gpu, self.work, unit)
         yield unit.finished
         gpu.spans.append(Span("reduce_scatter", unit.started_fs, int(gpu.env.now)))
+
+
+@dataclass(frozen=True)
+class StaggeredGemmPhase:
+    """The GEMM of a fused phase without any communication: what its kernel takes when nothing contends with it."""
+
+    work: CollectiveWork
+
+    def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
+        """Configure the output's address space, but for a kernel that stands alone."""
+        unit = _track_trigger(gpu, self.work, number, stored_locally=True, kind=NoCommunication)
+        return lambda: _staggered_gemm(gpu, self.work, unit)
 
 
 @dataclass(frozen=True)
@@ -154,12 +161,21 @@ def _launch_fs(gpu: Gpu, protocol: ProtocolSpec) -> int:
     return (protocol.base_latency or gpu.compute.spec.launch_overhead) + protocol.extra_latency
 
 
+def gemm_alone(phase: Phase) -> Phase | None:
+    """Return the phase that runs the GEMM of ``phase`` with the machine to itself; ``None`` if it has none."""
+    if isinstance(phase, FusedPhase):
+        return StaggeredGemmPhase(phase.work)
+    return phase if isinstance(phase, GemmPhase) else None
+
+
 def _algorithm(work: CollectiveWork) -> CollectiveAlgorithm:
     algorithm: CollectiveAlgorithm = get(COLLECTIVE, work.algorithm)()
     return algorithm
 
 
-def _track_trigger(gpu: Gpu, work: CollectiveWork, number: int, *, stored_locally: bool) -> TrackTrigger:
+def _track_trigger(
+    gpu: Gpu, work: CollectiveWork, number: int, *, stored_locally: bool, kind: type[TrackTrigger] = TrackTrigger
+) -> TrackTrigger:
     chunks: Chunks = work.producer.tiles.chunks if work.producer is not None else work.chunks
     space = AddressSpace(
         mappings=get(COLLECTIVE, "reduce_scatter")().mappings(chunks.count),
@@ -167,9 +183,18 @@ def _track_trigger(gpu: Gpu, work: CollectiveWork, number: int, *, stored_locall
         wavefronts=gpu.spec.gemm.wavefronts,
         stored_locally=stored_locally,
     )
-    unit = TrackTrigger(gpu, space, number)
+    unit = kind(gpu, space, number)
     gpu.receivers[number] = unit
     return unit
+
+
+def _staggered_gemm(gpu: Gpu, work: CollectiveWork, unit: TrackTrigger) -> Process:
+    """Run the producer of ``work`` in this GPU's order; its stores go to ``unit``."""
+    assert work.producer is not None
+    start = int(gpu.env.now)
+    yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
+    yield from gpu.compute.gemm(_gemm_run(gpu, work.producer, staggered_for=gpu.index), unit)
+    gpu.spans.append(Span("gemm", start, gpu.compute.last_store_fs))
 
 
 def _gemm_run(gpu: Gpu, work: GemmWork, staggered_for: int | None) -> GemmRun:

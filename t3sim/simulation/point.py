@@ -3,12 +3,13 @@
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from t3sim.config import Loaded
 from t3sim.errors import InputError, SimulationError
+from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Cause
 from t3sim.registry import get, names
 from t3sim.results import Row, complete
@@ -55,8 +56,14 @@ class Point:
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def simulate_point(point: Point, schemes: Sequence[str]) -> list[Row]:
+Observe = Callable[[str, Machine], None]
+"""Called with every machine before it runs, and with what it is to run: model, TP degree, sublayer, scheme."""
+
+
+def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None = None) -> list[Row]:
     """Simulate ``point`` under ``schemes``; rows in their order.
+
+    ``observe`` sees the machines of ``schemes`` alone; what two of them share runs, and is seen, once.
 
     The baseline and the ideal are simulated too, for the columns that compare with them. A scheme whose run fails
     its own checks gives a row of status ``failed``. Raises ``InputError`` when the operations do not fit the system.
@@ -71,6 +78,7 @@ def simulate_point(point: Point, schemes: Sequence[str]) -> list[Row]:
     for name in dict.fromkeys((BASELINE, IDEAL, *schemes)):
         started = time.perf_counter()
         scheme: Scheme = get(SCHEME, name)()
+        lab.observe = partial(observe, f"{sublayer.label} {name}") if observe and name in schemes else None
         try:
             outcomes[name] = scheme.simulate(lab, point.works)
         except SimulationError as error:

@@ -11,7 +11,7 @@ from t3sim.data import systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
 from t3sim.results import Row, RunResult
 from t3sim.simulation.fit import check_fit
-from t3sim.simulation.point import SEED, Point, scheme_names, simulate_point
+from t3sim.simulation.point import SEED, Observe, Point, scheme_names, simulate_point
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
 from t3sim.workload.lowering import fusable
@@ -41,30 +41,49 @@ def simulate(
     overrides: Sequence[str] = (),
     gpus: str = "mirror",
     progress: Progress | None = None,
+    observe: Observe | None = None,
 ) -> RunResult:
     """Simulate the sublayers of a trace: the whole way from files to results.
 
     ``trace``, ``system``: name of a shipped one, or a path. ``sublayers``, ``schemes``: which ones; none: all.
     ``overrides``: ``a.b.c=value`` for the system. ``gpus``: ``mirror`` or the number of GPUs, which must be the
-    trace's TP degree. Raises ``InputError`` for anything in these that cannot be.
+    trace's TP degree. ``observe`` sees every machine before it runs. Raises ``InputError`` for anything in these that
+    cannot be.
     """
+    points, chosen = load_points(trace, system, sublayers, schemes, overrides, gpus)
+    return run_points(points, chosen, progress, observe)
+
+
+def load_points(
+    trace: str | Path,
+    system: str | Path,
+    sublayers: Sequence[str],
+    schemes: Sequence[str],
+    overrides: Sequence[str],
+    gpus: str,
+) -> tuple[list[Point], tuple[str, ...]]:
+    """Read what ``simulate`` is given: the points to simulate and the schemes. Raises ``InputError`` as it does."""
     loaded = load_trace(trace, folder=traces_dir())
     spec = load_system(system, overrides)
     chosen = choose_sublayers(loaded.spec, sublayers)
     check_fit(loaded, chosen, spec.spec)
-    topology = _topology(gpus, loaded.spec.tp)
+    topology = choose_topology(gpus, loaded.spec.tp)
     points = [Point(system=spec, sublayer=sublayer, topology=topology) for sublayer in chosen]
-    return run_points(points, choose_schemes(schemes), progress)
+    return points, choose_schemes(schemes)
 
 
-def run_points(points: Sequence[Point], schemes: Sequence[str], progress: Progress | None = None) -> RunResult:
+def run_points(
+    points: Sequence[Point],
+    schemes: Sequence[str],
+    progress: Progress | None = None,
+    observe: Observe | None = None,
+) -> RunResult:
     """Simulate ``points`` under ``schemes``. Raises ``InputError`` when a point cannot be simulated at all."""
     rows: list[Row] = []
     for number, point in enumerate(points):
         if progress is not None:
-            sublayer = point.sublayer
-            progress(number, len(points), f"{sublayer.model} tp{sublayer.tp} {sublayer.sublayer}")
-        rows += simulate_point(point, schemes)
+            progress(number, len(points), point.sublayer.label)
+        rows += simulate_point(point, schemes, observe)
     if progress is not None:
         progress(len(points), len(points), "done")
     return RunResult(tuple(rows), manifest(points))
@@ -84,10 +103,9 @@ def manifest(points: Sequence[Point]) -> dict[str, Any]:
 
 def _notes(point: Point) -> Iterator[str]:
     """Say what a reader of the results could mistake: a scheme that had nothing to work on."""
-    sublayer = point.sublayer
     if not fusable(point.works):
         yield (
-            f"{sublayer.model} tp{sublayer.tp} {sublayer.sublayer}: nothing to overlap, since no reduce-scatter or "
+            f"{point.sublayer.label}: nothing to overlap, since no reduce-scatter or "
             "all-reduce waits for one GEMM alone and has its output's bytes and dtype; all schemes run the same kernels"
         )
 
@@ -114,7 +132,8 @@ def _choose(wanted: Iterable[str], known: tuple[str, ...], key: str) -> tuple[st
     return chosen
 
 
-def _topology(gpus: str, tp: int) -> str:
+def choose_topology(gpus: str, tp: int) -> str:
+    """Name the topology that ``--gpus`` asks for. Raises ``InputError`` when it is neither."""
     if gpus == "mirror":
         return "mirror"
     if gpus == str(tp):

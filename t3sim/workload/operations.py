@@ -90,6 +90,11 @@ class Sublayer:
     tp: int
     operations: tuple[Operation, ...]
 
+    @property
+    def label(self) -> str:
+        """Model, TP degree and name, for people."""
+        return f"{self.model} tp{self.tp} {self.sublayer}"
+
 
 class Trace(Spec):
     """The operations of one rank and what each waits for; `tp` is the number of GPUs in the group.

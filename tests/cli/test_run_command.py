@@ -1,6 +1,7 @@
 """``t3sim run``: what it prints, what it writes, and how it ends."""
 
 import csv
+import gzip
 import io
 import json
 
@@ -120,6 +121,42 @@ def test_the_same_run_twice_is_equal(document, trace):
     first, second = document("run", trace), document("run", trace)
     assert without_wall(first["rows"]) == without_wall(second["rows"])
     assert first["geomean"] == second["geomean"]
+
+
+@pytest.mark.parametrize("name", ["new/timeline.json.gz", "timeline.json"])
+def test_a_timeline_is_written(t3sim, trace, tmp_path, name):
+    """The timeline holds one process a machine of the schemes asked for, named by what ran; results stay the same."""
+    path = tmp_path / name
+    options = ("run", trace, "--sublayer", "op", "--scheme", "t3,t3-mca", "--gpus", "2", "--format", "json")
+    watched = t3sim(*options, "--timeline", path)
+    assert watched.code == 0, watched.err
+    assert f"wrote {path}" in watched.err
+    text = gzip.decompress(path.read_bytes()) if name.endswith(".gz") else path.read_bytes()
+    events = json.loads(text)["traceEvents"]
+    names = [event["args"]["name"] for event in events if event["name"] == "process_name"]
+    operations = "gemm, reduce_scatter, all_gather"
+    schemes = ("t3", "t3", "t3-mca", "t3-mca")
+    assert names == [f"toy tp2 op {name}, Gpu[{at % 2}]: {operations}" for at, name in enumerate(schemes)]
+    assert without_wall(json.loads(watched.out)["rows"]) == without_wall(json.loads(t3sim(*options).out)["rows"])
+
+
+def test_a_timeline_shows_as_much_as_asked_for(t3sim, trace, tmp_path):
+    """More detail, more events; and a level that does not exist is refused."""
+    sizes = []
+    for detail in ("stage", "tile", "packet"):
+        path = tmp_path / f"{detail}.json"
+        assert t3sim("run", trace, "--timeline", path, "--timeline-detail", detail).code == 0
+        sizes.append(len(json.loads(path.read_bytes())["traceEvents"]))
+    assert sizes == sorted(set(sizes))
+    assert t3sim("run", trace, "--timeline", tmp_path / "x.json", "--timeline-detail", "atom").code == 2
+
+
+def test_a_timeline_that_cannot_be_written_is_refused(t3sim, trace, tmp_path):
+    """A folder that is a file is bad input, named before anything runs."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    result = t3sim("run", trace, "--timeline", tmp_path / "file" / "x.json")
+    assert result.code == 2
+    assert "--timeline" in result.err
 
 
 @pytest.fixture

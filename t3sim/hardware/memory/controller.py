@@ -97,6 +97,11 @@ class MemoryController:
             self.use_policy(policy)
             self._settle_later()
 
+    @property
+    def channel(self) -> Channel:
+        """What serves the DRAM queue."""
+        return self._channel
+
     def served_bytes(self) -> dict[Cause, int]:
         """Bytes served up to now, by cause."""
         self._advance()

@@ -1,0 +1,65 @@
+"""``t3sim break-even``: from how many tokens on a scheme wins."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from t3sim.cli.app import Format, FormatOption, SystemOption, app, names
+from t3sim.cli.output import ProgressReport, finish, print_result
+from t3sim.data import models_dir
+from t3sim.report.tables import speedup_by_tokens
+from t3sim.simulation import load_system
+from t3sim.simulation.run import DEFAULT_SYSTEM
+from t3sim.study.break_even import BreakEven
+from t3sim.study.break_even import break_even as run_study
+from t3sim.workload.models import load_model
+
+
+@app.command("break-even")
+def break_even(
+    model: Annotated[str, typer.Argument(help="Model: name of a shipped config (t-nlg), or a YAML file.")],
+    tp: Annotated[int, typer.Option(help="Tensor-parallel degree: GPUs that share the layer.")],
+    system: SystemOption = DEFAULT_SYSTEM,
+    sublayer: Annotated[str, typer.Option(help="Sublayers, comma-separated (op,fc2,fc1,ip); all by default.")] = "",
+    scheme: Annotated[str, typer.Option(help="Schemes, comma-separated; all by default.")] = "",
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a value of the system: a.b.c=value.")
+    ] = None,
+    fewest: Annotated[int, typer.Option("--from", help="Fewest tokens.")] = 128,
+    most: Annotated[int, typer.Option("--to", help="Most tokens.")] = 16384,
+    gpus: Annotated[
+        str, typer.Option(help="'mirror': one GPU stands for all; or the TP degree: all of them.")
+    ] = "mirror",
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Find the number of tokens from which on a scheme is faster than sequential, by simulating more and more."""
+    config = load_system(system, tuple(assignments or ()))
+    loaded = load_model(model, folder=models_dir()).spec
+    with ProgressReport() as progress:
+        found = run_study(
+            loaded,
+            tp,
+            config,
+            tokens=(fewest, most),
+            sublayers=names(sublayer),
+            schemes=names(scheme),
+            gpus=gpus,
+            progress=progress,
+        )
+    print_result(found.result, form, found.document(), _tables(found))
+    finish(found.result)
+
+
+def _tables(found: BreakEven) -> Iterator[Table]:
+    yield speedup_by_tokens(found.result)
+    table = Table(title="faster than sequential", title_justify="left")
+    for name in ("sublayer", "scheme"):
+        table.add_column(name)
+    for name in ("from tokens on", "at tokens"):
+        table.add_column(name, justify="right")
+    for each in found.thresholds:
+        ranges = ", ".join(f"{low}-{high}" for low, high in each.wins)
+        table.add_row(each.sublayer, each.scheme, str(each.wins_from or "never"), ranges)
+    yield table

@@ -1,0 +1,73 @@
+"""``t3sim explain``: where the time went, and what the columns mean."""
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from t3sim.cli.app import Format, FormatOption, SystemOption, app, names
+from t3sim.cli.output import ProgressReport, print_tables
+from t3sim.errors import InputError, Problem
+from t3sim.report.explanation import bucket_table, metric_text, what_if_table
+from t3sim.report.files import rows_csv, to_json
+from t3sim.simulation.run import DEFAULT_SYSTEM
+from t3sim.study.explain import Explanations, metric
+from t3sim.study.explain import explain as run_study
+
+
+@app.command()
+def explain(
+    trace: Annotated[
+        str | None, typer.Argument(help="Trace: name of a shipped one (t-nlg-tp8), or a YAML file.")
+    ] = None,
+    system: SystemOption = DEFAULT_SYSTEM,
+    sublayer: Annotated[str, typer.Option(help="Sublayers, comma-separated (op,fc2,fc1,ip); all by default.")] = "",
+    scheme: Annotated[str, typer.Option(help="Schemes, comma-separated; all by default.")] = "",
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a value of the system: a.b.c=value.")
+    ] = None,
+    gpus: Annotated[
+        str, typer.Option(help="'mirror': one GPU stands for all; or the TP degree: all of them.")
+    ] = "mirror",
+    form: FormatOption = Format.TABLE,
+    what_if: Annotated[  # noqa: FBT002 - a flag of the command line
+        bool, typer.Option(help="Run each scheme again with each parameter relaxed, to see what would help.")
+    ] = True,
+    metrics: Annotated[str, typer.Option("--metric", help="Say what columns or buckets mean, comma-separated.")] = "",
+) -> None:
+    """Say where the time of each sublayer went under each scheme, what binds it, and what would help most.
+
+    With --metric NAME: what a column of the results or a loss bucket (NAME_fs) means, its unit and formula.
+    """
+    if metrics:
+        typer.echo("\n\n".join(metric_text(metric(name)) for name in names(metrics)))
+        return
+    if trace is None:
+        raise InputError(Problem(message="needs a trace to explain, or a column with --metric", key="TRACE"))
+    with ProgressReport() as progress:
+        found = run_study(
+            trace,
+            system=system,
+            sublayers=names(sublayer),
+            schemes=names(scheme),
+            overrides=tuple(assignments or ()),
+            gpus=gpus,
+            relax=what_if,
+            progress=progress,
+        )
+    if form is Format.JSON:
+        typer.echo(to_json(found.document()), nl=False)
+    elif form is Format.CSV:
+        rows = found.rows()
+        typer.echo(rows_csv(rows, [name for name in rows[0] if name != "what_if"]), nl=False)
+    else:
+        print_tables(_tables(found))
+
+
+def _tables(found: Explanations) -> Iterator[Table]:
+    for _, group in groupby(found.rows(), key=lambda row: str(row["point_id"])):
+        rows = list(group)
+        yield bucket_table(rows)
+        yield from (what_if_table(row) for row in rows if row["what_if"])

@@ -1,0 +1,111 @@
+"""Counters over time, in bins of equal width: DRAM and link rates, entries of the DRAM queue and of the tracker."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from t3sim.hardware.memory.access import Cause
+from t3sim.observe.recorder import UNKNOWN, GpuRecord, Packet
+from t3sim.units import ceil_div
+
+Floats = NDArray[np.float64]
+
+_LEAST_BIN_FS = 10**9  # 1 us: about one slab's loads; narrower bins show single bursts, which have slices of their own
+_MOST_BINS = 4000
+_GB_PER_S = 10**6  # GB/s in a byte per fs
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Values of one or more series, each holding from its bin's start to the next."""
+
+    name: str
+    """With its unit."""
+    series: tuple[str, ...]
+    starts_fs: Sequence[int]
+    values: Sequence[tuple[float, ...]]
+    """One tuple a bin, one value a series."""
+
+
+def bin_width_fs(end_fs: int) -> int:
+    """Width of the bins of a run that ends at ``end_fs``: whole us, so few that a viewer can draw them."""
+    return max(1, ceil_div(end_fs, _MOST_BINS * _LEAST_BIN_FS)) * _LEAST_BIN_FS
+
+
+def counters(gpu: GpuRecord, end_fs: int) -> list[Counter]:
+    """Compute the counters of one GPU.
+
+    A rate is the bytes of a bin by its width: DRAM bytes count while they are served, link bytes while they are on
+    the wire, or arrive from it. Queue and tracker show the most entries of a bin.
+    """
+    width = bin_width_fs(end_fs)
+    edges = np.arange(0, end_fs + width, width, dtype=np.int64)
+
+    def rates(name: str, columns: dict[str, Floats]) -> Counter:
+        values = np.stack(list(columns.values()), axis=1) * (_GB_PER_S / width)
+        return _counter(name, tuple(columns), edges, values)
+
+    return [
+        rates("DRAM GB/s", _served(gpu, edges)),
+        rates("link GB/s", {"out": _carried(gpu.packets, edges, 0), "in": _carried(gpu.received, edges, 1)}),
+        _most("DRAM queue entries", "entries", [(s.time_fs, s.queue_entries) for s in gpu.dram], edges),
+        _most("tracker entries", "entries", [(s.time_fs, s.entries) for s in gpu.tracker], edges),
+        _most(
+            "updates waiting for a tracker entry",
+            "updates",
+            [(s.time_fs, s.waiting_updates) for s in gpu.tracker],
+            edges,
+        ),
+    ]
+
+
+def _counter(name: str, series: tuple[str, ...], edges: NDArray[np.int64], values: Floats) -> Counter:
+    """Keep the bins in which something changes, and close with zeros."""
+    closed = np.concatenate([values, np.zeros((1, values.shape[1]))])
+    changed = np.concatenate([[True], np.any(np.diff(closed, axis=0) != 0, axis=1)])
+    rows = [tuple(row) for row in closed[changed].tolist()]
+    return Counter(name, series, edges[changed].tolist(), rows)
+
+
+def _served(gpu: GpuRecord, edges: NDArray[np.int64]) -> dict[str, Floats]:
+    """DRAM bytes in each bin by cause."""
+    latest = {sample.time_fs: sample.served_bytes for sample in gpu.dram}
+    latest.setdefault(0, (0,) * len(Cause))
+    times = np.array(sorted(latest), np.float64)
+    served = np.array([latest[int(time)] for time in times], np.float64)
+    names = [cause.name.lower().replace("_", " ") for cause in Cause]
+    return {name: np.diff(np.interp(edges, times, served[:, cause])) for cause, name in zip(Cause, names, strict=True)}
+
+
+def _carried(packets: Iterable[Packet], edges: NDArray[np.int64], arriving: int) -> Floats:
+    """Link bytes in each bin, when they leave or (``arriving`` = 1) a latency later; one wire a sender."""
+    total = np.zeros(len(edges) - 1)
+    wires: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for packet in packets:
+        if packet.delivered_fs != UNKNOWN:
+            shift = arriving * (packet.delivered_fs - packet.wire_end_fs)
+            wires[packet.sender].append((packet.wire_start_fs + shift, packet.wire_end_fs + shift, packet.nbytes))
+    for spans in wires.values():
+        times = np.array([time for start, end, _ in sorted(spans) for time in (start, end)], np.float64)
+        steps = np.array([step for _, _, nbytes in sorted(spans) for step in (0, nbytes)], np.float64)
+        total += np.diff(np.interp(edges, times, np.cumsum(steps)))
+    return total
+
+
+def _most(name: str, series: str, samples: Sequence[tuple[int, int]], edges: NDArray[np.int64]) -> Counter:
+    """Largest value in each bin; a bin without samples keeps the value before it."""
+    values = np.zeros((len(edges) - 1, 1))
+    width = int(edges[1] - edges[0])
+    before, last = 0, 0
+    for time, value in samples:
+        at = min(time // width, len(values) - 1)
+        if at > before:
+            values[before + 1 : at + 1] = last
+            before = at
+        values[at] = max(values[at, 0], value)
+        last = value
+    values[before + 1 :] = last
+    return _counter(name, (series,), edges, values)
