@@ -10,6 +10,9 @@ from t3sim.errors import InputError, Problem
 OVERRIDE: Final = "--set"
 """Stands for the file in problems with an override, and for the source of its value."""
 
+_KINDS: Final = ("model", "policy", "mapping")
+"""Keys that say which kind of part a mapping configures: keys of another kind mean nothing to it."""
+
 _ORIGIN: Final = Provenance(OVERRIDE, "assumed")
 _PLACE: Final[Place] = (OVERRIDE, None)
 
@@ -53,6 +56,9 @@ def assigned(document: Document, dotted: str, value: Any) -> Document:
 def _joined(base: Any, over: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
     # A value with its source is one value: the parent's source must not end up beside the child's value.
     if not isinstance(base, dict) or not isinstance(over, dict) or is_sourced(base) or is_sourced(over):
+        replaced.add(path)
+        return over
+    if any(over.get(key, base.get(key)) != base.get(key) for key in _KINDS):
         replaced.add(path)
         return over
     fresh = {key: item for key, item in over.items() if key not in base}

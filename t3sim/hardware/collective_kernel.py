@@ -17,6 +17,7 @@ from t3sim.hardware.compute import Process
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.message import Message, pieces_completed
 from t3sim.hardware.protocol import ProtocolSpec
+from t3sim.workload.layout import RECEIVED, Place, linear
 
 if TYPE_CHECKING:
     from t3sim.hardware.gpu import Gpu
@@ -39,14 +40,19 @@ class CollectiveKernel:
         gpu: "Gpu",
         steps: tuple[Step, ...],
         slices: tuple[tuple[int, ...], ...],
+        addresses: tuple[tuple[int, ...], ...],
         causes: tuple[Cause, Cause],
         phase: int,
         protocol: ProtocolSpec,
     ) -> None:
-        """``slices``: bytes of each slice of each position; ``causes``: of its reads and of its writes."""
+        """``slices``, ``addresses``: bytes and place in the buffer of each slice of each position.
+
+        ``causes``: of its reads and of its writes.
+        """
         self.gpu = gpu
         self.steps = steps
         self.slices = slices
+        self.addresses = addresses
         self.read_cause, self.write_cause = causes
         self.phase = phase
         self.protocol = protocol
@@ -80,7 +86,8 @@ class CollectiveKernel:
             self.gpu.consumed(message)
         for piece in completed:
             done = partial(self._written, position, message if piece == completed[-1] else None)
-            self.gpu.memory.submit(Stream.COMMUNICATION, Access.WRITE, own[piece], self.write_cause, done)
+            place = self._place(position, piece, received=True)
+            self.gpu.memory.submit(Stream.COMMUNICATION, Access.WRITE, own[piece], self.write_cause, place, done)
 
     def missing(self) -> list[str]:
         """Say which chunks have not arrived in full."""
@@ -126,11 +133,18 @@ class CollectiveKernel:
                 )
                 self.gpu.send(message, gone)
             elif step.writes:
-                self.gpu.memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self.write_cause, gone)
+                place = self._place(step.position, piece, received=False)
+                self.gpu.memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self.write_cause, place, gone)
 
         copies = [step.reads]
-        for _ in range(step.reads):
-            self.gpu.memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self.read_cause, read)
+        for copy in range(step.reads):
+            place = self._place(step.position, piece, received=copy > 0)
+            self.gpu.memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self.read_cause, place, read)
+
+    def _place(self, position: int, piece: int, *, received: bool) -> Place:
+        """Where a slice lies: in the operation's buffer, or in the one for received chunks."""
+        address = self.addresses[position][piece] + (RECEIVED if received else 0)
+        return partial(linear, address, self.slices[position][piece])
 
     def _written(self, position: int, message: Message | None) -> None:
         if message is not None:

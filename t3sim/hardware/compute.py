@@ -14,6 +14,7 @@ stage starts once the store buffer has taken them. With split-K, a last step sum
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Protocol
 
 from pydantic import Field
@@ -26,6 +27,7 @@ from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.units import FS_PER_S, ceil_div
 from t3sim.workload.kernel_choice import KernelChoice
+from t3sim.workload.layout import Place
 from t3sim.workload.tiling import GemmKernelSpec, Tiling
 
 Process = Generator[Event, Any, Any]
@@ -191,7 +193,7 @@ class ComputeArray:
             self.last_store_fs = int(self.env.now)
             evicted = int(run.traffic.store_evicted_bytes[stage])
             if evicted:
-                self.write_back(evicted)
+                self.write_back(evicted, partial(run.traffic.store_evicted, stage))
             room = self.store_buffer.room()
             if room is not None:
                 yield room
@@ -203,11 +205,11 @@ class ComputeArray:
         if duration_fs:
             yield self.env.timeout(duration_fs)
 
-    def write_back(self, nbytes: int) -> None:
+    def write_back(self, nbytes: int, place: Place) -> None:
         """Write dirty output that leaves the LLC to DRAM, through the store buffer."""
         self.store_buffer.take(nbytes)
         self.memory.submit(
-            Stream.COMPUTE, Access.WRITE, nbytes, Cause.GEMM_WRITE, lambda: self.store_buffer.give(nbytes)
+            Stream.COMPUTE, Access.WRITE, nbytes, Cause.GEMM_WRITE, place, lambda: self.store_buffer.give(nbytes)
         )
 
     def stage(self, run: GemmRun, stage: int, workgroups: int) -> Process:
@@ -215,16 +217,14 @@ class ComputeArray:
         depths = run.tiling.slab_depths.tolist()
         slabs = len(depths)
         times = {depth: self.slab_fs(run.tiling, run.dtype, depth, workgroups) for depth in set(depths)}
-        reads = run.traffic.read_bytes[stage].tolist()
-        evicted = run.traffic.evicted_bytes[stage].tolist()
         ahead = self.kernel.prefetch_slabs + 1
-        loads = [self._load(reads[slab], evicted[slab]) for slab in range(min(ahead, slabs))]
+        loads = [self._load(run.traffic, stage, slab) for slab in range(min(ahead, slabs))]
         for slab in range(slabs):
             if not loads[slab].processed:
                 yield from self.await_operands(loads[slab])
             yield self.env.timeout(times[depths[slab]])
             if slab + ahead < slabs:
-                loads.append(self._load(reads[slab + ahead], evicted[slab + ahead]))
+                loads.append(self._load(run.traffic, stage, slab + ahead))
 
     def await_operands(self, load: Event) -> Process:
         """Wait for one slab's operands."""
@@ -232,14 +232,23 @@ class ComputeArray:
         yield load
         self.stall_fs += int(self.env.now) - waited_from
 
-    def _load(self, nbytes: int, evicted: int) -> Event:
+    def _load(self, traffic: LlcTraffic, stage: int, slab: int) -> Event:
         """Start loading one slab's operands."""
+        evicted = int(traffic.evicted_bytes[stage, slab])
         if evicted:
-            self.write_back(evicted)
+            self.write_back(evicted, partial(traffic.evicted, stage, slab))
+        nbytes = int(traffic.read_bytes[stage, slab])
         if not nbytes:
             return self.env.timeout(self.llc.hit_latency)
         event = Event(self.env)
-        self.memory.submit(Stream.COMPUTE, Access.READ, nbytes, Cause.GEMM_READ, lambda: _succeed(event))
+        self.memory.submit(
+            Stream.COMPUTE,
+            Access.READ,
+            nbytes,
+            Cause.GEMM_READ,
+            partial(traffic.missed, stage, slab),
+            lambda: _succeed(event),
+        )
         return event
 
     def _own_bytes(self) -> int:

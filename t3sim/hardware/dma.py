@@ -7,14 +7,16 @@ at most ``outstanding`` tiles are between the start of their read and their acce
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
 
 from t3sim.config import Femtoseconds, Spec
 from t3sim.hardware.clock import Action, Environment, call_after
+from t3sim.workload.layout import Place
 
-Read = Callable[[int, Action], None]
+Read = Callable[[int, Place, Action], None]
 
 
 class DmaSpec(Spec):
@@ -31,6 +33,8 @@ class Command:
     """One pre-programmed transfer."""
 
     nbytes: int
+    place: Place
+    """Where its data lie."""
     send: Callable[[Action], None]
     """Hands the data to the link; its argument runs when the link has accepted them."""
 
@@ -64,7 +68,7 @@ class DmaEngine:
         while self._ready and self._in_flight < self.spec.outstanding:
             command = self._ready.popleft()
             self._in_flight += 1
-            self.read(command.nbytes, lambda command=command: self._arrived(command))  # type: ignore[misc]
+            self.read(command.nbytes, command.place, partial(self._arrived, command))
 
     def _arrived(self, command: Command) -> None:
         command.send(self._accepted)

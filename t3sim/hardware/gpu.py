@@ -11,11 +11,13 @@ from t3sim.hardware.link import Link
 from t3sim.hardware.llc import LlcSpec
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
-from t3sim.hardware.memory.controller import MemoryController, MemorySpec
+from t3sim.hardware.memory.controller import MemoryController
+from t3sim.hardware.memory.model import MemorySpec
 from t3sim.hardware.message import Message, Receiver
 from t3sim.hardware.protocol import ProtocolSpec
 from t3sim.hardware.tracker import Tracker, TrackerSpec
 from t3sim.units import ceil_div
+from t3sim.workload.layout import Place
 from t3sim.workload.tiling import GemmKernelSpec
 
 
@@ -97,5 +99,5 @@ class Gpu:
             report += [f"{self.name}: operation {number} misses {what}" for what in receiver.missing()]
         return report
 
-    def _dma_read(self, nbytes: int, done: Action) -> None:
-        self.memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, Cause.RS_READ, done)
+    def _dma_read(self, nbytes: int, place: Place, done: Action) -> None:
+        self.memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, Cause.RS_READ, place, done)

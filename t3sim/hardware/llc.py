@@ -9,7 +9,7 @@ made visible to peers) or bypass the cache, as near-memory updates do.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Spec
 from t3sim.kernels import IntArray, kernel
 from t3sim.units import ceil_div
+from t3sim.workload.layout import Layout, Region, part_of
 from t3sim.workload.tiling import Tiling
 
 MOST_BLOCKS = 2**19
@@ -62,10 +63,40 @@ class LlcTraffic:
     """Dirty output evicted when a stage's own stores allocate, shape (stages,)."""
     flush_bytes: int
     """Dirty output still held when the kernel ends."""
+    places: "LlcPlaces | None" = None
+    """Where these bytes lie; none where it was not asked for."""
+
+    def missed(self, stage: int, slab: int) -> Region:
+        """Where the operands read for one slab lie."""
+        return self._located.missed(stage, slab)
+
+    def evicted(self, stage: int, slab: int) -> Region:
+        """Where the output lies that is written back for the operands of one slab."""
+        return self._located.evicted(stage, slab)
+
+    def store_evicted(self, stage: int) -> Region:
+        """Where the output lies that is written back for the output of one stage."""
+        return self._located.store_evicted(stage)
+
+    def flushed(self) -> Region:
+        """Where the output lies that is written back when the kernel ends."""
+        return self._located.flushed()
+
+    @property
+    def _located(self) -> "LlcPlaces":
+        assert self.places is not None, "the traffic was made without places"
+        return self.places
 
 
 def gemm_traffic(
-    spec: LlcSpec, tiling: Tiling, order: IntArray, stage_workgroups: int, *, write_allocate: bool, split_k: int = 1
+    spec: LlcSpec,
+    tiling: Tiling,
+    order: IntArray,
+    stage_workgroups: int,
+    *,
+    write_allocate: bool,
+    split_k: int = 1,
+    with_places: bool = False,
 ) -> LlcTraffic:
     """Simulate the LLC over one GEMM, starting cold.
 
@@ -73,44 +104,126 @@ def gemm_traffic(
     ``split_k`` workgroups follow each other on every tile, ``tiling`` being that of one part of K: a part reads other
     columns of A and rows of B than its neighbour, so to the cache it is a tile row and a tile column of its own.
     Operand blocks are numbered in the order the kernel first touches their row or column, as first-touch
-    allocation places them, so the set mapping does not depend on the chunk a GPU starts with.
+    allocation places them, so the set mapping does not depend on the chunk a GPU starts with. ``with_places``: note
+    which blocks moved.
     """
     rows = _first_touch(order // tiling.grid_n, tiling.grid_m)
     columns = _first_touch(order % tiling.grid_n, tiling.grid_n)
-    order = np.repeat(order, split_k)
-    part = np.arange(len(order)) % split_k
-    stages = ceil_div(len(order), stage_workgroups)
+    workgroups = np.repeat(order, split_k)
+    part = np.arange(len(workgroups)) % split_k
+    stages = ceil_div(len(workgroups), stage_workgroups)
     reads, evicted = np.zeros((2, stages, tiling.slabs), np.int64)
     store_evicted = np.zeros(stages, np.int64)
     cache = np.full((3, spec.sets, spec.ways), -1, np.int64)
+    blocks = _Blocks(spec.block, tiling, split_k)
+    trail = Trail(
+        np.empty((2, len(workgroups) * blocks.touched if with_places else 0), np.int64),
+        np.zeros((2, stages, tiling.slabs + 1), np.int64),
+        np.zeros(2, np.int64),
+    )
     flush = _replay(
         cache,
         spec.block,
         np.stack(
-            [
-                rows[order // tiling.grid_n] * split_k + part,
-                columns[order % tiling.grid_n] * split_k + part,
-            ],
+            [rows[workgroups // tiling.grid_n] * split_k + part, columns[workgroups % tiling.grid_n] * split_k + part],
             axis=1,
         ),
-        tiling.row_heights[order // tiling.grid_n],
-        tiling.column_widths[order % tiling.grid_n],
+        tiling.row_heights[workgroups // tiling.grid_n],
+        tiling.column_widths[workgroups % tiling.grid_n],
         tiling.slab_depths,
-        (
-            tiling.grid_m * split_k,
-            tiling.grid_n * split_k,
-            tiling.tile_m,
-            tiling.tile_n,
-            tiling.slab_k,
-            tiling.element_bytes,
-        ),
+        (blocks.a, blocks.b, blocks.c, blocks.b_base, blocks.c_base, tiling.element_bytes),
         stage_workgroups,
         write_allocate,
         (reads, evicted, store_evicted),
+        trail,
     )
+    places = None
+    if with_places:
+        flushed = cache[_TAG][cache[_DIRTY_BYTES] > 0]
+        places = LlcPlaces(blocks, np.argsort(rows), np.argsort(columns), workgroups, trail, flushed)
     return LlcTraffic(
-        read_bytes=reads, evicted_bytes=evicted, store_evicted_bytes=store_evicted, flush_bytes=int(flush)
+        read_bytes=reads,
+        evicted_bytes=evicted,
+        store_evicted_bytes=store_evicted,
+        flush_bytes=int(flush),
+        places=places,
     )
+
+
+class Trail(NamedTuple):
+    """Which blocks moved, in order: those missed, and dirty ones evicted."""
+
+    blocks: IntArray
+    """(2, most): numbers of the missed and of the evicted blocks; nothing is noted where it has no columns."""
+    first: IntArray
+    """(2, stages, slabs + 1): where in ``blocks`` those of a slab begin; of a stage's stores, last."""
+    noted: IntArray
+    """(2,): blocks noted."""
+
+
+class _Blocks:
+    """How blocks are numbered: slabs of A by tile row, of B by tile column, then the output by workgroup."""
+
+    def __init__(self, block: int, tiling: Tiling, split_k: int) -> None:
+        self.block = block
+        self.tiling = tiling
+        self.split_k = split_k
+        self.a = ceil_div(tiling.tile_m * tiling.slab_k * tiling.element_bytes, block)
+        self.b = ceil_div(tiling.tile_n * tiling.slab_k * tiling.element_bytes, block)
+        self.c = ceil_div(tiling.tile_elements * tiling.element_bytes, block)
+        self.b_base = tiling.grid_m * split_k * tiling.slabs * self.a
+        self.c_base = self.b_base + tiling.grid_n * split_k * tiling.slabs * self.b
+        self.touched = tiling.slabs * (self.a + self.b) + self.c
+        """Blocks that one workgroup touches."""
+
+
+class LlcPlaces:
+    """Where the bytes of a GEMM's LLC traffic lie, as regions."""
+
+    def __init__(
+        self, blocks: _Blocks, rows: IntArray, columns: IntArray, workgroups: IntArray, trail: Trail, flushed: IntArray
+    ) -> None:
+        """``rows``, ``columns``: tile row and column by rank of first touch; ``workgroups``: their tiles in order."""
+        self._blocks = blocks
+        self._rows, self._columns, self._tiles = rows, columns, workgroups
+        self._numbers = [trail.blocks[kind, : trail.noted[kind]].copy() for kind in range(2)]
+        self._bounds = [np.append(trail.first[kind].reshape(-1), trail.noted[kind]) for kind in range(2)]
+        self._flushed = flushed
+        self._slots = blocks.tiling.slabs + 1
+        self._layout = Layout(tiling=blocks.tiling, split_k=blocks.split_k)
+
+    def missed(self, stage: int, slab: int) -> Region:
+        """Operands read for one slab."""
+        return self._region(self._of(0, stage, slab))
+
+    def evicted(self, stage: int, slab: int) -> Region:
+        """Output written back for the operands of one slab."""
+        return self._region(self._of(1, stage, slab))
+
+    def store_evicted(self, stage: int) -> Region:
+        """Output written back for the output of one stage."""
+        return self._region(self._of(1, stage, self._slots - 1))
+
+    def flushed(self) -> Region:
+        """Output written back when the kernel ends: what is in the cache, or all of it for sums of parts."""
+        return self._region(self._flushed) if self._blocks.split_k == 1 else self._layout.output()
+
+    def _of(self, kind: int, stage: int, slot: int) -> IntArray:
+        at = stage * self._slots + slot
+        return self._numbers[kind][self._bounds[kind][at] : self._bounds[kind][at + 1]]
+
+    def _region(self, numbers: IntArray) -> Region:
+        blocks, tiling = self._blocks, self._blocks.tiling
+        of_a = numbers[numbers < blocks.b_base]
+        rank, slab = np.divmod(of_a // blocks.a, tiling.slabs)
+        rows = self._layout.slabs_of_a(self._rows[rank // blocks.split_k], rank % blocks.split_k, slab)
+        of_b = numbers[(numbers >= blocks.b_base) & (numbers < blocks.c_base)] - blocks.b_base
+        rank, slab = np.divmod(of_b // blocks.b, tiling.slabs)
+        columns = self._layout.slabs_of_b(self._columns[rank // blocks.split_k], rank % blocks.split_k, slab)
+        of_c = numbers[numbers >= blocks.c_base] - blocks.c_base
+        tiles = self._layout.tiles(self._tiles[of_c // blocks.c])
+        parts = zip((rows, columns, tiles), (of_a % blocks.a, of_b % blocks.b, of_c % blocks.c), strict=True)
+        return np.concatenate([part_of(region, index, blocks.block) for region, index in parts])
 
 
 def _first_touch(touched: IntArray, count: int) -> IntArray:
@@ -123,10 +236,19 @@ def _first_touch(touched: IntArray, count: int) -> IntArray:
 
 # Rows of the cache array.
 _TAG, _STAMP, _DIRTY_BYTES = 0, 1, 2
+# Kinds of blocks on the trail.
+_MISSED, _EVICTED = 0, 1
 
 
 @kernel
-def _access(cache: IntArray, block_id: int, now: int, dirty_bytes: int) -> tuple[bool, int]:
+def _note(trail: Trail, kind: int, block_id: int) -> None:
+    if trail.blocks.shape[1]:
+        trail.blocks[kind, trail.noted[kind]] = block_id
+        trail.noted[kind] += 1
+
+
+@kernel
+def _access(cache: IntArray, block_id: int, now: int, dirty_bytes: int, trail: Trail) -> tuple[bool, int]:
     """Touch one block; return (hit, dirty bytes written back by the eviction this caused)."""
     sets, ways = cache.shape[1], cache.shape[2]
     # Multiplicative hash of the block number: consecutive and strided blocks spread over the sets.
@@ -139,6 +261,8 @@ def _access(cache: IntArray, block_id: int, now: int, dirty_bytes: int) -> tuple
         if cache[_STAMP, index, way] < cache[_STAMP, index, oldest]:
             oldest = way
     written_back = max(cache[_DIRTY_BYTES, index, oldest], 0)
+    if written_back:
+        _note(trail, _EVICTED, cache[_TAG, index, oldest])
     cache[_TAG, index, oldest] = block_id
     cache[_STAMP, index, oldest] = now
     cache[_DIRTY_BYTES, index, oldest] = dirty_bytes
@@ -146,17 +270,21 @@ def _access(cache: IntArray, block_id: int, now: int, dirty_bytes: int) -> tuple
 
 
 @kernel
-def _span(cache: IntArray, first_block: int, nbytes: int, block: int, now: int, is_store: bool) -> tuple[int, int, int]:
+def _span(
+    cache: IntArray, first_block: int, nbytes: int, block: int, now: int, is_store: bool, trail: Trail
+) -> tuple[int, int, int]:
     """Touch the blocks of one operand slab or output tile; return (bytes missed, bytes written back, clock)."""
     missed, written_back, at = 0, 0, 0
     while at * block < nbytes:
         part = min(block, nbytes - at * block)
-        hit, dirty = _access(cache, first_block + at, now, part if is_store else 0)
+        hit, dirty = _access(cache, first_block + at, now, part if is_store else 0, trail)
+        if not hit:
+            missed += part
+            if not is_store:
+                _note(trail, _MISSED, first_block + at)
         now += 1
         at += 1
         written_back += dirty
-        if not hit:
-            missed += part
     return missed, written_back, now
 
 
@@ -182,32 +310,36 @@ def _replay(
     stage_workgroups: int,
     write_allocate: bool,
     out: tuple[IntArray, IntArray, IntArray],
+    trail: Trail,
 ) -> int:
     """Replay the kernel: per stage, slab by slab, every workgroup reads A then B; at the stage's end it stores C."""
-    grid_m, grid_n, tile_m, tile_n, slab_k, element = shape
+    a_blocks, b_blocks, c_blocks, b_base, c_base, element = shape
     reads, evicted, store_evicted = out
     slabs = depths.shape[0]
-    a_blocks = -(-tile_m * slab_k * element // block)
-    b_blocks = -(-tile_n * slab_k * element // block)
-    c_blocks = -(-tile_m * tile_n * element // block)
-    b_base = grid_m * slabs * a_blocks
-    c_base = b_base + grid_n * slabs * b_blocks
     now = 0
     for stage in range(reads.shape[0]):
         first, last = stage * stage_workgroups, min((stage + 1) * stage_workgroups, places.shape[0])
         for slab in range(slabs):
+            trail.first[_MISSED, stage, slab] = trail.noted[_MISSED]
+            trail.first[_EVICTED, stage, slab] = trail.noted[_EVICTED]
             for wg in range(first, last):
                 a_block = (places[wg, 0] * slabs + slab) * a_blocks
-                missed, dirty, now = _span(cache, a_block, heights[wg] * depths[slab] * element, block, now, False)
+                missed, dirty, now = _span(
+                    cache, a_block, heights[wg] * depths[slab] * element, block, now, False, trail
+                )
                 reads[stage, slab] += missed
                 evicted[stage, slab] += dirty
                 b_block = b_base + (places[wg, 1] * slabs + slab) * b_blocks
-                missed, dirty, now = _span(cache, b_block, widths[wg] * depths[slab] * element, block, now, False)
+                missed, dirty, now = _span(
+                    cache, b_block, widths[wg] * depths[slab] * element, block, now, False, trail
+                )
                 reads[stage, slab] += missed
                 evicted[stage, slab] += dirty
+        trail.first[_MISSED, stage, slabs] = trail.noted[_MISSED]
+        trail.first[_EVICTED, stage, slabs] = trail.noted[_EVICTED]
         if write_allocate:
             for wg in range(first, last):
                 c_block = c_base + wg * c_blocks
-                _, dirty, now = _span(cache, c_block, heights[wg] * widths[wg] * element, block, now, True)
+                _, dirty, now = _span(cache, c_block, heights[wg] * widths[wg] * element, block, now, True, trail)
                 store_evicted[stage] += dirty
     return _dirty_bytes(cache)

@@ -16,6 +16,7 @@ from t3sim.collectives.steps import ChunkMapping
 from t3sim.hardware.dma import Command
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.message import Message, pieces_completed
+from t3sim.workload.layout import Place, Region
 
 if TYPE_CHECKING:
     from t3sim.hardware.gpu import Gpu
@@ -28,6 +29,8 @@ class AddressSpace:
     mappings: tuple[ChunkMapping, ...]
     piece_bytes: tuple[tuple[int, ...], ...]
     """Bytes of each tile of each position, in the order they are produced."""
+    regions: Region
+    """Where the tiles lie, in the order they are produced, one block each."""
     wavefronts: int
     """Updates by which a workgroup's store of one tile is counted."""
     stored_locally: bool
@@ -67,7 +70,9 @@ class TrackTrigger:
                 self._send(self._message(workgroup), accepted=partial(buffer.give, nbytes))
             else:
                 stored = partial(self._stored, workgroup, nbytes)
-                self.gpu.memory.submit(Stream.COMPUTE, Access.UPDATE, nbytes, Cause.GEMM_WRITE, stored)
+                self.gpu.memory.submit(
+                    Stream.COMPUTE, Access.UPDATE, nbytes, Cause.GEMM_WRITE, self._place(workgroup), stored
+                )
 
     def receive(self, message: Message) -> None:
         """Update memory with the predecessor's tiles; a piece gives back its link buffer when the last is in memory."""
@@ -81,7 +86,8 @@ class TrackTrigger:
             is_last = piece == completed[-1]
             arrived = partial(self._arrived, workgroup, message if is_last else None)
             nbytes = self._bytes_of(workgroup)
-            self.gpu.memory.submit(Stream.COMMUNICATION, Access.UPDATE, nbytes, Cause.RS_WRITE, arrived)
+            place = self._place(workgroup)
+            self.gpu.memory.submit(Stream.COMMUNICATION, Access.UPDATE, nbytes, Cause.RS_WRITE, place, arrived)
 
     def missing(self) -> list[str]:
         """Say how much of the chunk this GPU keeps is not complete."""
@@ -113,7 +119,7 @@ class TrackTrigger:
     def _forward(self, workgroup: int) -> None:
         message = self._message(workgroup)
         self._mark_started()
-        self.gpu.dma.trigger(Command(message.nbytes, partial(self.gpu.send, message)))
+        self.gpu.dma.trigger(Command(message.nbytes, self._place(workgroup), partial(self.gpu.send, message)))
 
     def _send(self, message: Message, accepted: Callable[[], None]) -> None:
         self._mark_started()
@@ -135,6 +141,9 @@ class TrackTrigger:
             chunk_bytes=self._chunk_bytes[position],
             largest_chunk_bytes=self._largest_chunk,
         )
+
+    def _place(self, workgroup: int) -> Place:
+        return lambda: self.space.regions[workgroup : workgroup + 1]
 
     def _bytes_of(self, workgroup: int) -> int:
         position = self._position_of[workgroup]

@@ -16,6 +16,7 @@ from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.tracker import Tracker
 from t3sim.observe.wrap import wrap
+from t3sim.workload.layout import Place
 
 
 class Record(NamedTuple):
@@ -86,12 +87,13 @@ def _watch_memory(log: EventLog, memory: MemoryController) -> None:
         access: Access,
         nbytes: int,
         cause: Cause,
+        place: Place,
         done: Action | None = None,
     ) -> None:
         details = {"access": access.name, "stream": stream.name, "cause": cause.name, "bytes": nbytes}
         log.add(memory.name, "submit", **details)
         # A burst that nobody waits for stays one: awaiting it would wake the controller.
-        forward(stream, access, nbytes, cause, done and log.noting(done, memory.name, "complete", **details))
+        forward(stream, access, nbytes, cause, place, done and log.noting(done, memory.name, "complete", **details))
 
     wrap(memory, "submit", submit)
 

@@ -16,12 +16,12 @@ from t3sim.hardware.dma import Command
 from t3sim.hardware.gpu import Gpu
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Access, Cause, Stream
-from t3sim.hardware.memory.frontend import COUNT
 from t3sim.hardware.message import Message
 from t3sim.kernels import IntArray
 from t3sim.observe.intervals import Interval
 from t3sim.observe.wrap import wrap
 from t3sim.units import transfer_fs
+from t3sim.workload.layout import Place
 
 UNKNOWN = -1
 """Stands for a time that has not come (yet), and for the tile or command of what has none."""
@@ -175,13 +175,13 @@ def _watch_dram(record: GpuRecord) -> None:
     # completion. Advancing it at other times would be exact, but could reorder what happens in one instant.
     def advance(forward: Callable[..., Any], table: IntArray, now: int) -> Any:
         completed = forward(table, now)
-        sample = DramSample(now, tuple(channel.state.served.tolist()), int(channel.state.scalars[COUNT]))
+        sample = DramSample(now, tuple(channel.served()), channel.occupancy())
         record.dram.append(sample)
         return completed
 
     def admit(forward: Callable[..., int], table: IntArray, now: int) -> int:
         end = forward(table, now)
-        sample = DramSample(int(env.now), tuple(channel.state.served.tolist()), int(channel.state.scalars[COUNT]))
+        sample = DramSample(int(env.now), tuple(channel.served()), channel.occupancy())
         record.dram.append(sample)
         return end
 
@@ -234,15 +234,14 @@ class _Traffic:
         access: Access,
         nbytes: int,
         cause: Cause,
+        place: Place,
         done: Action | None = None,
-        *rest: Any,
-        **named: Any,
     ) -> None:
         """Note a burst and when it is done; one that nobody waits for stays so, its end unknown."""
         burst = Burst(stream, access, cause, nbytes, self.now)
         self.record.bursts.append(burst)
 
-        forward(stream, access, nbytes, cause, done and self._noting_end(burst, done), *rest, **named)
+        forward(stream, access, nbytes, cause, place, done and self._noting_end(burst, done))
 
     def _noting_end(self, burst: Burst, done: Action) -> Action:
         def noted() -> None:
@@ -291,11 +290,11 @@ class _Traffic:
 
         forward(replace(command, send=send))
 
-    def read(self, forward: Callable[..., None], nbytes: int, done: Action) -> None:
+    def read(self, forward: Callable[..., None], nbytes: int, place: Place, done: Action) -> None:
         """Note the start of a command's read; commands start in the order in which they became ready."""
         self.record.transfers[self._commands_begun].read_fs = self.now
         self._commands_begun += 1
-        forward(nbytes, done)
+        forward(nbytes, place, done)
 
     def send(self, forward: Callable[..., None], message: Message, *rest: Any) -> None:
         """Note a message that is queued at the link."""

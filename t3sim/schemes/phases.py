@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
+import numpy as np
+
 from t3sim.collectives.steps import KIND as COLLECTIVE
 from t3sim.collectives.steps import CollectiveAlgorithm
 from t3sim.hardware.collective_kernel import CollectiveKernel, with_last_copy
@@ -20,6 +22,7 @@ from t3sim.hardware.protocol import ProtocolSpec, chosen
 from t3sim.hardware.track_trigger import AddressSpace, NoCommunication, TrackTrigger
 from t3sim.registry import get
 from t3sim.workload.chunks import Chunks
+from t3sim.workload.layout import Layout, Region, linear
 from t3sim.workload.lowering import CollectiveWork, GemmWork
 
 _CAUSES = {
@@ -65,7 +68,7 @@ class GemmPhase:
         run = _gemm_run(gpu, self.work, staggered_for=None)
         yield from gpu.compute.gemm(run, self)
         if run.traffic.flush_bytes:
-            gpu.compute.write_back(run.traffic.flush_bytes)
+            gpu.compute.write_back(run.traffic.flush_bytes, run.traffic.flushed)
         drained = gpu.compute.store_buffer.drained()
         if drained is not None:
             yield drained
@@ -89,7 +92,8 @@ class CollectivePhase:
         # An all-reduce makes one such pass in all: it sends its own reduced chunk as it writes it.
         if protocol.staged and self.launched:
             steps = with_last_copy(steps)
-        kernel = CollectiveKernel(gpu, steps, slices, causes, number, protocol)
+        addresses = tuple(chunks.addresses_at(gpu.index, position) for position in range(chunks.count))
+        kernel = CollectiveKernel(gpu, steps, slices, addresses, causes, number, protocol)
         gpu.receivers[number] = kernel
         return lambda: self._run(gpu, kernel)
 
@@ -180,12 +184,29 @@ def _track_trigger(
     space = AddressSpace(
         mappings=get(COLLECTIVE, "reduce_scatter")().mappings(chunks.count),
         piece_bytes=tuple(chunks.at(gpu.index, position) for position in range(chunks.count)),
+        regions=_tile_regions(gpu, work),
         wavefronts=gpu.spec.gemm.wavefronts,
         stored_locally=stored_locally,
     )
     unit = kind(gpu, space, number)
     gpu.receivers[number] = unit
     return unit
+
+
+def _tile_regions(gpu: Gpu, work: CollectiveWork) -> Region:
+    """Where the pieces of a fused reduce-scatter lie, in the order in which this GPU produces them."""
+    if work.producer is not None:
+        tiles = work.producer.tiles
+        return Layout(tiling=tiles.tiling).tiles(tiles.production_order(gpu.index))
+    chunks = work.chunks
+    pieces = [
+        (address, nbytes)
+        for position in range(chunks.count)
+        for address, nbytes in zip(
+            chunks.addresses_at(gpu.index, position), chunks.at(gpu.index, position), strict=True
+        )
+    ]
+    return np.concatenate([linear(address, nbytes) for address, nbytes in pieces])
 
 
 def _staggered_gemm(gpu: Gpu, work: CollectiveWork, unit: TrackTrigger) -> Process:
@@ -203,21 +224,31 @@ def _gemm_run(gpu: Gpu, work: GemmWork, staggered_for: int | None) -> GemmRun:
     return GemmRun(
         kernel=kernel,
         dtype=work.op.dtype,
-        traffic=_traffic(gpu.spec.llc, work, staggered_for, stage_workgroups),
+        traffic=_traffic(gpu.spec.llc, work, staggered_for, stage_workgroups, with_places=gpu.spec.memory.uses_places),
         stage_workgroups=stage_workgroups,
     )
 
 
 @lru_cache(maxsize=64)
-def _traffic(llc: LlcSpec, work: GemmWork, staggered_for: int | None, stage_workgroups: int) -> LlcTraffic:
+def _traffic(
+    llc: LlcSpec, work: GemmWork, staggered_for: int | None, stage_workgroups: int, *, with_places: bool
+) -> LlcTraffic:
     """Traffic of the plain kernel, whose output allocates in the LLC, or of one GPU's staggered one, which bypasses."""
     if staggered_for is not None:
         order = work.tiles.production_order(staggered_for)
-        return gemm_traffic(llc, work.fused.tiling, order, stage_workgroups, write_allocate=False)
+        return gemm_traffic(
+            llc, work.fused.tiling, order, stage_workgroups, write_allocate=False, with_places=with_places
+        )
     kernel = work.plain
     whole = kernel.split_k == 1
     traffic = gemm_traffic(
-        llc, kernel.tiling, work.order, stage_workgroups, write_allocate=whole, split_k=kernel.split_k
+        llc,
+        kernel.tiling,
+        work.order,
+        stage_workgroups,
+        write_allocate=whole,
+        split_k=kernel.split_k,
+        with_places=with_places,
     )
     # Partial sums stay in the LLC; what is left of them is the output, when they have been added up.
     return traffic if whole else replace(traffic, flush_bytes=kernel.tiling.output_bytes)

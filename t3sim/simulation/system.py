@@ -13,9 +13,11 @@ from t3sim.hardware.dma import DmaSpec
 from t3sim.hardware.gpu import GpuSpec
 from t3sim.hardware.link import LinkSpec
 from t3sim.hardware.llc import LlcSpec
+from t3sim.hardware.memory import banked, fluid  # noqa: F401 - the models register themselves
 from t3sim.hardware.memory.arbitration import KIND as ARBITRATION
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
-from t3sim.hardware.memory.fluid import FluidSpec
+from t3sim.hardware.memory.model import KIND as MEMORY
+from t3sim.hardware.memory.model import MemorySpec
 from t3sim.hardware.protocol import ProtocolSpec
 from t3sim.hardware.tracker import TrackerSpec
 from t3sim.registry import get, names
@@ -26,7 +28,11 @@ from t3sim.workload.tiling import GemmKernelSpec
 
 if TYPE_CHECKING:
     PolicySpec = ArbitrationPolicy
+    MemoryModelSpec = MemorySpec
 else:
+    MemoryModelSpec = Annotated[
+        __import__("typing").Union[tuple(get(MEMORY, name) for name in names(MEMORY))], Field(discriminator="model")
+    ]
     PolicySpec = Annotated[
         __import__("typing").Union[tuple(get(ARBITRATION, name) for name in names(ARBITRATION))],
         Field(discriminator="policy"),
@@ -41,7 +47,7 @@ class SystemSpec(Spec):
     compute: ComputeSpec
     gemm: GemmKernelSpec
     llc: LlcSpec
-    memory: FluidSpec
+    memory: MemoryModelSpec
     tracker: TrackerSpec
     dma: DmaSpec
     link: LinkSpec
@@ -84,7 +90,7 @@ class SystemSpec(Spec):
             flops_per_s={dtype: flops * per_cu for dtype, flops in compute.matrix_flops_per_cycle.items()},
             llc_bytes_per_s=math.inf if llc.bandwidth is None else llc.bandwidth,
             llc_bytes=llc.capacity,
-            dram_bytes_per_s=self.memory.bandwidth * self.memory.efficiency,
+            dram_bytes_per_s=self.memory.sustained_bytes_per_s,
             load_latency_s=self.memory.read_latency / FS_PER_S,
             stage_overhead_s=compute.stage_overhead / FS_PER_S,
         )

@@ -46,6 +46,16 @@ class Chunks:
         """Bytes of the pieces that GPU ``gpu`` handles at ``position``."""
         return self.piece_bytes[self.chunk_id(gpu, position)]
 
+    @cached_property
+    def _starts(self) -> tuple[tuple[int, ...], ...]:
+        ends = np.cumsum([size for pieces in self.piece_bytes for size in pieces]).tolist()
+        starts = iter([0, *ends[:-1]])
+        return tuple(tuple(next(starts) for _ in pieces) for pieces in self.piece_bytes)
+
+    def addresses_at(self, gpu: int, position: int) -> tuple[int, ...]:
+        """Place in the buffer of the pieces that GPU ``gpu`` handles at ``position``."""
+        return self._starts[self.chunk_id(gpu, position)]
+
 
 def even_chunks(total_bytes: int, count: int, piece_bytes: int) -> Chunks:
     """Cut ``total_bytes`` into ``count`` chunks as equal as whole bytes allow, in pieces of ``piece_bytes``."""

@@ -5,51 +5,11 @@ happens once per instant, after everything that arrives in it (``Order.SETTLE``)
 submit within one femtosecond does not matter.
 """
 
-from collections import deque
-from typing import Protocol
-
 from t3sim.hardware.clock import Action, Environment, Order, call_after, call_at
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
-from t3sim.hardware.memory.frontend import BUSY, LANES, State
-from t3sim.kernels import IntArray
-
-
-class Channel(Protocol):
-    """A channel model: the seam between the controller and what serves its queue (see ``fluid``)."""
-
-    state: State
-
-    def push(self, lane: int, nbytes: int, cause: int, *, is_update: bool, notify: bool) -> None:
-        """Append a burst to a lane."""
-
-    def advance(self, table: IntArray, now: int) -> list[list[int]]:
-        """Serve all that starts before ``now``; the awaited bursts this completed, as [lane, end]."""
-
-    def admit(self, table: IntArray, now: int) -> int:
-        """Let in what was pushed; when the next awaited burst will end if nothing more comes, 0 if none."""
-
-    def pending(self) -> dict[int, int]:
-        """Bursts not yet served, by lane."""
-
-
-class MemorySpec(Protocol):
-    """What the controller needs to know of any memory model's spec."""
-
-    @property
-    def queue_entries(self) -> int:
-        """Entries of the DRAM queue."""
-
-    @property
-    def read_latency(self) -> int:
-        """From service to data at the reader, fs."""
-
-    @property
-    def peak_bytes_per_s(self) -> int:
-        """Peak bandwidth."""
-
-    def channel(self) -> Channel:
-        """Build the channel model."""
+from t3sim.hardware.memory.model import Channels, MemorySpec
+from t3sim.workload.layout import Place
 
 
 class MemoryController:
@@ -61,7 +21,7 @@ class MemoryController:
         self.spec = spec
         self.submitted = [0] * len(Cause)
         self._channel = spec.channel()
-        self._waiters: tuple[deque[Action], ...] = tuple(deque() for _ in range(LANES))
+        self._waiters: dict[tuple[int, int], Action] = {}
         self._settling = False
         self._wake_fs = 0
         self._advanced_fs = -1
@@ -73,14 +33,20 @@ class MemoryController:
         self.policy = policy
         self._table = decision_table(policy, self.spec.queue_entries)
 
-    def submit(self, stream: Stream, access: Access, nbytes: int, cause: Cause, done: Action | None = None) -> None:
-        """Queue a burst of ``nbytes``; ``done`` runs when a read's data arrive or a write or update is in memory."""
+    def submit(
+        self, stream: Stream, access: Access, nbytes: int, cause: Cause, place: Place, done: Action | None = None
+    ) -> None:
+        """Queue a burst of ``nbytes`` at ``place``.
+
+        ``done`` runs when a read's data arrive or a write or update is in memory.
+        """
         assert nbytes > 0, f"{self.name}: empty burst"
         lane = 2 * stream + (access is not Access.READ)
-        self._channel.push(lane, nbytes, cause, is_update=access is Access.UPDATE, notify=done is not None)
+        is_update, notify = access is Access.UPDATE, done is not None
+        number = self._channel.push(lane, nbytes, cause, place, is_update=is_update, notify=notify)
         self.submitted[cause] += nbytes
         if done is not None:
-            self._waiters[lane].append(done)
+            self._waiters[lane, number] = done
         self._settle_later()
 
     def start_kernel(self) -> None:
@@ -98,18 +64,19 @@ class MemoryController:
             self._settle_later()
 
     @property
-    def channel(self) -> Channel:
+    def channel(self) -> Channels:
         """What serves the DRAM queue."""
         return self._channel
 
     def served_bytes(self) -> dict[Cause, int]:
         """Bytes served up to now, by cause."""
         self._advance()
-        return {cause: int(self._channel.state.served[cause]) for cause in Cause}
+        served = self._channel.served()
+        return {cause: int(served[cause]) for cause in Cause}
 
     def busy_fs(self) -> int:
         """Time the channel has spent serving."""
-        return int(self._channel.state.scalars[BUSY])
+        return self._channel.busy_fs()
 
     def pending(self) -> int:
         """Bursts not yet served."""
@@ -152,8 +119,8 @@ class MemoryController:
         if now == self._advanced_fs:
             return
         self._advanced_fs = now
-        for lane, end in self._channel.advance(self._table, now):
-            done = self._waiters[lane].popleft()
+        for lane, number, end in self._channel.advance(self._table, now):
+            done = self._waiters.pop((lane, number))
             if lane % 2 == 0:
                 call_at(self.env, end + self.spec.read_latency, done)
             elif end == now:

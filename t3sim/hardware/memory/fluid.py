@@ -41,14 +41,18 @@ from t3sim.hardware.memory.frontend import (
     extend_lanes,
     new_state,
 )
+from t3sim.hardware.memory.model import KIND
 from t3sim.kernels import IntArray, kernel
+from t3sim.registry import register
 from t3sim.units import FS_PER_S
+from t3sim.workload.layout import Place
 
 FOREVER = np.iinfo(np.int64).max
 LEAST_EFFICIENCY = 0.001
 MIN_RATE = 10**6  # B/s; far below any hardware, and keeps times within 64 bits
 
 
+@register(KIND, "fluid")
 class FluidSpec(Spec):
     """DRAM of one GPU as one server with latency."""
 
@@ -88,6 +92,16 @@ class FluidSpec(Spec):
         """Peak bandwidth."""
         return self.bandwidth
 
+    @property
+    def sustained_bytes_per_s(self) -> float:
+        """What long runs of one access type reach."""
+        return self.bandwidth * self.efficiency
+
+    @property
+    def uses_places(self) -> bool:
+        """Whether it asks where bytes lie."""
+        return False
+
     def channel(self) -> "FluidChannel":
         """Build the channel model."""
         return FluidChannel(self)
@@ -102,28 +116,30 @@ class FluidChannel:
         self._ahead = new_state(spec.queue_entries)
         self._bursts = np.zeros((LANES, 256, 4), np.int64)
         self._tails = np.zeros(LANES, np.int64)
-        self._completed = np.zeros((LANES * 256, 2), np.int64)
+        self._completed = np.zeros((LANES * 256, 3), np.int64)
         full = math.ceil(spec.granule * FS_PER_S / (spec.bandwidth * spec.efficiency))
         self._timing = np.array(
             [spec.granule, full, math.ceil(full * spec.update_cost), spec.turnaround, spec.stream_switch],
             np.int64,
         )
 
-    def push(self, lane: int, nbytes: int, cause: int, *, is_update: bool, notify: bool) -> None:
+    def push(self, lane: int, nbytes: int, cause: int, place: Place, *, is_update: bool, notify: bool) -> int:
         """Append a burst to ``lane``; it takes part in arbitration from the next ``admit`` on."""
+        del place  # one server: all addresses are alike
         tail = int(self._tails[lane])
         if tail - int(self.state.lanes[lane, SERVING]) >= self._bursts.shape[1]:
             self._grow()
         self._bursts[lane, tail % self._bursts.shape[1]] = (nbytes, cause, is_update, notify)
         self._tails[lane] = tail + 1
+        return tail
 
-    def advance(self, table: IntArray, now: int) -> list[list[int]]:
+    def advance(self, table: IntArray, now: int) -> list[tuple[int, int, int]]:
         """Serve all that starts before ``now``; nothing that arrives later can change it.
 
-        Returns the awaited bursts this completed, as [lane, end time in fs]; an end may lie after ``now``.
+        Returns the awaited bursts this completed: lane, number, end in fs; an end may lie after ``now``.
         """
         done = _advance(self.state, self._bursts, table, self._timing, now, False, self._completed)
-        completed: list[list[int]] = self._completed[:done].tolist() if done else []
+        completed: list[tuple[int, int, int]] = self._completed[:done].tolist() if done else []
         return completed
 
     def admit(self, table: IntArray, now: int) -> int:
@@ -138,6 +154,19 @@ class FluidChannel:
         """Bursts not yet served, by lane."""
         return {lane: int(self._tails[lane] - self.state.lanes[lane, SERVING]) for lane in range(LANES)}
 
+    def served(self) -> list[int]:
+        """Bytes served, by cause."""
+        served: list[int] = self.state.served.tolist()
+        return served
+
+    def occupancy(self) -> int:
+        """Requests in the DRAM queue."""
+        return int(self.state.scalars[COUNT])
+
+    def busy_fs(self) -> int:
+        """Time spent serving."""
+        return int(self.state.scalars[BUSY])
+
     def _grow(self) -> None:
         old = self._bursts
         new = np.zeros((LANES, 2 * old.shape[1], 4), np.int64)
@@ -145,7 +174,7 @@ class FluidChannel:
             numbers = np.arange(int(self.state.lanes[lane, SERVING]), int(self._tails[lane]))
             new[lane, numbers % new.shape[1]] = old[lane, numbers % old.shape[1]]
         self._bursts = new
-        self._completed = np.zeros((2 * len(self._completed), 2), np.int64)
+        self._completed = np.zeros((2 * len(self._completed), 3), np.int64)
 
 
 # Entries of the timing array.
@@ -213,7 +242,8 @@ def _advance(
             number = state.lanes[lane, SERVING] - 1
             if bursts[lane, number % ring, NOTIFY]:
                 completed[count, 0] = lane
-                completed[count, 1] = scalars[FREE_AT]
+                completed[count, 1] = number
+                completed[count, 2] = scalars[FREE_AT]
                 count += 1
                 if only_first:
                     break
@@ -235,5 +265,5 @@ def _admit_and_predict(
     admit(state, bursts, table, timing[_GRANULE])
     copy_state(state, ahead)
     if _advance(ahead, bursts, table, timing, FOREVER, True, completed) > 0:
-        return int(completed[0, 1])
+        return int(completed[0, 2])
     return 0

@@ -5,44 +5,18 @@ therefore holds later reads back. Used to validate the channel against other mod
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
 
-from t3sim.config import Spec
 from t3sim.hardware.memory.dram import channel as c
 from t3sim.hardware.memory.dram import scheduler as s
 from t3sim.hardware.memory.dram import timing as t
 from t3sim.hardware.memory.dram.channel import Channel, new_channel
+from t3sim.hardware.memory.dram.control import ControlSpec
 from t3sim.hardware.memory.dram.mapping import AddressMapping, bank_of, mapping_array, row_of
 from t3sim.hardware.memory.dram.timing import DramSpec, timing_array
 from t3sim.kernels import IntArray, kernel
 from t3sim.units import FS_PER_S
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class ControlSpec(Spec):
-    """How a channel's requests are queued and scheduled."""
-
-    scheduler: Literal["frfcfs-row-hit", "frfcfs", "fcfs"]
-    hit_cap: Annotated[int, Field(ge=0)]
-    """Younger row hits served past an older request of the bank; 0: no bound."""
-    read_entries: Annotated[int, Field(gt=0, le=1024)]
-    write_entries: Annotated[int, Field(gt=0, le=1024)]
-    drain_from: Share
-    """Writes are drained when more than this share of the write queue is full, or no reads wait."""
-    drain_to: Share
-    """Until less than this share is, and reads wait."""
-    refresh: bool
-
-    def array(self) -> IntArray:
-        """As the compiled scheduler reads it: watermarks in entries."""
-        over = int(self.drain_from * self.write_entries) + 1
-        under = -int(-(self.drain_to * self.write_entries) // 1)
-        number = s.SCHEDULERS.index(self.scheduler)
-        return np.array([number, self.hit_cap, over, under, self.read_entries, self.write_entries], np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +88,6 @@ def _run(
     scalars, entries = channel.scalars, channel.entries
     total = address.shape[0]
     head, left, now = 0, total, 0
-    scalars[c.SOONEST] = 1
     while left:
         while head < total and arrival[head] <= now and _has_room(scalars, control, kind[head]):
             bank, row = bank_of(mapping, address[head]), row_of(mapping, address[head])

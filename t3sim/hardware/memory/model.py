@@ -1,0 +1,74 @@
+"""The seam between the memory controller and what serves its requests: what a memory model is.
+
+A model is a spec, registered under the name that ``memory.model`` uses, which builds the part that serves.
+"""
+
+from typing import Protocol
+
+from t3sim.kernels import IntArray
+from t3sim.workload.layout import Place
+
+KIND = "memory model"
+
+
+class Channels(Protocol):
+    """The channels of one GPU, with the lanes and queues before them; advanced lazily and exactly."""
+
+    def push(self, lane: int, nbytes: int, cause: int, place: Place, *, is_update: bool, notify: bool) -> int:
+        """Append a burst to a lane (2 x stream, and 1 for writes); return its number there.
+
+        ``place`` says where the bytes lie, for models that look at addresses. A burst takes part in arbitration from
+        the next ``admit`` on.
+        """
+
+    def advance(self, table: IntArray, now: int) -> list[tuple[int, int, int]]:
+        """Serve all that nothing can change any more at ``now``; the awaited bursts this completed: lane, number, end.
+
+        An end may lie after ``now``.
+        """
+
+    def admit(self, table: IntArray, now: int) -> int:
+        """Let in what was pushed; when to advance for the next awaited burst if nothing more comes, 0 if none."""
+
+    def pending(self) -> dict[int, int]:
+        """Bursts not yet served, by lane."""
+
+    def served(self) -> list[int]:
+        """Bytes served, by cause."""
+
+    def occupancy(self) -> int:
+        """Requests in the DRAM queue (of one channel)."""
+
+    def busy_fs(self) -> int:
+        """Time spent serving."""
+
+
+class MemorySpec(Protocol):
+    """What the controller needs to know of any memory model's spec."""
+
+    @property
+    def queue_entries(self) -> int:
+        """Entries of the DRAM queue."""
+
+    @property
+    def read_latency(self) -> int:
+        """From service to data at the reader, fs."""
+
+    @property
+    def peak_bytes_per_s(self) -> int:
+        """Peak bandwidth."""
+
+    @property
+    def sustained_bytes_per_s(self) -> float:
+        """What long runs of one access type reach."""
+
+    @property
+    def granule(self) -> int:
+        """Bytes of one access on every channel."""
+
+    @property
+    def uses_places(self) -> bool:
+        """Whether it asks where bytes lie."""
+
+    def channel(self) -> Channels:
+        """Build what serves."""

@@ -1,0 +1,115 @@
+"""Where the bytes of a GEMM and of a collective's buffers lie in a GPU's memory.
+
+Matrices are row-major and packed, one after the other: A, B, C. Chunks that a collective receives land in a buffer of
+their own, as kernels for it use.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from t3sim.kernels import IntArray
+from t3sim.workload.tiling import Tiling
+
+Region = IntArray
+"""Blocks of rows, shape (blocks, 4): address of the first byte, rows, bytes of a row, distance of rows in bytes."""
+
+Place = Callable[[], Region]
+"""A region, worked out only for who looks at addresses."""
+
+_ALIGNMENT = 2**21
+RECEIVED = 2**36
+"""Address of the buffer for received chunks, beyond any matrix."""
+
+
+def linear(address: int, nbytes: int) -> Region:
+    """Return the region of ``nbytes`` in one piece."""
+    return np.array([[address, 1, nbytes, 0]], np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Addresses of the operands and the output of one GEMM; ``split_k`` parts of K as wide as ``tiling`` says."""
+
+    tiling: Tiling
+    split_k: int = 1
+
+    @property
+    def a_stride(self) -> int:
+        """Bytes from one row of A to the next."""
+        return self.tiling.K * self.split_k * self.tiling.element_bytes
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes from one row of B or C to the next."""
+        return self.tiling.N * self.tiling.element_bytes
+
+    @property
+    def b_address(self) -> int:
+        """Address of B."""
+        return _aligned(self.tiling.M * self.a_stride)
+
+    @property
+    def c_address(self) -> int:
+        """Address of C."""
+        return self.b_address + _aligned(self.tiling.K * self.split_k * self.row_bytes)
+
+    def tiles(self, tiles: IntArray) -> Region:
+        """Return the regions of output tiles, one block each."""
+        rows, columns = tiles // self.tiling.grid_n, tiles % self.tiling.grid_n
+        return np.stack(
+            [
+                self.c_address
+                + rows * self.tiling.tile_m * self.row_bytes
+                + columns * self.tiling.tile_n * self.tiling.element_bytes,
+                self.tiling.row_heights[rows],
+                self.tiling.column_widths[columns] * self.tiling.element_bytes,
+                np.full(len(tiles), self.row_bytes),
+            ],
+            axis=1,
+        )
+
+    def slabs_of_a(self, rows: IntArray, parts: IntArray, slabs: IntArray) -> Region:
+        """Return the regions of slabs of A: of tile rows ``rows``, in parts ``parts`` of K."""
+        first = (parts * self.tiling.K + slabs * self.tiling.slab_k) * self.tiling.element_bytes
+        return np.stack(
+            [
+                rows * self.tiling.tile_m * self.a_stride + first,
+                self.tiling.row_heights[rows],
+                self.tiling.slab_depths[slabs] * self.tiling.element_bytes,
+                np.full(len(rows), self.a_stride),
+            ],
+            axis=1,
+        )
+
+    def slabs_of_b(self, columns: IntArray, parts: IntArray, slabs: IntArray) -> Region:
+        """Return the regions of slabs of B: of tile columns ``columns``, in parts ``parts`` of K."""
+        first = (parts * self.tiling.K + slabs * self.tiling.slab_k) * self.row_bytes
+        return np.stack(
+            [
+                self.b_address + first + columns * self.tiling.tile_n * self.tiling.element_bytes,
+                self.tiling.slab_depths[slabs],
+                self.tiling.column_widths[columns] * self.tiling.element_bytes,
+                np.full(len(columns), self.row_bytes),
+            ],
+            axis=1,
+        )
+
+    def output(self) -> Region:
+        """Return the region of C."""
+        return np.array([[self.c_address, self.tiling.M, self.row_bytes, self.row_bytes]], np.int64)
+
+
+def part_of(region: Region, index: IntArray, nbytes: int) -> Region:
+    """Cut each block of ``region`` into parts of ``nbytes``, at whole rows, and return part ``index`` of each."""
+    address, rows, row_bytes, stride = region.T
+    first = np.minimum(index * nbytes // row_bytes, rows)
+    last = np.minimum((index + 1) * nbytes // row_bytes, rows)
+    is_last = (index + 1) * nbytes >= rows * row_bytes
+    count = np.where(is_last, rows, last) - first
+    return np.stack([address + first * stride, count, row_bytes, stride], axis=1)
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
