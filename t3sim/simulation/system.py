@@ -90,7 +90,7 @@ class SystemSpec(Spec):
             flops_per_s={dtype: flops * per_cu for dtype, flops in compute.matrix_flops_per_cycle.items()},
             llc_bytes_per_s=math.inf if llc.bandwidth is None else llc.bandwidth,
             llc_bytes=llc.capacity,
-            dram_bytes_per_s=self.memory.sustained_bytes_per_s,
+            dram_bytes_per_s=self.memory.peak_bytes_per_s,
             load_latency_s=self.memory.read_latency / FS_PER_S,
             stage_overhead_s=compute.stage_overhead / FS_PER_S,
         )

@@ -78,12 +78,6 @@ class BankedSpec(ControlSpec):
         return self.channels * self.dram.access
 
     @property
-    def sustained_bytes_per_s(self) -> float:
-        """The data bus rate, less the time that refreshes take."""
-        share = self.dram.nRFC / self.dram.nREFI if self.refresh else 0.0
-        return self.peak_bytes_per_s * (1 - share)
-
-    @property
     def uses_places(self) -> bool:
         """Whether it asks where bytes lie."""
         return True
@@ -155,7 +149,7 @@ class BankedMemory:
     def admit(self, table: IntArray, now: int) -> int:
         """Let in what was pushed; when the next burst will have its last command on a channel, 0 if none."""
         if self._finished:
-            return now
+            return now + 1  # this instant's completions are handed out already
         cycle = self._cycle(now)
         ends = [end for channel in self._channels if (end := channel.admit(table, cycle))]
         return self._fs(min(ends)) if ends else 0
@@ -169,7 +163,7 @@ class BankedMemory:
         return self._served
 
     def occupancy(self) -> int:
-        """Requests in the queues of the first simulated channel."""
+        """Count the requests in the queues of the first simulated channel."""
         return self._channels[0].occupancy
 
     def busy_fs(self) -> int:

@@ -93,11 +93,6 @@ class FluidSpec(Spec):
         return self.bandwidth
 
     @property
-    def sustained_bytes_per_s(self) -> float:
-        """What long runs of one access type reach."""
-        return self.bandwidth * self.efficiency
-
-    @property
     def uses_places(self) -> bool:
         """Whether it asks where bytes lie."""
         return False
@@ -160,7 +155,7 @@ class FluidChannel:
         return served
 
     def occupancy(self) -> int:
-        """Requests in the DRAM queue."""
+        """Count the requests in the DRAM queue."""
         return int(self.state.scalars[COUNT])
 
     def busy_fs(self) -> int:

@@ -37,7 +37,7 @@ class Channels(Protocol):
         """Bytes served, by cause."""
 
     def occupancy(self) -> int:
-        """Requests in the DRAM queue (of one channel)."""
+        """Count the requests in the DRAM queue (of one channel)."""
 
     def busy_fs(self) -> int:
         """Time spent serving."""
@@ -57,10 +57,6 @@ class MemorySpec(Protocol):
     @property
     def peak_bytes_per_s(self) -> int:
         """Peak bandwidth."""
-
-    @property
-    def sustained_bytes_per_s(self) -> float:
-        """What long runs of one access type reach."""
 
     @property
     def granule(self) -> int:

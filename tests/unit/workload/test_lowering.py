@@ -1,8 +1,12 @@
 """Lowering: what becomes of operations, what may be fused, and what does not fit."""
 
+import math
+
 import pytest
 
 from t3sim.errors import InputError
+from t3sim.workload.kernel_choice import GemmRates
+from t3sim.workload.lowering import lower
 
 
 @pytest.fixture
@@ -145,3 +149,51 @@ def test_collective_of_too_many_slices_is_refused(works, collective_op):
     """A collective of more slices than can be simulated is refused, naming the grain."""
     with pytest.raises(InputError, match=r"^bytes: r: makes more than \d+ slices of 1024 B, got 1125899906842624$"):
         works(collective_op("r", "reduce_scatter", 2**50))
+
+
+def rates(cus=4):
+    """Free memory and LLC, so that only waves and K loops are left."""
+    return GemmRates(
+        cus=cus,
+        flops_per_s={"fp16": 1e9},
+        llc_bytes_per_s=math.inf,
+        llc_bytes=2**30,
+        dram_bytes_per_s=math.inf,
+        load_latency_s=0.0,
+        stage_overhead_s=0.0,
+    )
+
+
+@pytest.fixture
+def choosing(tiny_system, sublayer_of):
+    """Lower operations for four GPUs, tiles of 16 x 16 or 32 x 32, K split in up to eight parts."""
+
+    def lowered_with(*operations, tp=4, tiles="[[32, 32, 1]]"):
+        kernel = tiny_system(f"gemm.other_tiles={tiles}", "gemm.most_split_k=8").gemm
+        return lower(sublayer_of(tp, *operations), kernel, 1024, rates())
+
+    return lowered_with
+
+
+def test_only_a_plain_kernel_splits_k(choosing, gemm_op, collective_op):
+    """Three tiles on four CUs: the plain kernel takes four parts of K, the fused one none."""
+    gemm, _ = choosing(gemm_op("g", (16, 48, 512)), collective_op("r", "reduce_scatter", 1536, "g"), tp=3)
+    assert (gemm.plain.split_k, gemm.fused.split_k) == (4, 1)
+    assert gemm.tiles.tiling is gemm.fused.tiling
+    assert gemm.fused.tiling.K == 512
+    assert gemm.plain.tiling.K == 128
+    assert len(gemm.order) == gemm.plain.tiling.tiles == 3
+
+
+def test_macro_tiles_too_large_for_the_ring_are_not_chosen(choosing, gemm_op, collective_op):
+    """64 x 32 makes two tiles of 32 x 32, too few for four chunks, and eight of 16 x 16."""
+    operations = (gemm_op("g", (64, 32, 8)), collective_op("r", "reduce_scatter", 4096, "g"))
+    assert [choosing(*operations, tp=tp)[0].fused.tiling.tile_m for tp in (4, 8)] == [16, 16]
+    with pytest.raises(InputError, match="8 output tiles, too few for 9 chunks"):
+        choosing(*operations, tp=9)
+
+
+def test_a_gemm_that_only_other_tiles_fit_is_lowered(choosing, gemm_op):
+    """Two tiles of 16 x 16 are too few for three GPUs; four of 8 x 16 are not."""
+    (gemm,) = choosing(gemm_op("g", (32, 16, 8)), tp=3, tiles="[[8, 16, 1]]")
+    assert gemm.fused.tiling.tile_m == 8
