@@ -93,6 +93,16 @@ def test_gemm_alone_is_run_as_it_is(scheme, tiny_system, gemm_op, sublayer_of, r
     assert outcome.served_bytes == plain.served_bytes
 
 
+@pytest.mark.parametrize(("name", "launches"), [("sequential", 0), ("t3", 1), ("t3-mca", 1), ("ideal-overlap", 0)])
+def test_all_gather_is_launched_where_it_is_a_kernel_of_its_own(name, launches, tiny_system, pair, run_scheme):
+    """The second half of an all-reduce runs on in its first half's kernel; after a fused first half it is launched."""
+    free, late = (
+        run_scheme(tiny_system(f"compute.launch_overhead={launch}"), pair(4, (128, 48, 40)), name)
+        for launch in ("0 ns", "7 us")
+    )
+    assert late.ag_fs - free.ag_fs == pytest.approx(launches * 7 * 10**9, abs=10**8)
+
+
 def test_schemes_have_distinct_labels_and_places():
     """Each scheme has a label of its own, and the table order names every scheme once with the baseline first."""
     labels = [get(KIND, name).label for name in names(KIND)]

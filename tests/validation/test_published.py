@@ -57,6 +57,9 @@ def test_the_base_set_is_complete(base, paper_system):
         ("dram_reduction_geomean", 0.19, 0.26),
         ("dram_reduction_max", 0.28, 0.38),
         ("gemm_reads_ratio", 1.4, 1.7),
+        ("ar_slowdown_8_cus", 1.37, 1.45),
+        ("ar_slowdown_16_cus", 1.02, 1.12),
+        ("gemm_slowdown_64_cus", 1.17, 1.25),
     ],
 )
 def test_figure_is_near_the_published_one(simulated, figure, low, high):

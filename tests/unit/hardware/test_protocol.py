@@ -108,3 +108,15 @@ def test_staged_all_gather_copies_its_last_chunk():
             for end in ("", ", staged: true")
         )
         assert staged - plain == pytest.approx(extra_us, rel=0.02, abs=1e-6)
+
+
+@pytest.mark.parametrize("op", ["reduce_scatter", "all_gather", "all_reduce"])
+def test_mirror_and_ring_agree_under_protocols(op):
+    """One mirrored A100 runs NCCL's collectives to the femtosecond as four full ones do."""
+    operation = Collective(id="c", op=op, bytes=1 << 20, dtype="fp16", phase="forward", sublayer="c")
+    sublayer = Sublayer(model="m", phase="forward", sublayer="c", tp=4, operations=(operation,))
+    times = [
+        simulate_point(Point(system=load_system("a100-80g"), sublayer=sublayer, topology=topology), ["sequential"])
+        for topology in ("mirror", "ring")
+    ]
+    assert times[0][0]["total_us"] == times[1][0]["total_us"]
