@@ -2,7 +2,7 @@
 
 import sys
 
-from t3sim.cli import break_even, explain, reproduce, run, tools, trace, validate  # noqa: F401 - each adds its commands to the app
+from t3sim.cli import break_even, explain, figures, reproduce, run, tools, trace, validate  # noqa: F401 - each adds its commands to the app
 from t3sim.cli.app import app
 from t3sim.errors import T3SimError
 

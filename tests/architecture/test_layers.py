@@ -37,6 +37,7 @@ LIBRARIES = {
     "yaml": {"config", "workload"},
     "typer": {"cli"},
     "rich": {"cli", "report"},
+    "matplotlib": {"report"},
     "numba": {"kernels"},
     "networkx": {"hardware", "workload"},
     "pandas": {"results"},
