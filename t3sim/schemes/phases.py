@@ -59,8 +59,8 @@ class GemmPhase:
         """Leave the stores to the LLC: what it evicts, the CU array writes back."""
 
     def _run(self, gpu: Gpu) -> Process:
-        start = int(gpu.env.now)
-        yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
+        start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
+        yield gpu.env.timeout(launch)
         run = _gemm_run(gpu, self.work, staggered_for=None)
         yield from gpu.compute.gemm(run, self)
         if run.traffic.flush_bytes:
@@ -68,7 +68,7 @@ class GemmPhase:
         drained = gpu.compute.store_buffer.drained()
         if drained is not None:
             yield drained
-        gpu.spans.append(Span("gemm", start, int(gpu.env.now)))
+        gpu.spans.append(Span("gemm", start, int(gpu.env.now), launch))
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,10 @@ class CollectivePhase:
         return lambda: self._run(gpu, kernel)
 
     def _run(self, gpu: Gpu, kernel: CollectiveKernel) -> Process:
-        start = int(gpu.env.now)
-        yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
+        start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
+        yield gpu.env.timeout(launch)
         yield from kernel.run()
-        gpu.spans.append(Span(self.work.algorithm, start, int(gpu.env.now)))
+        gpu.spans.append(Span(self.work.algorithm, start, int(gpu.env.now), launch))
 
 
 @dataclass(frozen=True)
@@ -169,10 +169,10 @@ def _track_trigger(
 def _staggered_gemm(gpu: Gpu, work: CollectiveWork, unit: TrackTrigger) -> Process:
     """Run the producer of ``work`` in this GPU's order; its stores go to ``unit``."""
     assert work.producer is not None
-    start = int(gpu.env.now)
-    yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
+    start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
+    yield gpu.env.timeout(launch)
     yield from gpu.compute.gemm(_gemm_run(gpu, work.producer, staggered_for=gpu.index), unit)
-    gpu.spans.append(Span("gemm", start, gpu.compute.last_store_fs))
+    gpu.spans.append(Span("gemm", start, gpu.compute.last_store_fs, launch))
 
 
 def _gemm_run(gpu: Gpu, work: GemmWork, staggered_for: int | None) -> GemmRun:
