@@ -40,6 +40,7 @@ def jobs(empty_cache: str) -> list[Job]:
         Job("first run, kernels not compiled yet", (*CLI, *run), None, {"XDG_CACHE_HOME": empty_cache}),
         Job("T-NLG FC-2 TP=8, five schemes, mirrored", (sys.executable, "-c", FIVE_SCHEMES), 2.0),
         Job("the same as a command", (*CLI, *run), None),
+        Job("the same with --timeline", (*CLI, *run, "--timeline", f"{empty_cache}/timeline.json.gz"), None),
         Job("T-NLG FC-2 TP=8, t3, ring of 8 GPUs", (*CLI, *run, "--scheme", "t3", "--gpus", "8"), 60.0),
         Job("reproduce --set all", (*CLI, "reproduce", "--set", "all"), 60.0),
     ]

@@ -5,6 +5,7 @@ import sys
 from t3sim.cli import (  # noqa: F401 - each adds its commands to the app
     break_even,
     explain,
+    figures,
     plot,
     reproduce,
     run,

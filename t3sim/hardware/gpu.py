@@ -42,6 +42,8 @@ class Span:
     """``gemm``, ``reduce_scatter`` or ``all_gather``."""
     start_fs: int
     end_fs: int
+    launch_fs: int = 0
+    """How long from its start on its kernel was being launched; what is fused with another has no launch of its own."""
 
 
 class Gpu:

@@ -39,7 +39,7 @@ BUCKETS: tuple[Bucket, ...] = (
     Bucket(
         "gemm_dram_contention",
         "DRAM",
-        "more waits for operands than alone: the DRAM serves the collective too (a gain if negative)",
+        "more waits for operands than alone: the DRAM serves others too (a gain if negative)",
         "run: operand_wait - alone: operand_wait",
     ),
     Bucket(

@@ -14,7 +14,8 @@ from t3sim.units import ceil_div
 Floats = NDArray[np.float64]
 
 _LEAST_BIN_FS = 10**9  # 1 us: about one slab's loads; narrower bins show single bursts, which have slices of their own
-_MOST_BINS = 4000
+MOST_BINS = 4000
+"""As many as a viewer draws with ease."""
 _GB_PER_S = 10**6  # GB/s in a byte per fs
 
 
@@ -30,18 +31,18 @@ class Counter:
     """One tuple a bin, one value a series."""
 
 
-def bin_width_fs(end_fs: int) -> int:
-    """Width of the bins of a run that ends at ``end_fs``: whole us, so few that a viewer can draw them."""
-    return max(1, ceil_div(end_fs, _MOST_BINS * _LEAST_BIN_FS)) * _LEAST_BIN_FS
+def bin_width_fs(end_fs: int, most_bins: int = MOST_BINS) -> int:
+    """Width of the bins of a run that ends at ``end_fs``: whole us, so wide that there are at most ``most_bins``."""
+    return max(1, ceil_div(end_fs, most_bins * _LEAST_BIN_FS)) * _LEAST_BIN_FS
 
 
-def counters(gpu: GpuRecord, end_fs: int) -> list[Counter]:
+def counters(gpu: GpuRecord, end_fs: int, most_bins: int = MOST_BINS) -> list[Counter]:
     """Compute the counters of one GPU.
 
     A rate is the bytes of a bin by its width: DRAM bytes count while they are served, link bytes while they are on
     the wire, or arrive from it. Queue and tracker show the most entries of a bin.
     """
-    width = bin_width_fs(end_fs)
+    width = bin_width_fs(end_fs, most_bins)
     edges = np.arange(0, end_fs + width, width, dtype=np.int64)
 
     def rates(name: str, columns: dict[str, Floats]) -> Counter:

@@ -7,7 +7,7 @@ fused with it, and else when its last store is in memory.
 
 GEMM, ``[start, end)``:
 
-    launch        from the start to the first stage
+    launch        the launch of its kernel
     operand_wait  moments of a stage in which its next operands have not arrived
     compute       all other moments of a stage
     link_wait     moments between stages in which remote stores wait for the link's send buffer
@@ -15,7 +15,7 @@ GEMM, ``[start, end)``:
 
 Collective, ``E = [max(start, end before), end)``, each part without those above it:
 
-    launch     from its start to its first read, if it starts in ``E``
+    launch     the launch of its kernel, if it is one
     link       the wire into this GPU carries something
     latency    something is on its way behind the wire
     fill       before the first byte that arrives in ``E``, if nothing arrived before: the pipeline fills
@@ -28,13 +28,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from t3sim.hardware.gpu import Span
-from t3sim.hardware.memory.access import Access, Cause
 from t3sim.observe.intervals import Interval, Moments, difference, intersection, length_fs, union
 from t3sim.observe.recorder import UNKNOWN, GpuRecord, Recorder
 
 GEMM_PARTS = ("launch", "compute", "operand_wait", "link_wait", "store_wait")
 COLLECTIVE_PARTS = ("launch", "link", "latency", "fill", "tracker", "memory", "neighbour")
-_READS = {"reduce_scatter": Cause.RS_READ, "all_gather": Cause.AG_READ}
 
 
 class Part(NamedTuple):
@@ -69,7 +67,7 @@ def _gemm(gpu: GpuRecord, span: Span) -> dict[str, Moments]:
     own = [stage for stage in gpu.stages if span.start_fs <= stage.start_fs and stage.end_fs <= span.end_fs]
     stages = union((stage.start_fs, stage.end_fs) for stage in own)
     waits = union(wait for stage in own for wait in stage.operand_waits)
-    launched = min((stage.start_fs for stage in own), default=span.end_fs)
+    launched = span.start_fs + span.launch_fs
     between = difference(union([(launched, span.end_fs)]), stages)
     refused = union((packet.queued_fs, packet.accepted_fs) for packet in gpu.packets if packet.transfer == UNKNOWN)
     return {
@@ -87,7 +85,7 @@ def _collective(gpu: GpuRecord, span: Span, exposed: Interval) -> dict[str, Mome
     own = [packet for packet in came if packet.wire_start_fs >= span.start_fs]
     first_byte = min((packet.wire_start_fs for packet in own), default=exposed.start_fs)
     claims: dict[str, Moments] = {
-        "launch": union([(span.start_fs, _first_read_fs(gpu, span))]) if exposed.start_fs == span.start_fs else (),
+        "launch": union([(span.start_fs, span.start_fs + span.launch_fs)]),
         "link": union((packet.wire_start_fs, packet.wire_end_fs) for packet in came),
         "latency": union((packet.wire_end_fs, packet.delivered_fs) for packet in came),
         "fill": union([(exposed.start_fs, first_byte)]),
@@ -100,13 +98,6 @@ def _collective(gpu: GpuRecord, span: Span, exposed: Interval) -> dict[str, Mome
         parts[kind] = intersection(left, claim)
         left = difference(left, claim)
     return {**parts, "neighbour": left}
-
-
-def _first_read_fs(gpu: GpuRecord, span: Span) -> int:
-    """When the collective first reads; where it never does, its start."""
-    cause = _READS[span.operation]
-    reads = (burst for burst in gpu.bursts if burst.cause is cause and burst.access is Access.READ)
-    return next((burst.start_fs for burst in reads if span.start_fs <= burst.start_fs < span.end_fs), span.start_fs)
 
 
 def _uncounted(gpu: GpuRecord) -> Moments:

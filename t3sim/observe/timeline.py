@@ -113,7 +113,7 @@ def _tracks(gpu: GpuRecord, detail: Detail) -> Iterator[Track]:
     yield from _group("GEMM", _gemms(gpu, operands=detail is not Detail.STAGE))
     for operation in ("reduce_scatter", "all_gather"):
         spans = [span for span in gpu.gpu.spans if span.operation == operation]
-        yield from _group(operation, (Slice(operation, span.start_fs, span.end_fs) for span in spans))
+        yield from _group(operation, map(_operation, spans))
     if detail is Detail.STAGE:
         yield from _group("link out, chunks", _chunks(gpu.packets, "wire_start_fs", "wire_end_fs"))
         yield from _group("link in, chunks", _chunks(gpu.received, "delivered_fs", "consumed_fs"))
@@ -127,6 +127,11 @@ def _tracks(gpu: GpuRecord, detail: Detail) -> Iterator[Track]:
             bursts = [burst for burst in gpu.bursts if burst.stream is stream]
             yield from _group(f"DRAM {stream.name.lower()}", map(_burst, bursts))
     yield from _group("tracker", (_tile(index, number, each) for number, each in enumerate(gpu.tiles)))
+
+
+def _operation(span: Span) -> Slice:
+    launch = [Slice("launch", span.start_fs, span.start_fs + span.launch_fs)] if span.launch_fs else []
+    return Slice(span.operation, span.start_fs, span.end_fs, inside=launch)
 
 
 def _group(name: str, slices: Iterable[Slice]) -> Iterator[Track]:
@@ -146,17 +151,19 @@ def _gemms(gpu: GpuRecord, *, operands: bool) -> Iterator[Slice]:
 
 
 def _stages(span: Span, stages: Sequence[Stage], *, operands: bool) -> Iterator[Slice]:
-    cursor, gap = span.start_fs, "launch"
+    cursor = span.start_fs + span.launch_fs
+    if span.launch_fs:
+        yield Slice("launch", span.start_fs, cursor)
     for stage in stages:
         if stage.start_fs > cursor:
-            yield Slice(gap, cursor, stage.start_fs)
+            yield Slice("store wait", cursor, stage.start_fs)
         waits = [Slice("operand wait", wait.start_fs, wait.end_fs) for wait in stage.operand_waits]
         waited = sum(wait.end_fs - wait.start_fs for wait in stage.operand_waits)
         args = {"workgroups": stage.workgroups, "operand wait ns": waited / _FS_PER_NS}
         yield Slice(f"stage {stage.number}", stage.start_fs, stage.end_fs, args, waits if operands else [])
-        cursor, gap = stage.end_fs, "store wait"
+        cursor = stage.end_fs
     if span.end_fs > cursor:
-        yield Slice(gap, cursor, span.end_fs)
+        yield Slice("store wait", cursor, span.end_fs)
 
 
 def _chunks(packets: Iterable[Packet], start: str, end: str) -> Iterator[Slice]:

@@ -63,8 +63,8 @@ class GemmPhase:
         """Leave the stores to the LLC: what it evicts, the CU array writes back."""
 
     def _run(self, gpu: Gpu) -> Process:
-        start = int(gpu.env.now)
-        yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
+        start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
+        yield gpu.env.timeout(launch)
         run = _gemm_run(gpu, self.work, staggered_for=None)
         yield from gpu.compute.gemm(run, self)
         if run.traffic.flush_bytes:
@@ -72,7 +72,7 @@ class GemmPhase:
         drained = gpu.compute.store_buffer.drained()
         if drained is not None:
             yield drained
-        gpu.spans.append(Span("gemm", start, int(gpu.env.now)))
+        gpu.spans.append(Span("gemm", start, int(gpu.env.now), launch))
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,11 @@ class CollectivePhase:
 
     def _run(self, gpu: Gpu, kernel: CollectiveKernel) -> Process:
         start = int(gpu.env.now)
+        launch = _launch_fs(gpu, kernel.protocol) if self.launched else 0
         if self.launched:
-            yield gpu.env.timeout(_launch_fs(gpu, kernel.protocol))
+            yield gpu.env.timeout(launch)
         yield from kernel.run()
-        gpu.spans.append(Span(self.work.algorithm, start, int(gpu.env.now)))
+        gpu.spans.append(Span(self.work.algorithm, start, int(gpu.env.now), launch))
 
 
 @dataclass(frozen=True)
@@ -212,10 +213,10 @@ def _tile_regions(gpu: Gpu, work: CollectiveWork) -> Region:
 def _staggered_gemm(gpu: Gpu, work: CollectiveWork, unit: TrackTrigger) -> Process:
     """Run the producer of ``work`` in this GPU's order; its stores go to ``unit``."""
     assert work.producer is not None
-    start = int(gpu.env.now)
-    yield gpu.env.timeout(gpu.compute.spec.launch_overhead)
+    start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
+    yield gpu.env.timeout(launch)
     yield from gpu.compute.gemm(_gemm_run(gpu, work.producer, staggered_for=gpu.index), unit)
-    gpu.spans.append(Span("gemm", start, gpu.compute.last_store_fs))
+    gpu.spans.append(Span("gemm", start, gpu.compute.last_store_fs, launch))
 
 
 def _gemm_run(gpu: Gpu, work: GemmWork, staggered_for: int | None) -> GemmRun:

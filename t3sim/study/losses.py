@@ -4,7 +4,9 @@ A run is split into parts by ``t3sim.observe.losses``. The GEMM's parts are then
 kernel alone (the same order of workgroups and the same local updates, but no communication): what it takes alone is
 the kernel's own, the rest is what running beside the collective cost. These differences may be negative: a gain.
 A scheme that is put together from runs of its phases alone has one more bucket, ``hidden``: what it takes as
-overlapped, as a negative number.
+overlapped, as a negative number. A full tracker holds up counts, not stores, so it can lengthen what is exposed after
+the GEMM, and never the GEMM itself. Kernels follow one another without synchronisation other than the data they wait
+for: that wait is ``neighbour``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

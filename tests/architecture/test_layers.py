@@ -39,6 +39,7 @@ LIBRARIES = {
     "typer": {"cli"},
     "filelock": {"sweeps"},
     "rich": {"cli", "report"},
+    "matplotlib": {"report"},
     "numba": {"kernels"},
     "networkx": {"hardware", "workload"},
     "pandas": {"results", "report", "sweeps", "cli"},

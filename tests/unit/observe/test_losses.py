@@ -40,7 +40,7 @@ def found(gpu, operation):
 def test_a_gemm_launches_computes_and_waits():
     """Launch until the first stage, waits inside stages, waits for stores between them and after the last."""
     stages = [Stage(0, 4, 10, 40, [Interval(10, 13), Interval(20, 21)]), Stage(1, 4, 45, 60, [Interval(45, 50)])]
-    gpu = record(Span("gemm", 0, 70), stages=stages)
+    gpu = record(Span("gemm", 0, 70, launch_fs=10), stages=stages)
     assert found(gpu, "gemm") == {"launch": 10, "operand_wait": 9, "compute": 36, "store_wait": 15}
 
 
@@ -55,7 +55,7 @@ def test_stores_that_the_link_refuses_are_the_links():
 def test_a_collective_alone_is_split_by_what_goes_on():
     """Each moment goes to the first that claims it: launch, wire, flight, fill, memory; the neighbour has the rest."""
     gpu = record(
-        Span("reduce_scatter", 0, 100),
+        Span("reduce_scatter", 0, 100, launch_fs=5),
         received=[packet(20, 30, 36), packet(60, 70, 76)],
         bursts=[burst(5, 12), burst(32, 45), burst(76, 90, Access.UPDATE, Cause.RS_WRITE)],
     )

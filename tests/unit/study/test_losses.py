@@ -106,6 +106,15 @@ def test_buckets_of_a_fused_run_are_its_counters(split, machine, setting, scheme
     assert total_of(found, "rs") + found.buckets["tracker"] == scatter.end_fs - gemm.end_fs
 
 
+@pytest.mark.parametrize("launch_us", [0, 2])
+def test_a_gemm_of_one_stage_stores_when_it_ends(tiny_loaded, pair, launch_us):
+    """Where all stores are issued at the GEMM's end, the reduce-scatter starts there, fused and without a launch."""
+    system = tiny_loaded(f"compute.launch_overhead={launch_us} us")
+    (found,) = losses(Point(system=system, sublayer=pair(4, (32, 32, 64))), ["t3"])
+    assert found.buckets["launch"] == 2 * launch_us * 10**9
+    assert found.buckets["rs_link"] > 0
+
+
 def test_what_is_made_worse_shows_in_its_bucket(split):
     """A slow link makes the link's bucket the largest, slow memory contention, a small buffer waits for stores."""
     usual = split()["t3"].buckets
