@@ -56,6 +56,8 @@ BANK, ROW, KIND, ARRIVED, AGE, NEXT, TAG, TOUCHED = range(8)
 ) = range(27)
 _SCALARS = 27
 _FAW_ACTS = 4
+_ORDER_BITS = 20
+_LONGEST_WAIT = 2**_ORDER_BITS - 1
 
 
 class Channel(NamedTuple):
@@ -228,6 +230,8 @@ def issue_activate(channel: Channel, timing: IntArray, slot: int, now: int) -> N
     entries[slot, TOUCHED] = 1
     _unlink(channel, bank, 1 if entries[slot, KIND] else 0, slot)
     banks[bank, ACTIVE] = slot
+    # From now on it competes with opened rows only: by cycle of arrival, then in order of activation.
+    entries[slot, AGE] = (entries[slot, ARRIVED] << _ORDER_BITS) + min(now - entries[slot, ARRIVED], _LONGEST_WAIT)
     scalars[ACTIVE_BANKS] |= 1 << bank
     scalars[OPEN_BANKS] |= 1 << bank
     banks[bank, OPEN_ROW] = entries[slot, ROW]
