@@ -19,6 +19,11 @@ def systems_dir() -> Path:
     return configs_dir() / "systems"
 
 
+def drams_dir() -> Path:
+    """Folder of the shipped DRAM organisations and timings, one NAME.yaml each."""
+    return configs_dir() / "dram"
+
+
 def models_dir() -> Path:
     """Folder of the shipped models, one NAME.yaml each."""
     return configs_dir() / "models"

@@ -36,12 +36,13 @@ _dispatchers: list[Any] = []
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` with numba in nopython mode, cached on disk. Integer overflow is not checked.
 
-    A kernel allocates nothing: it is compiled without numba's reference counts, which would take most of its time.
+    A kernel allocates nothing: it is compiled without numba's reference counts, which would take most of its time. It
+    is inlined into kernels that call it: a call would pass every field of every array that an argument holds.
     """
     folder = cache_folder()
     before, _config.CACHE_DIR = _config.CACHE_DIR, str(folder or "")
     try:
-        dispatcher = _njit(cache=folder is not None, _nrt=False)(function)
+        dispatcher = _njit(cache=folder is not None, _nrt=False, forceinline=True)(function)
     finally:
         _config.CACHE_DIR = before  # others in this process keep theirs
     _dispatchers.append(dispatcher)

@@ -12,7 +12,8 @@ import typer
 from t3sim import kernels
 from t3sim.cli.app import app
 from t3sim.config import Spec
-from t3sim.data import models_dir, systems_dir, traces_dir
+from t3sim.data import drams_dir, models_dir, systems_dir, traces_dir
+from t3sim.hardware.memory.dram.timing import DramSpec, load_dram
 from t3sim.report.files import to_json
 from t3sim.simulation import SystemSpec, load_system, simulate
 from t3sim.simulation.run import LIBRARIES
@@ -27,6 +28,7 @@ class Schema(StrEnum):
     """File formats that have a schema."""
 
     SYSTEM = "system"
+    DRAM = "dram"
     MODEL = "model"
     TRACE = "trace"
     PUBLISHED = "published"
@@ -34,6 +36,7 @@ class Schema(StrEnum):
 
 _SPECS: dict[Schema, type[Spec]] = {
     Schema.SYSTEM: SystemSpec,
+    Schema.DRAM: DramSpec,
     Schema.MODEL: ModelSpec,
     Schema.TRACE: Trace,
     Schema.PUBLISHED: Published,
@@ -67,6 +70,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "t3sim", lambda: f"{__version__}, Python {platform.python_version()}, {platform.machine()}"
     yield "libraries", lambda: ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     yield "systems", lambda: _load_all(systems_dir().glob("*.yaml"), load_system)
+    yield "DRAMs", lambda: _load_all(drams_dir().glob("*.yaml"), load_dram)
     yield (
         "models",
         lambda: _load_all(models_dir().glob("*.yaml"), lambda ref: load_model(ref, folder=models_dir())),

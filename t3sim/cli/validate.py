@@ -12,6 +12,8 @@ from t3sim.report.files import prepare_folder, rows_csv, to_json, write_files
 from t3sim.report.tables import validation_table
 from t3sim.results import Row
 from t3sim.study import validation
+from t3sim.study.validation.dram import DramChannel
+from t3sim.study.validation.dram_table import load_table
 from t3sim.version import __version__
 
 _AgainstOption = Annotated[str | None, typer.Option("--against", help="measured, ring or dram; none: all of them.")]
@@ -19,20 +21,32 @@ _OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="Folder for comparisons.csv, summary.csv and validation.json.", file_okay=False),
 ]
+_ReferenceOption = Annotated[
+    Path | None,
+    typer.Option("--reference", help="With --against dram: a table of runs to compare with, instead of the shipped."),
+]
 
 
 @app.command()
-def validate(against: _AgainstOption = None, form: FormatOption = Format.TABLE, out: _OutOption = None) -> None:
+def validate(
+    against: _AgainstOption = None,
+    form: FormatOption = Format.TABLE,
+    out: _OutOption = None,
+    reference: _ReferenceOption = None,
+) -> None:
     """Simulate what others measured and print the errors: count, mean, geomean, bias, worst case, by size band."""
     if against is not None and against not in validation.against():
         problem = Problem(message="unknown name", key="--against", value=against, known=validation.against())
         raise InputError(problem)
+    checks = validation.checks(against)
+    if reference is not None:
+        checks = {"dram": _dram_check(against, reference)}
     if out is not None:
         prepare_folder(out)
     comparisons: list[Row] = []
     summaries: list[Row] = []
     with ProgressReport() as progress:
-        for name, check in validation.checks(against).items():
+        for name, check in checks.items():
             done = check.compare(progress)
             comparisons += [{"against": name, **item.row()} for item in done]
             summaries += validation.summary(name, done)
@@ -51,3 +65,15 @@ def validate(against: _AgainstOption = None, form: FormatOption = Format.TABLE, 
         typer.echo(rows_csv(comparisons, columns), nl=False)
     else:
         print_tables([validation_table(summaries)])
+
+
+def _dram_check(against: str | None, reference: Path) -> validation.Check:
+    """Compare with a user's table, and say which of its rows are left out."""
+    if against != "dram":
+        raise InputError(
+            Problem(message="--reference goes with --against dram", key="--reference", value=str(reference))
+        )
+    table = load_table(reference)
+    for line in table.left_out:
+        typer.echo(f"left out: {line}", err=True)
+    return DramChannel(table)

@@ -8,7 +8,7 @@ import yaml
 from t3sim.config import CLASSES
 from t3sim.data import configs_dir
 
-SOURCED_FORMATS = ("t3sim-system", "t3sim-model")
+SOURCED_FORMATS = ("t3sim-system", "t3sim-model", "t3sim-dram")
 HEADER = ("format", "version", "extends")
 FILES = sorted(configs_dir().rglob("*.yaml"))
 NUMBER = re.compile(r"[-+]?\.?\d")

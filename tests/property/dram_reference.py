@@ -167,7 +167,7 @@ class ReferenceChannel:
         return self.hit_cap > 0 and self.late_hits.get(bank, 0) >= self.hit_cap and behind
 
     def column_slot(self):
-        for request in sorted(self.opened_for, key=lambda r: r.number):
+        for request in sorted(self.opened_for, key=lambda r: r.arrived):
             if self.allowed(request.kind, request.bank):
                 self.opened_for.remove(request)
                 self.move_data(request)

@@ -8,6 +8,7 @@ from t3sim.errors import T3SimError
 FOLDERS = {
     "configs_dir": "configs",
     "systems_dir": "configs/systems",
+    "drams_dir": "configs/dram",
     "models_dir": "configs/models",
     "traces_dir": "traces",
 }

@@ -34,6 +34,8 @@ BANK, ROW, KIND, ARRIVED, AGE, NEXT, TAG, TOUCHED = range(8)
     CHANNEL_REF,
     NEXT_REFRESH,
     SOONEST,
+    COLUMN_SOONEST,
+    ROW_SOONEST,
     READS,
     WRITES,
     ACTIVE_BANKS,
@@ -53,9 +55,11 @@ BANK, ROW, KIND, ARRIVED, AGE, NEXT, TAG, TOUCHED = range(8)
     ROW_HITS,
     ROW_MISSES,
     ROW_CONFLICTS,
-) = range(27)
-_SCALARS = 27
+) = range(29)
+_SCALARS = 29
 _FAW_ACTS = 4
+_ORDER_BITS = 20
+_LONGEST_WAIT = 2**_ORDER_BITS - 1
 
 
 class Channel(NamedTuple):
@@ -71,7 +75,8 @@ class Channel(NamedTuple):
     acts: IntArray
     """(4,): the last four ACTs."""
     scalars: IntArray
-    """(27,): earliest commands of the channel, sizes of its queues, sets of its banks by what they need, counts."""
+    """(29,): earliest commands of the channel; cycles before which no tick, column or row command does anything; sizes
+    of its queues; sets of its banks by what they need; counts."""
 
 
 def new_channel(bank_groups: int, banks_per_group: int, queue_entries: int, first_refresh: int) -> Channel:
@@ -212,6 +217,7 @@ def issue_column(channel: Channel, timing: IntArray, slot: int, now: int) -> Non
         groups[group, GROUP_RD] = max(groups[group, GROUP_RD], now + timing[t.WR_TO_RD_L])
         closed = now + (timing[t.UPDATE_TO_PRE] if update else timing[t.WR_TO_PRE])
     banks[bank, BANK_PRE] = max(banks[bank, BANK_PRE], closed)
+    scalars[ROW_SOONEST] = min(scalars[ROW_SOONEST], banks[bank, BANK_PRE])
     scalars[CHANNEL_PREAB] = max(scalars[CHANNEL_PREAB], closed)
     scalars[BUS_CYCLES] += timing[t.BL]
     entries[slot, NEXT] = scalars[FREE]
@@ -228,6 +234,8 @@ def issue_activate(channel: Channel, timing: IntArray, slot: int, now: int) -> N
     entries[slot, TOUCHED] = 1
     _unlink(channel, bank, 1 if entries[slot, KIND] else 0, slot)
     banks[bank, ACTIVE] = slot
+    # From now on it competes with opened rows only: by cycle of arrival, then in order of activation.
+    entries[slot, AGE] = (entries[slot, ARRIVED] << _ORDER_BITS) + min(now - entries[slot, ARRIVED], _LONGEST_WAIT)
     scalars[ACTIVE_BANKS] |= 1 << bank
     scalars[OPEN_BANKS] |= 1 << bank
     banks[bank, OPEN_ROW] = entries[slot, ROW]
@@ -238,6 +246,7 @@ def issue_activate(channel: Channel, timing: IntArray, slot: int, now: int) -> N
     banks[bank, BANK_WR] = now + timing[t.ACT_TO_WR]
     banks[bank, BANK_PRE] = max(banks[bank, BANK_PRE], now + timing[t.ACT_TO_PRE])
     banks[bank, BANK_ACT] = now + timing[t.ACT_TO_ACT]
+    scalars[COLUMN_SOONEST] = min(scalars[COLUMN_SOONEST], banks[bank, BANK_WR if entries[slot, KIND] else BANK_RD])
     groups[group, GROUP_ACT] = now + timing[t.ACT_TO_ACT_L]
     channel.acts[scalars[ACTS] % _FAW_ACTS] = now
     scalars[ACTS] += 1
@@ -272,6 +281,7 @@ def issue_refresh(channel: Channel, timing: IntArray, now: int) -> None:
         scalars[CHANNEL_REF] = max(scalars[CHANNEL_REF], now + timing[t.PRE_TO_REF])
     else:
         scalars[REFRESHES] -= 1
+        scalars[COLUMN_SOONEST] = scalars[ROW_SOONEST] = now + 1
         scalars[CHANNEL_ACT] = max(scalars[CHANNEL_ACT], now + timing[t.REF_TO_ACT])
         scalars[CHANNEL_PREAB] = max(scalars[CHANNEL_PREAB], now + timing[t.REF_TO_PRE])
     scalars[ROW_BUS] = now + 1

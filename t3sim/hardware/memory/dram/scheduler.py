@@ -33,38 +33,45 @@ def tick(channel: Channel, timing: IntArray, control: IntArray, now: int) -> int
     if now >= scalars[c.NEXT_REFRESH]:
         scalars[c.REFRESHES] += 1
         scalars[c.NEXT_REFRESH] += timing[t.REFI]
-    bus_free = min(scalars[c.CHANNEL_RD], scalars[c.CHANNEL_WR])
-    slot, column = _oldest_ready(channel, scalars[c.ACTIVE_BANKS], c.ACTIVE, bus_free, now)
-    if slot == c.NONE and scalars[c.REFRESHES] == 0:
-        queue = _turn(scalars, control)
-        hits = _eligible_hits(channel, control, queue)
-        slot, ready = _oldest_ready(channel, hits, c.HIT + queue, scalars[c.CHANNEL_RD + queue], now)
-        column = min(column, ready)
-    if slot != c.NONE:
-        c.issue_column(channel, timing, slot, now)
-        column = min(scalars[c.CHANNEL_RD], scalars[c.CHANNEL_WR])
-    row = _refresh(channel, timing, now) if scalars[c.REFRESHES] else _row_command(channel, timing, control, now)
-    scalars[c.SOONEST] = min(column, row, scalars[c.NEXT_REFRESH])
+    refreshing = scalars[c.REFRESHES] > 0
+    if not refreshing:
+        _turn(scalars, control)
+    slot = c.NONE
+    if now >= scalars[c.COLUMN_SOONEST]:
+        slot = _column_command(channel, timing, control, now)
+    if refreshing:
+        row = _refresh(channel, timing, now)
+    else:
+        _turn(scalars, control)
+        if now >= scalars[c.ROW_SOONEST]:
+            _row_command(channel, timing, control, now)
+        row = now + 1 if _turns(scalars, control) else scalars[c.ROW_SOONEST]
+    scalars[c.SOONEST] = max(now + 1, min(scalars[c.COLUMN_SOONEST], row, scalars[c.NEXT_REFRESH]))
     return slot
 
 
 @kernel
 def arrived(channel: Channel, control: IntArray, bank: int, kind: int, now: int) -> None:
-    """Bring the next cycle of interest forward for a request that was just enqueued."""
+    """Bring the next cycles of interest forward for a request that was just enqueued."""
     scalars, banks = channel.scalars, channel.banks
     queue = 1 if kind else 0
-    soonest = now + 1
-    served = scalars[c.WRITE_MODE]
-    if queue == served and not _turns(scalars, control):
-        if scalars[c.REFRESHES]:
-            return  # its end wakes the channel
-        if banks[bank, c.HIT + queue] == banks[bank, c.TAIL + queue]:
-            soonest = _column_ready(channel, bank, queue == 1)
-        elif control[SCHEDULER] != _FRFCFS and banks[bank, c.HEAD + queue] != banks[bank, c.TAIL + queue]:
-            return  # older requests of the bank come first
-    elif queue != served and not _turns(scalars, control):
-        return
-    scalars[c.SOONEST] = min(scalars[c.SOONEST], max(soonest, now + 1))
+    if _turns(scalars, control):
+        scalars[c.SOONEST] = min(scalars[c.SOONEST], now + 1)
+    if queue != scalars[c.WRITE_MODE]:
+        return  # a turn looks at all
+    slot = banks[bank, c.TAIL + queue]
+    if banks[bank, c.HIT + queue] == slot:
+        soonest = max(_column_ready(channel, bank, queue == 1), now + 1)
+        scalars[c.COLUMN_SOONEST] = min(scalars[c.COLUMN_SOONEST], soonest)
+    elif control[SCHEDULER] != _FRFCFS and banks[bank, c.HEAD + queue] != slot:
+        return  # older requests of the bank come first
+    elif banks[bank, c.ACTIVE] == c.NONE:
+        soonest = max(_row_ready(channel, bank), now + 1)
+        scalars[c.ROW_SOONEST] = min(scalars[c.ROW_SOONEST], soonest)
+    else:
+        return  # the end of the bank's column command looks at it
+    if not scalars[c.REFRESHES]:
+        scalars[c.SOONEST] = min(scalars[c.SOONEST], soonest)
 
 
 @kernel
@@ -76,11 +83,36 @@ def _turns(scalars: IntArray, control: IntArray) -> bool:
 
 
 @kernel
-def _turn(scalars: IntArray, control: IntArray) -> int:
+def _turn(scalars: IntArray, control: IntArray) -> None:
     """Decide whether reads (0) or writes (1) are served."""
     if _turns(scalars, control):
         scalars[c.WRITE_MODE] = 1 - scalars[c.WRITE_MODE]
-    return int(scalars[c.WRITE_MODE])
+        scalars[c.COLUMN_SOONEST] = scalars[c.ROW_SOONEST] = 0
+
+
+@kernel
+def _column_command(channel: Channel, timing: IntArray, control: IntArray, now: int) -> int:
+    """Issue RD or WR if one may be now; return the slot of its request, or ``NONE``."""
+    scalars = channel.scalars
+    queue = scalars[c.WRITE_MODE]
+    hits = _eligible_hits(channel, control, queue) if scalars[c.REFRESHES] == 0 else 0
+    bus_free = min(scalars[c.CHANNEL_RD], scalars[c.CHANNEL_WR])
+    slot, soonest = _oldest_ready(channel, scalars[c.ACTIVE_BANKS], c.ACTIVE, bus_free, now)
+    if slot == c.NONE:
+        slot, ready = _oldest_ready(channel, hits, c.HIT + queue, scalars[c.CHANNEL_RD + queue], now)
+        soonest = min(soonest, ready)
+    elif hits:
+        soonest = now
+    if slot != c.NONE:
+        c.issue_column(channel, timing, slot, now)
+        bank = channel.entries[slot, c.BANK]
+        if channel.banks[bank, c.HIT + queue] != c.NONE:
+            soonest = min(soonest, _column_ready(channel, bank, queue == 1))
+        if control[SCHEDULER] == _FCFS:
+            soonest = scalars[c.ROW_SOONEST] = now  # another request is the oldest
+        soonest = max(soonest, min(scalars[c.CHANNEL_RD], scalars[c.CHANNEL_WR]))
+    scalars[c.COLUMN_SOONEST] = soonest
+    return slot
 
 
 @kernel
@@ -94,11 +126,21 @@ def _column_ready(channel: Channel, bank: int, is_write: bool) -> int:
 
 
 @kernel
+def _row_ready(channel: Channel, bank: int) -> int:
+    """Cycle from which the timings allow the bank's PRE if it is open, else its ACT."""
+    scalars, banks = channel.scalars, channel.banks
+    if banks[bank, c.OPEN_ROW] != c.NONE:
+        return int(max(scalars[c.ROW_BUS], banks[bank, c.BANK_PRE]))
+    bank_ready = max(channel.groups[banks[bank, c.GROUP], c.GROUP_ACT], banks[bank, c.BANK_ACT])
+    return int(max(scalars[c.CHANNEL_ACT], scalars[c.ROW_BUS], bank_ready))
+
+
+@kernel
 def _oldest_ready(channel: Channel, chosen: int, column: int, bus_free: int, now: int) -> tuple[int, int]:
     """Find the oldest of the requests that banks ``chosen`` name in ``column`` which may have its RD or WR now.
 
-    Returns its slot and ``now``, or ``NONE`` and a cycle before which none may. ``bus_free``: such a cycle by what
-    the channel as a whole allows.
+    Returns its slot, or ``NONE``, and a cycle before which no other one may. ``bus_free``: such a cycle by what the
+    channel as a whole allows.
     """
     banks, entries = channel.banks, channel.entries
     if not chosen or bus_free > now:
@@ -108,12 +150,16 @@ def _oldest_ready(channel: Channel, chosen: int, column: int, bus_free: int, now
         bank = lowest_bit(chosen)
         chosen &= chosen - 1
         slot = banks[bank, column]
-        ready = _column_ready(channel, bank, entries[slot, c.KIND] != c.READ)
+        is_write = entries[slot, c.KIND] != c.READ if column == c.ACTIVE else column == c.HIT + 1
+        ready = _column_ready(channel, bank, is_write)
         if ready > now:
             soonest = min(soonest, ready)
-        elif entries[slot, c.AGE] < best_age:
+            continue
+        if best != c.NONE:
+            soonest = now
+        if entries[slot, c.AGE] < best_age:
             best, best_age = slot, entries[slot, c.AGE]
-    return best, soonest if best == c.NONE else now
+    return best, soonest
 
 
 @kernel
@@ -185,37 +231,77 @@ def _closable(channel: Channel, bank: int, queue: int, control: IntArray) -> int
 
 
 @kernel
-def _row_command(channel: Channel, timing: IntArray, control: IntArray, now: int) -> int:
-    """Issue ACT or PRE for the oldest request of the queue at turn that can have it now; say when to look again."""
-    scalars, banks, entries = channel.scalars, channel.banks, channel.entries
-    queue = _turn(scalars, control)
-    chosen = scalars[(c.WAITING_BANKS if control[SCHEDULER] == _FRFCFS else c.ROW_BANKS) + queue]
-    only = _oldest(channel, queue) if control[SCHEDULER] == _FCFS and chosen else c.NONE
-    best, best_age, soonest = c.NONE, c.NEVER, c.NEVER
-    if not chosen or scalars[c.ROW_BUS] > now:
-        return int(scalars[c.ROW_BUS]) if chosen else c.NEVER
-    if scalars[c.CHANNEL_ACT] > now and chosen & ~scalars[c.OPEN_BANKS]:
-        soonest = scalars[c.CHANNEL_ACT]
-        chosen &= scalars[c.OPEN_BANKS]
+def _oldest_closable(channel: Channel, control: IntArray, chosen: int, only: int, now: int) -> tuple[int, int, int]:
+    """Find the oldest request for which one of the open banks ``chosen`` may have its PRE now.
+
+    Returns its slot, or ``NONE``; how many may; and a cycle before which no other one may.
+    """
+    banks, entries = channel.banks, channel.entries
+    queue = channel.scalars[c.WRITE_MODE]
+    best, best_age, count, soonest = c.NONE, c.NEVER, 0, c.NEVER
+    while chosen:
+        bank = lowest_bit(chosen)
+        chosen &= chosen - 1
+        ready = banks[bank, c.BANK_PRE]
+        if ready > now:
+            soonest = min(soonest, ready)
+            continue
+        slot = _closable(channel, bank, queue, control)
+        if slot == c.NONE or only not in (c.NONE, slot):
+            continue
+        count += 1
+        if entries[slot, c.AGE] < best_age:
+            best, best_age = slot, entries[slot, c.AGE]
+    return best, count, soonest
+
+
+@kernel
+def _oldest_openable(channel: Channel, chosen: int, only: int, now: int) -> tuple[int, int, int]:
+    """Find the oldest request for which one of the closed banks ``chosen`` may have its ACT now; as for PRE."""
+    banks, groups, entries = channel.banks, channel.groups, channel.entries
+    queue = channel.scalars[c.WRITE_MODE]
+    best, best_age, count, soonest = c.NONE, c.NEVER, 0, c.NEVER
+    if chosen and channel.scalars[c.CHANNEL_ACT] > now:
+        return c.NONE, 0, int(channel.scalars[c.CHANNEL_ACT])
     while chosen:
         bank = lowest_bit(chosen)
         chosen &= chosen - 1
         slot = banks[bank, c.HEAD + queue]
-        if banks[bank, c.OPEN_ROW] == c.NONE:
-            ready = max(channel.groups[banks[bank, c.GROUP], c.GROUP_ACT], banks[bank, c.BANK_ACT])
-        else:
-            slot = _closable(channel, bank, queue, control)
-            ready = banks[bank, c.BANK_PRE]
-        if slot == c.NONE or only not in (c.NONE, slot):
-            continue
+        ready = max(groups[banks[bank, c.GROUP], c.GROUP_ACT], banks[bank, c.BANK_ACT])
         if ready > now:
             soonest = min(soonest, ready)
-        elif entries[slot, c.AGE] < best_age:
-            best, best_age = slot, entries[slot, c.AGE]
-    if best == c.NONE:
-        return int(soonest)
-    if banks[entries[best, c.BANK], c.OPEN_ROW] == c.NONE:
-        c.issue_activate(channel, timing, best, now)
+        elif only in (c.NONE, slot):
+            count += 1
+            if entries[slot, c.AGE] < best_age:
+                best, best_age = slot, entries[slot, c.AGE]
+    return best, count, soonest
+
+
+@kernel
+def _row_command(channel: Channel, timing: IntArray, control: IntArray, now: int) -> None:
+    """Issue ACT or PRE for the oldest request of the queue at turn that can have it now."""
+    scalars, entries = channel.scalars, channel.entries
+    queue = scalars[c.WRITE_MODE]
+    chosen = scalars[(c.WAITING_BANKS if control[SCHEDULER] == _FRFCFS else c.ROW_BANKS) + queue]
+    if not chosen or scalars[c.ROW_BUS] > now:
+        scalars[c.ROW_SOONEST] = scalars[c.ROW_BUS] if chosen else c.NEVER
+        return
+    only = _oldest(channel, queue) if control[SCHEDULER] == _FCFS else c.NONE
+    opened = scalars[c.OPEN_BANKS]
+    close, closable, next_pre = _oldest_closable(channel, control, chosen & opened, only, now)
+    activate, openable, next_act = _oldest_openable(channel, chosen & ~opened, only, now)
+    if close == c.NONE and activate == c.NONE:
+        scalars[c.ROW_SOONEST] = min(next_act, next_pre)
+        return
+    if close == c.NONE or (activate != c.NONE and entries[activate, c.AGE] < entries[close, c.AGE]):
+        c.issue_activate(channel, timing, activate, now)
+        openable -= 1
     else:
-        c.issue_precharge(channel, timing, best, now)
-    return now + 1
+        c.issue_precharge(channel, timing, close, now)
+        closable -= 1
+        next_act = min(next_act, _row_ready(channel, entries[close, c.BANK]))
+    # Those that may now may so next: ACTs when the channel's spacing allows.
+    soonest = min(max(now if openable else next_act, scalars[c.CHANNEL_ACT]), now if closable else next_pre)
+    if control[SCHEDULER] == _FCFS:
+        soonest = scalars[c.COLUMN_SOONEST] = now + 1  # another request is the oldest
+    scalars[c.ROW_SOONEST] = max(soonest, scalars[c.ROW_BUS])

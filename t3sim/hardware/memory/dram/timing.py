@@ -1,13 +1,16 @@
 """What a DRAM channel is made of and how fast: organisation and JEDEC timings, in cycles of the command clock."""
 
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from t3sim.config import PositiveBytes, PositiveHertz, Spec
+from t3sim.config import Loaded, PositiveBytes, PositiveHertz, Spec, load
+from t3sim.data import drams_dir
 from t3sim.kernels import IntArray
 
+DRAM_FORMAT = "t3sim-dram"
 Cycles = Annotated[int, Field(gt=0, le=10**6)]
 MOST_BANKS = 256
 
@@ -71,6 +74,11 @@ class DramSpec(Spec):
     def peak_bytes_per_s(self) -> int:
         """Data bus rate: an access each nBL cycles (or nCCDS, if that is longer)."""
         return self.access * self.clock // max(self.nBL, self.nCCDS)
+
+
+def load_dram(ref: str | Path) -> Loaded[DramSpec]:
+    """Load a shipped DRAM by name (``hbm2``), or one from a file. Raises ``InputError`` with every mistake in it."""
+    return load(DramSpec, ref, folder=drams_dir(), format_name=DRAM_FORMAT)
 
 
 # Entries of the timing array: cycles from one command's issue to the first that the other may have.
