@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t3sim.config import Document, Draft, Loaded, draft, dump_yaml
-from t3sim.data import configs_dir
+from t3sim.data import sweeps_dir
 from t3sim.files import prepare_folder, write_files
 from t3sim.results import read_frame
 from t3sim.sweeps.check import check
@@ -51,7 +51,7 @@ def load_sweep(ref: str | Path | Mapping[str, Any]) -> Loaded[SweepSpec]:
         given = Document({key: ref[key] for key in ref if key not in _HEADER}, {(): ("sweep", None)})
         described = Draft(given, (), Path("sweep"), SWEEP_FORMAT)
     else:
-        described = draft(ref, folder=configs_dir() / "sweeps", format_name=SWEEP_FORMAT)
+        described = draft(ref, folder=sweeps_dir(), format_name=SWEEP_FORMAT)
     loaded = described.checked(SweepSpec)
     check(loaded.spec, Resolver(), described.document.lines)
     return loaded

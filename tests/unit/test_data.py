@@ -9,6 +9,7 @@ FOLDERS = {
     "configs_dir": "configs",
     "systems_dir": "configs/systems",
     "models_dir": "configs/models",
+    "sweeps_dir": "configs/sweeps",
     "traces_dir": "traces",
 }
 
