@@ -85,7 +85,7 @@ def disturbed(command, out, kills, victims, seed):
 def spec(sweep_file):
     """Give a sweep of ``count`` points of some ten milliseconds each."""
     return lambda count: sweep_file(
-        {"kind": "range", "key": "tokens", "from": 256, "to": 256 + 16 * (count - 1), "count": count},
+        {"kind": "range", "key": "tokens", "from": 256, "to": 255 + count, "count": count},
         topology="ring",
         tp=4,
     )
