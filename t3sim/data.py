@@ -29,6 +29,11 @@ def models_dir() -> Path:
     return configs_dir() / "models"
 
 
+def sweeps_dir() -> Path:
+    """Folder of the shipped sweeps, one NAME.yaml each."""
+    return configs_dir() / "sweeps"
+
+
 def traces_dir() -> Path:
     """Folder of the shipped traces, one MODEL-tpN.yaml each."""
     return _shipped("traces")

@@ -13,14 +13,16 @@ from t3sim.cli.sweep_progress import SweepProgress
 from t3sim.errors import InputError, Problem
 from t3sim.sweeps import SweepResult, load_sweep, merge, run_sweep
 from t3sim.sweeps.dask import DaskPool
+from t3sim.sweeps.launch import cores
 from t3sim.sweeps.pool import LocalPool
 from t3sim.sweeps.run import Backend
-from t3sim.sweeps.sweep import cores
+from t3sim.sweeps.table import RESULTS, write_parquet
 
 _SHARD = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})")
 _FAILURES_SHOWN = 20
 _INTERRUPTED = 130
 
+ParquetOption = Annotated[bool, typer.Option("--parquet", help="Write results.parquet too; needs pyarrow.")]
 SpecArgument = Annotated[str, typer.Argument(help="Sweep: name of a shipped one, or a YAML file.")]
 
 
@@ -30,6 +32,7 @@ def sweep(
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes of this machine; all cores by default.")] = None,
     dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, whose workers run the points.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of results; out/NAME by default.", file_okay=False)] = None,
+    parquet: ParquetOption = False,  # noqa: FBT002
     shard: Annotated[str, typer.Option(help="i/n: only every n-th point, from the i-th; for `t3sim merge`.")] = "1/1",
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first point that fails.")] = False,  # noqa: FBT002
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,  # noqa: FBT002
@@ -50,7 +53,7 @@ def sweep(
             report=progress.report,
             announce=progress.announce,
         )
-    _finish(result)
+    _finish(result, parquet)
 
 
 @app.command("merge")
@@ -58,9 +61,10 @@ def merge_shards(
     spec: SpecArgument,
     folders: Annotated[list[Path], typer.Argument(help="Folders of results of the sweep's shards.")],
     out: Annotated[Path, typer.Option(help="Folder for the results of all.", file_okay=False)],
+    parquet: ParquetOption = False,  # noqa: FBT002
 ) -> None:
     """Put the results of a sweep's shards into one table."""
-    _finish(merge(load_sweep(spec), folders, out))
+    _finish(merge(load_sweep(spec), folders, out), parquet)
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -77,12 +81,14 @@ def _folder(out: Path | None, name: str, shard: str) -> Path:
     return Path("out") / (name if count == 1 else f"{name}-shard-{number}-of-{count}")
 
 
-def _finish(result: SweepResult) -> None:
+def _finish(result: SweepResult, parquet: bool) -> None:  # noqa: FBT001 - as typer gives it
     """Say where the results are and which points failed; exit as the command must."""
     written, tally = result.written, result.tally
     if result.dropped:
         typer.echo(f"note: {result.dropped} damaged records of the journal were left out", err=True)
-    typer.echo(f"wrote {written.rows} rows to {result.folder / 'results.csv'}", err=True)
+    typer.echo(f"wrote {written.rows} rows to {result.folder / RESULTS}", err=True)
+    if parquet:
+        typer.echo(f"wrote {write_parquet(result.folder / RESULTS)}", err=True)
     if written.failures:
         print_tables([_failure_table(result)], err=True)
     if tally.left:

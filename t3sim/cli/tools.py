@@ -12,12 +12,14 @@ import typer
 from t3sim import kernels
 from t3sim.cli.app import app
 from t3sim.config import Spec
-from t3sim.data import drams_dir, models_dir, systems_dir, traces_dir
+from t3sim.data import drams_dir, models_dir, sweeps_dir, systems_dir, traces_dir
 from t3sim.hardware.memory.dram.timing import DramSpec, load_dram
 from t3sim.report.files import to_json
 from t3sim.simulation import SystemSpec, load_system, simulate
 from t3sim.simulation.run import LIBRARIES
 from t3sim.study import Published, load_published
+from t3sim.sweeps import load_sweep
+from t3sim.sweeps.spec import SweepSpec
 from t3sim.version import __version__
 from t3sim.workload.models import ModelSpec, load_model
 from t3sim.workload.operations import Trace
@@ -32,6 +34,7 @@ class Schema(StrEnum):
     MODEL = "model"
     TRACE = "trace"
     PUBLISHED = "published"
+    SWEEP = "sweep"
 
 
 _SPECS: dict[Schema, type[Spec]] = {
@@ -40,6 +43,7 @@ _SPECS: dict[Schema, type[Spec]] = {
     Schema.MODEL: ModelSpec,
     Schema.TRACE: Trace,
     Schema.PUBLISHED: Published,
+    Schema.SWEEP: SweepSpec,
 }
 
 
@@ -79,6 +83,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
         "traces",
         lambda: _load_all(traces_dir().glob("*.yaml"), lambda ref: load_trace(ref, folder=traces_dir())),
     )
+    yield "sweeps", lambda: _load_all(sweeps_dir().glob("*.yaml"), load_sweep)
     yield "published figures", lambda: f"{len(load_published().spec.targets)} targets"
     yield "compiled kernels", _kernel_state
     yield "a small run", _small_run

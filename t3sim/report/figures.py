@@ -129,7 +129,8 @@ def _tornado(frame: "pd.DataFrame", plot: Plot, figure: "Figure") -> None:
         if label != base
     }
     order = sorted(changes, key=lambda label: max(map(abs, changes[label])))
-    axes = _axes(figure, plot, f"change of {plot.agg} {plot.metric} against {base[0]!r} ({unit_of(plot.metric)})")
+    axes = _axes(figure, plot, f"{_metric_label(plot)},\nchange against {base[0]!r}")
+    axes.locator_params(axis="x", nbins=6)
     height = 0.8 / len(groups)
     for number, group in enumerate(groups):
         offset = ((len(groups) - 1) / 2 - number) * height

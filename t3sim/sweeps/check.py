@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 
 from t3sim.config.layers import OVERRIDE
 from t3sim.config.source import KeyPath, Place
@@ -19,6 +20,9 @@ from t3sim.sweeps.spec import (
     ZipAxis,
 )
 
+_MOST_PROBES = 1000
+"""Values of an axis that are tried before anything runs; a wrong one among the rest is a failed row."""
+
 _Probe = tuple[KeyPath, Settings]
 
 
@@ -32,7 +36,8 @@ def check(spec: SweepSpec, resolver: Resolver, lines: Mapping[KeyPath, Place]) -
     for axis in spec.axes:
         first.update(next(iter(axis.options()))[0])
     probes: list[_Probe] = [(("base", key), {key: value}) for key, value in spec.base.items()]
-    probes += [(("axes", number, *path), made) for number, axis in enumerate(spec.axes) for path, made in _probes(axis)]
+    for number, axis in enumerate(spec.axes):
+        probes += [(("axes", number, *path), made) for path, made in islice(_probes(axis), _MOST_PROBES)]
     problems: dict[Problem, None] = {}
     for path, made in probes:
         overridden = path[0] == "base" and any(first[key] != value for key, value in made.items())

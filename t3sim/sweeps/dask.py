@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any, Final
 
 from t3sim.errors import InputError, Problem, SimulationError, T3SimError
@@ -23,7 +23,7 @@ class DaskPool:
         self.address = address
         self._simulate = simulate
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Answer]]:
+    def run(self, jobs: Iterable[Job]) -> Generator[tuple[Job, Answer], None, None]:
         """Yield each job with its answer, as they finish; a job is taken when the cluster has room for it.
 
         Raises ``InputError`` when there is no such cluster or no Dask here, ``T3SimError`` when it is lost or runs

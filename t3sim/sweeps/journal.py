@@ -162,6 +162,9 @@ class Journal:
     def _index(self, record: bytes, offset: int) -> None:
         """Remember the record of the line that starts at ``offset``."""
         recipe, key, status, payload = record.split(b" ", _PARTS - 1)
+        if status == _SAME and key.decode() not in self._places:
+            self.dropped += 1  # the record that it refers to was damaged
+            return
         self._keys[recipe.decode()] = key.decode()
         if status != _SAME:
             start = offset + _CRC_LENGTH + len(record) - len(payload)

@@ -1,6 +1,7 @@
 """From a sweep's spec to its combinations, in the order of the results table."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import Any
 
 from t3sim.results import COLUMN_NAMES
 from t3sim.sweeps.conditions import Condition
-from t3sim.sweeps.spec import Settings, SweepSpec
+from t3sim.sweeps.spec import Option, Settings, SweepSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Combination:
 
 @dataclass(frozen=True)
 class Plan:
-    """The combinations of a sweep. They are made again each time they are asked for: there may be a million."""
+    """The combinations of a sweep, made each time they are asked for: there may be many more than options."""
 
     spec: SweepSpec
 
@@ -33,7 +34,7 @@ class Plan:
     @cached_property
     def size(self) -> int:
         """Combinations before any is skipped."""
-        return _product(sum(1 for _ in axis.options()) for axis in self.spec.axes)
+        return math.prod(map(len, self._options))
 
     def combinations(self) -> Iterator[Combination]:
         """Yield every combination that no condition skips, the last axis varying fastest.
@@ -42,7 +43,7 @@ class Plan:
         """
         kept = [index for index, name in enumerate(self._labelled) if name not in COLUMN_NAMES]
         conditions = [Condition(text) for text in self.spec.skip]
-        for options in itertools.product(*(tuple(axis.options()) for axis in self.spec.axes)):
+        for options in itertools.product(*self._options):
             settings = dict(self.spec.base)
             for made, _ in options:
                 settings.update(made)
@@ -51,16 +52,13 @@ class Plan:
                 yield Combination(settings, tuple(labels[index] for index in kept))
 
     @cached_property
+    def _options(self) -> tuple[tuple[Option, ...], ...]:
+        return tuple(tuple(axis.options()) for axis in self.spec.axes)
+
+    @cached_property
     def _labelled(self) -> tuple[str, ...]:
         return tuple(name for axis in self.spec.axes for name in axis.columns())
 
     def _skipped(self, conditions: Sequence[Condition], settings: Settings, labels: Sequence[str]) -> bool:
         known: Mapping[str, Any] = {**dict(zip(self._labelled, labels, strict=True)), **settings}
         return any(condition.holds(known) for condition in conditions)
-
-
-def _product(numbers: Iterator[int]) -> int:
-    result = 1
-    for number in numbers:
-        result *= number
-    return result

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Final, cast
@@ -30,7 +30,7 @@ class LocalPool:
         self.jobs = jobs
         self._simulate = simulate
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Answer]]:
+    def run(self, jobs: Iterable[Job]) -> Generator[tuple[Job, Answer], None, None]:
         """Yield each job with its answer, as they finish; a job is taken when a worker is free for it."""
         waiting = iter(jobs)
         busy: dict[Connection, _Worker] = {}

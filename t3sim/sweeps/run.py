@@ -1,6 +1,7 @@
 """Running a sweep: what is pending goes to workers, what is finished into the journal, and all of it into a table."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from t3sim.sweeps.worker import Answer
 class Backend(Protocol):
     """What runs jobs, and yields each with its answer, in any order."""
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Answer]]:
+    def run(self, jobs: Iterable[Job]) -> Generator[tuple[Job, Answer], None, None]:
         """Take jobs as there is room for them; yield every one that was taken."""
         ...
 
@@ -86,14 +87,16 @@ class Runner:
             return
         self.report(self.tally)
         waiting: dict[str, list[str]] = {}
-        for job, answer in backend.run(self._jobs(waiting)):
-            first, *others = waiting.pop(job.key)
-            rows = answer.rows or _failed_rows(identity(job.point), job.schemes, answer)
-            self._keep(first, job.key, rows)
-            for recipe in others:
-                self._keep_same(recipe, job.key)
-            if self.fail_fast and self.tally.failed:
-                break
+        # Closed as soon as the block ends, however it ends: no worker goes on for a sweep that has stopped.
+        with closing(backend.run(self._jobs(waiting))) as answers:
+            for job, answer in answers:
+                first, *others = waiting.pop(job.key)
+                rows = answer.rows or _failed_rows(identity(job.point), job.schemes, answer)
+                self._keep(first, job.key, rows)
+                for recipe in others:
+                    self._keep_same(recipe, job.key)
+                if self.fail_fast and self.tally.failed:
+                    break
         self.journal.flush()
 
     def _is_pending(self, recipe: str) -> bool:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from t3sim.errors import InputError, Problem
 from t3sim.files import replacing
-from t3sim.results import COLUMN_NAMES, Row
+from t3sim.results import COLUMN_NAMES, Row, read_frame
 from t3sim.sweeps.journal import Journal
 from t3sim.sweeps.plan import Plan
 
@@ -52,6 +53,23 @@ def write_table(path: Path, plan: Plan, recipes: Sequence[Sequence[str]], journa
                 if journal.failed(recipe):
                     _note_failures(written, [dict(zip(columns, *csv.reader([line]), strict=True)) for line in lines])
     return written
+
+
+def write_parquet(table: Path) -> Path:
+    """Write a table of results beside itself as parquet, with numbers as numbers; return the file.
+
+    Raises ``InputError`` when pyarrow is not installed or the disk refuses.
+    """
+    path = table.with_suffix(".parquet")
+    try:
+        import pyarrow as pa  # noqa: F401, PLC0415 - optional
+    except ImportError:
+        message = "needs pyarrow, which is not installed: pip install 't3sim[parquet]'"
+        raise InputError(Problem(message=message, key="--parquet")) from None
+    frame = read_frame(table)
+    with replacing(path, binary=True) as file:
+        frame.to_parquet(file, index=False)
+    return path
 
 
 def _note_failures(written: Written, rows: list[dict[str, str]]) -> None:

@@ -5,8 +5,6 @@ import json
 import math
 import random
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from t3sim import units
@@ -27,58 +25,50 @@ def product(lists: Collection[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
     return itertools.product(*lists)
 
 
-@dataclass(frozen=True, slots=True)
 class Span:
     """The values from ``start`` to ``stop``; raises ``ValueError`` for ends that span nothing.
 
     Whole numbers span whole numbers; quantities are whole in their base unit and keep the unit of ``start``.
     """
 
-    start: Number
-    stop: Number
-    scale: str
-
-    def __post_init__(self) -> None:
-        first, last = self._ends()
+    def __init__(self, start: Number, stop: Number, scale: str) -> None:
+        """``scale``: ``linear`` or ``log``."""
+        self._written = start, stop
+        self._whole = isinstance(start, int) and isinstance(stop, int)
+        self._dimension: units.Dimension | None = None
+        if isinstance(start, str) != isinstance(stop, str):
+            raise ValueError("both ends need a unit, or none of them")
+        if isinstance(start, str) and isinstance(stop, str):
+            self._dimension = units.dimension_of(start)
+            self._unit = units.unit_of(start)
+            first, last = float(self._dimension.parse(start)), float(self._dimension.parse(stop))
+        else:
+            first, last = float(start), float(stop)
         if first == last:
             raise ValueError("spans nothing: 'from' and 'to' are equal")
-        if self.scale == "log" and min(first, last) <= 0:
+        if scale == "log" and min(first, last) <= 0:
             raise ValueError("a log range has ends above zero")
+        self._is_log = scale == "log"
+        self._first, self._last = (math.log(first), math.log(last)) if self._is_log else (first, last)
 
     def at(self, share: float) -> Number:
         """Return the value at ``share`` of the way, 0 to 1, measured on the scale of the span."""
         if share in (0, 1):  # the ends stay as they were written
-            return self.stop if share else self.start
-        first, last = self._ends()
-        if self.scale == "log":
-            value = math.exp(math.log(first) + share * (math.log(last) - math.log(first)))
-        else:
-            value = first + share * (last - first)
-        if isinstance(self.start, int) and isinstance(self.stop, int):
-            return round(value)
-        if isinstance(self.start, str):
-            return _written(round(value), self.start)
-        return float(f"{value:.{_DIGITS}g}")
-
-    def _ends(self) -> tuple[float, float]:
-        if isinstance(self.start, str) != isinstance(self.stop, str):
-            raise ValueError("both ends need a unit, or none of them")
-        if isinstance(self.start, str) and isinstance(self.stop, str):
-            dimension = units.dimension_of(self.start)
-            return dimension.parse(self.start), dimension.parse(self.stop)
-        return float(self.start), float(self.stop)
+            return self._written[int(share)]
+        place = self._first + share * (self._last - self._first)
+        value = math.exp(place) if self._is_log else place
+        if self._dimension is not None:
+            return _written(round(value), self._unit, self._dimension)
+        return round(value) if self._whole else float(f"{value:.{_DIGITS}g}")
 
 
-def _written(amount: int, like: str) -> str:
-    """Write whole base units in the unit of ``like``, to a few digits; in base units where that is none."""
-    dimension = units.dimension_of(like)
-    unit = units.unit_of(like)
-    short = f"{float(Fraction(amount) / dimension.units[unit]):.{_DIGITS}g} {unit}"
+def _written(amount: int, unit: str, dimension: units.Dimension) -> str:
+    """Write whole base units in ``unit``, to a few digits; in base units where that is none."""
+    short = f"{float(amount / dimension.units[unit]):.{_DIGITS}g} {unit}"
     try:
         dimension.parse(short)
     except ValueError:  # a part of a byte
-        base = next(unit for unit, factor in dimension.units.items() if factor == 1)
-        return f"{amount} {base}"
+        return f"{amount} {next(base for base, factor in dimension.units.items() if factor == 1)}"
     return short
 
 

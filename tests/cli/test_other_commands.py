@@ -87,7 +87,7 @@ def test_trace_show_lists_every_operation(t3sim, trace):
         assert word in result.out
 
 
-@pytest.mark.parametrize("kind", ["system", "dram", "model", "trace", "published"])
+@pytest.mark.parametrize("kind", ["system", "dram", "model", "trace", "published", "sweep"])
 def test_schema_is_one_json_document(t3sim, kind):
     """The schema of each format is JSON that editors understand."""
     result = t3sim("schema", kind)

@@ -4,11 +4,17 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from t3sim.cli.app import app
+from t3sim.data import sweeps_dir
+from t3sim.sweeps import load_sweep
+from t3sim.sweeps.plan import Plan
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SWEEPS = sorted(sweeps_dir().glob("*.yaml"), key=lambda path: path.stem)
 COMMANDS = re.search(r"<!-- run -->\n```sh\n(.*?)```", README, re.DOTALL)[1].splitlines()
 
 
@@ -30,3 +36,37 @@ def test_python_example_of_the_readme_works(capsys):
     printed = capsys.readouterr().out
     assert all(scheme in printed for scheme in ("sequential", "t3-mca", "ideal-overlap-nmc"))
     assert "speedup" in printed
+
+
+def test_example_of_a_sweep_is_one(tmp_path):
+    """The sweep that the README shows is valid, and has as many combinations as its axes say, less those skipped."""
+    path = tmp_path / "my-sweep.yaml"
+    path.write_text(re.search(r"```yaml\n(format: t3sim-sweep.*?)```", README, re.DOTALL)[1], encoding="utf-8")
+    combinations = list(Plan(load_sweep(path).spec).combinations())
+    assert len(combinations) == 2 * 4 * 2 - 2
+
+
+def plot_command(path):
+    (command,) = re.findall(r"^# t3sim (plot .*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return shlex.split(command)
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_shipped_sweep_has_its_figure(path):
+    """A shipped sweep is valid, says how its figure is made, and the README shows that figure."""
+    assert load_sweep(path).spec.name == path.stem
+    figure = f"docs/figures/{path.stem}.png"
+    assert plot_command(path)[-2:] == ["--out", figure]
+    assert figure in README
+    assert (ROOT / figure).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_commands_of_a_shipped_sweep_make_its_figure(path, tmp_path, monkeypatch):
+    """Run as the README says, every shipped sweep gives a figure."""
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["sweep", path.stem], plot_command(path)):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+    assert (tmp_path / plot_command(path)[-1]).exists()

@@ -10,6 +10,7 @@ FOLDERS = {
     "systems_dir": "configs/systems",
     "drams_dir": "configs/dram",
     "models_dir": "configs/models",
+    "sweeps_dir": "configs/sweeps",
     "traces_dir": "traces",
 }
 

@@ -70,6 +70,17 @@ def test_a_damaged_record_in_the_middle_is_dropped_alone(filled):
     assert finished(filled) == [0, 2]
 
 
+def test_a_record_that_refers_to_a_damaged_one_is_dropped_with_it(filled):
+    """Without the rows that it shares, a recipe counts as not finished."""
+    with Journal(filled) as journal:
+        journal.add_same("other", "key1")
+    content = (filled / JOURNAL).read_bytes()
+    (filled / JOURNAL).write_bytes(content.replace(b"row 1", b"row 7"))
+    with Journal(filled) as journal:
+        assert journal.dropped == 2
+        assert not journal.has("other")
+
+
 def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path):
     """Something else under the journal's name is not written into."""
     (tmp_path / JOURNAL).write_text("my notes\n", encoding="utf-8")

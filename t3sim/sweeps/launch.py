@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t3sim.config import Document, Draft, Loaded, draft, dump_yaml
-from t3sim.data import configs_dir
+from t3sim.data import sweeps_dir
 from t3sim.files import prepare_folder, write_files
 from t3sim.results import read_frame
 from t3sim.sweeps.check import check
+from t3sim.sweeps.dask import DaskPool
 from t3sim.sweeps.journal import Journal
 from t3sim.sweeps.plan import Plan
 from t3sim.sweeps.pool import LocalPool
@@ -51,7 +52,7 @@ def load_sweep(ref: str | Path | Mapping[str, Any]) -> Loaded[SweepSpec]:
         given = Document({key: ref[key] for key in ref if key not in _HEADER}, {(): ("sweep", None)})
         described = Draft(given, (), Path("sweep"), SWEEP_FORMAT)
     else:
-        described = draft(ref, folder=configs_dir() / "sweeps", format_name=SWEEP_FORMAT)
+        described = draft(ref, folder=sweeps_dir(), format_name=SWEEP_FORMAT)
     loaded = described.checked(SweepSpec)
     check(loaded.spec, Resolver(), described.document.lines)
     return loaded
@@ -106,18 +107,21 @@ def sweep(
     *,
     out: str | Path | None = None,
     jobs: int | None = None,
+    dask: str | None = None,
     fail_fast: bool = False,
 ) -> "pd.DataFrame":
     """Run a sweep and return its table, one row per combination, sublayer and scheme.
 
     ``spec``: name of a shipped sweep, a path, or plain data as a file would hold it. ``out``: folder of results, from
     which an interrupted sweep goes on; none: nothing is kept. ``jobs``: processes; none: as many as there are cores.
-    Failed points are rows of status ``failed``. Raises ``InputError`` for a spec or a folder that cannot be.
+    ``dask``: address of a Dask scheduler, whose workers then run the points. Failed points are rows of status
+    ``failed``. Raises ``InputError`` for a spec or a folder that cannot be.
     """
     loaded = load_sweep(spec)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch if out is None else out)
-        result = run_sweep(loaded, folder, LocalPool(jobs or cores()), fail_fast=fail_fast)
+        backend = LocalPool(jobs or cores()) if dask is None else DaskPool(dask)
+        result = run_sweep(loaded, folder, backend, fail_fast=fail_fast)
         if result.interrupted:
             raise KeyboardInterrupt
         return read_frame(folder / RESULTS)
