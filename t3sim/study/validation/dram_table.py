@@ -14,9 +14,9 @@ from pydantic import Field, PositiveFloat, ValidationError, field_validator
 
 from t3sim.config import Spec
 from t3sim.errors import InputError, Problem
+from t3sim.hardware.memory.dram.control import ControlSpec
 from t3sim.hardware.memory.dram.mapping import KIND as MAPPING
 from t3sim.hardware.memory.dram.patterns import REQUEST, family
-from t3sim.hardware.memory.dram.stream import ControlSpec
 from t3sim.hardware.memory.dram.timing import DramSpec, load_dram
 from t3sim.registry import get
 
