@@ -3,7 +3,8 @@
 Every mistake in a file or on the command line raises `t3sim.errors.InputError`, which lists all of them.
 """
 
-from t3sim.config.loader import VERSION, Draft, Loaded, config_hash, draft, load
+from t3sim.config.documents import VERSION
+from t3sim.config.loader import Draft, Loaded, config_hash, draft, load
 from t3sim.config.provenance import CLASSES, Provenance, provenance
 from t3sim.config.quantity import (
     FROM_FILE,

@@ -58,7 +58,7 @@ def _joined(base: Any, over: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
     if not isinstance(base, dict) or not isinstance(over, dict) or is_sourced(base) or is_sourced(over):
         replaced.add(path)
         return over
-    if any(over.get(key, base.get(key)) != base.get(key) for key in _KINDS):
+    if "extends" in over or any(key in base and over.get(key, base[key]) != base[key] for key in _KINDS):
         replaced.add(path)
         return over
     fresh = {key: item for key, item in over.items() if key not in base}

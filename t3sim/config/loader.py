@@ -2,27 +2,22 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from t3sim.config.documents import VERSION, located, read_with_ancestors, reading_order, with_parts
 from t3sim.config.explain import problems_at, problems_of
-from t3sim.config.layers import OVERRIDE, assigned, merged, overridden
-from t3sim.config.provenance import Fault, faults, plain
+from t3sim.config.layers import assigned, overridden
+from t3sim.config.provenance import faults, plain
 from t3sim.config.quantity import FROM_FILE
-from t3sim.config.source import Document, read_document
+from t3sim.config.source import Document
 from t3sim.config.spec import Spec
-from t3sim.errors import InputError, Problem, nearest
+from t3sim.errors import InputError, Problem
 
-VERSION: Final = 1
-"""The version of the file formats that is read and written."""
-
-_HEADER: Final = ("format", "version", "extends")
-_SUFFIXES: Final = (".yaml", ".yml")
 _HASH_DIGITS: Final = 16
 
 S = TypeVar("S", bound=Spec)
@@ -53,6 +48,7 @@ class Draft:
     problems: tuple[Problem, ...]
     path: Path
     format_name: str
+    folder: Path
 
     def assigned(self, dotted: str, value: Any) -> "Draft":
         """Return the draft with plain data at a dotted key. Raises InputError as `overridden` does."""
@@ -70,11 +66,12 @@ class Draft:
 
     def checked(self, model: type[S]) -> Loaded[S]:
         """Return the spec that the draft describes. Raises InputError with every problem of it."""
-        spec, more = _validated(model, self.document)
-        problems = [*self.problems, *more]
+        document, missing = with_parts(self.document, self.folder.parent)
+        spec, more = _validated(model, document)
+        problems = [*self.problems, *missing, *more]
         if spec is None or problems:
-            raise InputError(*sorted(problems, key=_reading_order))
-        resolved = {"format": self.format_name, "version": VERSION, **self.document.data}
+            raise InputError(*sorted(problems, key=reading_order))
+        resolved = {"format": self.format_name, "version": VERSION, **document.data}
         return Loaded(spec, resolved, config_hash(spec), self.path)
 
 
@@ -91,9 +88,9 @@ def load(
 
 def draft(ref: str | Path, *, folder: Path, format_name: str) -> Draft:
     """Read the file that a reference stands for. Raises InputError when it cannot be read or is of another format."""
-    path = _located(ref, folder)
-    document, problems = _read_with_ancestors(path, folder, format_name)
-    return Draft(document, tuple(problems), path, format_name)
+    path = located(ref, folder)
+    document, problems = read_with_ancestors(path, folder, format_name)
+    return Draft(document, tuple(problems), path, format_name, folder)
 
 
 def config_hash(spec: Spec) -> str:
@@ -119,89 +116,3 @@ def _immutable(data: Any) -> Any:
     if isinstance(data, dict):
         return {key: _immutable(item) for key, item in data.items()}
     return tuple(map(_immutable, data)) if isinstance(data, list) else data
-
-
-def _reading_order(problem: Problem) -> tuple[bool, str, int]:
-    return problem.file == OVERRIDE, problem.file or "", problem.line or 0
-
-
-def _located(ref: str | Path, folder: Path) -> Path:
-    """Return the file that a reference means; InputError for an unknown name."""
-    if isinstance(ref, Path) or _is_path(ref):
-        return Path(ref)
-    named = {path.stem: path for suffix in _SUFFIXES for path in sorted(folder.glob(f"*{suffix}"))}
-    if ref not in named:
-        known = tuple(sorted(named))
-        near = nearest(ref, known)
-        ordered = (*near, *(name for name in known if name not in near))
-        raise InputError(Problem(message=f"unknown name in {folder}", value=ref, known=ordered))
-    return named[ref]
-
-
-def _is_path(ref: str) -> bool:
-    separators = {os.sep, os.altsep} - {None}
-    return ref.endswith(_SUFFIXES) or any(str(separator) in ref for separator in separators)
-
-
-def _read_with_ancestors(path: Path, folder: Path, format_name: str) -> tuple[Document, list[Problem]]:
-    """Return a document laid over those that it extends, without header, and what their headers lack."""
-    document = read_document(path)
-    problems = _check_header(document, format_name)
-    body, chain = _body(document), [path]
-    while "extends" in document.data:
-        path = _extended(document, path, folder)
-        _refuse_cycle(document, [*chain, path])
-        chain.append(path)
-        document = read_document(path)
-        problems += _check_header(document, format_name)
-        body = merged(_body(document), body)
-    return body, problems
-
-
-def _body(document: Document) -> Document:
-    return Document({key: item for key, item in document.data.items() if key not in _HEADER}, document.lines)
-
-
-def _check_header(document: Document, format_name: str) -> list[Problem]:
-    """Return problems for a missing format or version; raise InputError for another one.
-
-    What the keys of another format mean is unknown, so there is nothing more to report about them.
-    """
-    accepted = {"format": format_name, "version": VERSION}
-    missing, other = [], []
-    for key, right in accepted.items():
-        value = document.data.get(key)
-        if key not in document.data:
-            missing.append(Fault((key,), f"missing key; this t3sim reads {key}: {right}"))
-        elif value != right or type(value) is not type(right):
-            other.append(Fault((key,), f"must be {right} to be read here", value))
-    if other:
-        raise InputError(*sorted(problems_at([*missing, *other], document), key=_reading_order))
-    return problems_at(missing, document)
-
-
-def _extended(document: Document, path: Path, folder: Path) -> Path:
-    """Return the file that a document extends; InputError at its `extends` line when there is none."""
-    ref = document.data["extends"]
-    if not isinstance(ref, str) or not ref:
-        _refuse_extends(document, Fault(("extends",), "must be a name or a path", ref))
-    if not _is_path(ref):
-        try:
-            return _located(ref, folder)
-        except InputError as error:
-            (problem,) = error.problems
-            _refuse_extends(document, Fault(("extends",), problem.message, ref, problem.known))
-    target = path.parent / ref
-    if not os.path.exists(target):  # noqa: PTH110  Path.exists raises where this says no
-        _refuse_extends(document, Fault(("extends",), "no such file", ref))
-    return target
-
-
-def _refuse_cycle(document: Document, chain: list[Path]) -> None:
-    if chain[-1].resolve() in [path.resolve() for path in chain[:-1]]:
-        circle = " -> ".join(map(str, chain))
-        _refuse_extends(document, Fault(("extends",), f"files extend each other: {circle}"))
-
-
-def _refuse_extends(document: Document, fault: Fault) -> NoReturn:
-    raise InputError(*problems_at([fault], document))

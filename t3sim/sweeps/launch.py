@@ -50,7 +50,7 @@ def load_sweep(ref: str | Path | Mapping[str, Any]) -> Loaded[SweepSpec]:
     """
     if isinstance(ref, Mapping):
         given = Document({key: ref[key] for key in ref if key not in _HEADER}, {(): ("sweep", None)})
-        described = Draft(given, (), Path("sweep"), SWEEP_FORMAT)
+        described = Draft(given, (), Path("sweep"), SWEEP_FORMAT, sweeps_dir())
     else:
         described = draft(ref, folder=sweeps_dir(), format_name=SWEEP_FORMAT)
     loaded = described.checked(SweepSpec)
