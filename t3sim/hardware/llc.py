@@ -191,39 +191,49 @@ class LlcPlaces:
         self._flushed = flushed
         self._slots = blocks.tiling.slabs + 1
         self._layout = Layout(tiling=blocks.tiling, split_k=blocks.split_k)
+        nothing = np.empty((0, 4), np.int64)
+        self._worked_out = [(-1, nothing), (-1, nothing)]
+        """Of the blocks missed and evicted: the stage last asked for, and its region."""
 
     def missed(self, stage: int, slab: int) -> Region:
         """Operands read for one slab."""
-        return self._region(self._of(0, stage, slab))
+        return self._of(_MISSED, stage, slab)
 
     def evicted(self, stage: int, slab: int) -> Region:
         """Output written back for the operands of one slab."""
-        return self._region(self._of(1, stage, slab))
+        return self._of(_EVICTED, stage, slab)
 
     def store_evicted(self, stage: int) -> Region:
         """Output written back for the output of one stage."""
-        return self._region(self._of(1, stage, self._slots - 1))
+        return self._of(_EVICTED, stage, self._slots - 1)
 
     def flushed(self) -> Region:
         """Output written back when the kernel ends: what is in the cache, or all of it for sums of parts."""
         return self._region(self._flushed) if self._blocks.split_k == 1 else self._layout.output()
 
-    def _of(self, kind: int, stage: int, slot: int) -> IntArray:
-        at = stage * self._slots + slot
-        return self._numbers[kind][self._bounds[kind][at] : self._bounds[kind][at + 1]]
+    def _of(self, kind: int, stage: int, slot: int) -> Region:
+        if self._worked_out[kind][0] != stage:
+            # A kernel goes stage by stage: its blocks are worked out together, which is much cheaper.
+            low, high = self._bounds[kind][[stage * self._slots, (stage + 1) * self._slots]]
+            self._worked_out[kind] = (stage, self._region(self._numbers[kind][low:high]))
+        bounds = self._bounds[kind][stage * self._slots :]
+        return self._worked_out[kind][1][bounds[slot] - bounds[0] : bounds[slot + 1] - bounds[0]]
 
     def _region(self, numbers: IntArray) -> Region:
-        blocks, tiling = self._blocks, self._blocks.tiling
-        of_a = numbers[numbers < blocks.b_base]
-        rank, slab = np.divmod(of_a // blocks.a, tiling.slabs)
-        rows = self._layout.slabs_of_a(self._rows[rank // blocks.split_k], rank % blocks.split_k, slab)
-        of_b = numbers[(numbers >= blocks.b_base) & (numbers < blocks.c_base)] - blocks.b_base
-        rank, slab = np.divmod(of_b // blocks.b, tiling.slabs)
-        columns = self._layout.slabs_of_b(self._columns[rank // blocks.split_k], rank % blocks.split_k, slab)
-        of_c = numbers[numbers >= blocks.c_base] - blocks.c_base
-        tiles = self._layout.tiles(self._tiles[of_c // blocks.c])
-        parts = zip((rows, columns, tiles), (of_a % blocks.a, of_b % blocks.b, of_c % blocks.c), strict=True)
-        return np.concatenate([part_of(region, index, blocks.block) for region, index in parts])
+        blocks, slabs, split = self._blocks, self._blocks.tiling.slabs, self._blocks.split_k
+        region = np.empty((len(numbers), 4), np.int64)
+        at = np.empty(len(numbers), np.int64)
+        is_a, is_c = numbers < blocks.b_base, numbers >= blocks.c_base
+        is_b = ~(is_a | is_c)
+        piece, at[is_a] = np.divmod(numbers[is_a], blocks.a)
+        rank, slab = np.divmod(piece, slabs)
+        region[is_a] = self._layout.slabs_of_a(self._rows[rank // split], rank % split, slab)
+        piece, at[is_b] = np.divmod(numbers[is_b] - blocks.b_base, blocks.b)
+        rank, slab = np.divmod(piece, slabs)
+        region[is_b] = self._layout.slabs_of_b(self._columns[rank // split], rank % split, slab)
+        piece, at[is_c] = np.divmod(numbers[is_c] - blocks.c_base, blocks.c)
+        region[is_c] = self._layout.tiles(self._tiles[piece])
+        return part_of(region, at, blocks.block)
 
 
 def _first_touch(touched: IntArray, count: int) -> IntArray:
