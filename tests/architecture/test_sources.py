@@ -1,5 +1,6 @@
 """Every number of a configuration says where it comes from."""
 
+import csv
 import re
 
 import pytest
@@ -69,6 +70,15 @@ def test_every_number_has_a_source_and_a_class(path):
 def test_published_figures_have_one_source(path):
     """A file of published figures says which publication they are from."""
     assert len(read(path)["source"].split()) > 1
+
+
+@pytest.mark.parametrize("path", sorted(configs_dir().rglob("*.csv")), ids=lambda path: path.stem)
+def test_every_row_of_a_table_has_a_source(path):
+    """A table of figures from elsewhere says in each row where it is from."""
+    with path.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert rows
+    assert all(len(row["source"].split()) > 1 for row in rows)
 
 
 def test_every_calibrated_number_is_in_the_readme(root):

@@ -11,13 +11,11 @@ from t3sim.hardware.memory.dram.mapping import KIND as MAPPING
 from t3sim.hardware.memory.dram.patterns import REQUEST, RequestStream, family, request_stream
 from t3sim.hardware.memory.dram.stream import run_stream
 from t3sim.hardware.memory.dram.timing import DramSpec
-from t3sim.kernels import IntArray
 from t3sim.registry import get, register
 from t3sim.study.validation.comparison import KIND, Comparison, Progress
 from t3sim.study.validation.dram_table import ReferenceRun, ReferenceTable, load_table
-from t3sim.units import FS_PER_S
 
-SHIPPED = configs_dir() / "measured" / "dram_hbm2.csv"
+SHIPPED = configs_dir() / "measured" / "dram_channels.csv"
 
 
 @register(KIND, "dram")
@@ -60,21 +58,13 @@ def _compared(run: ReferenceRun, gbps: float, latency_ns: float | None) -> list[
 
 
 def _simulated(run: ReferenceRun, dram: DramSpec, stream: RequestStream) -> tuple[float, float | None]:
-    """Bandwidth (10^9 B/s) and mean read latency (ns; ``None`` without reads) of a run in the model."""
+    """Bandwidth (10^9 B/s) and mean latency of read accesses (ns; ``None`` without) of a run in the model."""
     accesses = REQUEST // dram.access
     address = (stream.address[:, None] + dram.access * np.arange(accesses)).reshape(-1)
     kind, arrival = (np.repeat(part, accesses) for part in (stream.kind, stream.arrival))
     mapping: Any = get(MAPPING, run.mapping)
     report = run_stream(dram, run.control, mapping(), address, kind, arrival)
-    waited = _last(report.done, accesses) - report.entered.reshape(-1, accesses)[:, 0]
-    reads = waited[report.is_read.reshape(-1, accesses)[:, 0]]
-    latency_ns = float(reads.mean()) * FS_PER_S / dram.clock / 10**6 if len(reads) else None
-    return report.bytes_per_s / 10**9, latency_ns
-
-
-def _last(done: IntArray, accesses: int) -> IntArray:
-    """When the last data of each request moved."""
-    return np.asarray(done.reshape(-1, accesses).max(axis=1), np.int64)
+    return report.bytes_per_s / 10**9, report.read_latency_ns
 
 
 def _case(run: ReferenceRun) -> str:

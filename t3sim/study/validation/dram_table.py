@@ -2,8 +2,9 @@
 
 Columns: ``stream`` (see ``hardware.memory.dram.patterns``), ``dram`` (a shipped one or a file), ``mapping``,
 ``scheduler``, ``refresh``, ``read_entries``, ``write_entries``, ``drain_from``, ``drain_to``, ``requests`` (of 64 B),
-``bandwidth_gbps`` (10^9 B/s), ``read_latency_ns`` (mean from entering the read queue to the last data; empty without
-reads) and ``source``. Those with a default may be left out. Names that Ramulator 2.1 uses are understood as well.
+``bandwidth_gbps`` (10^9 B/s), ``read_latency_ns`` (of an access, from entering the read queue to its last data, mean;
+empty without reads) and ``source``. Those with a default may be left out. Where a DRAM's access is 32 B, a request is
+two of them in a row. Names that tables of Ramulator 2.1 use are understood as well.
 """
 
 import csv
