@@ -5,23 +5,19 @@ interleave, so all channels see the same load, and by default one of them stands
 accesses on the simulated channels are. A stream's reads pass its writes; writes are drained as ``dram.scheduler`` says.
 """
 
+import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from t3sim.config import Femtoseconds, PositiveBytes
-from t3sim.hardware.memory.access import Cause
-from t3sim.hardware.memory.banked_channel import BankedChannel
 from t3sim.hardware.memory.dram.control import ControlSpec
 from t3sim.hardware.memory.dram.mapping import KIND as MAPPING
 from t3sim.hardware.memory.dram.mapping import AddressMapping, mapping_array
 from t3sim.hardware.memory.dram.timing import DramSpec
-from t3sim.hardware.memory.interleave import spread_array
-from t3sim.hardware.memory.model import KIND
-from t3sim.kernels import IntArray
+from t3sim.hardware.memory.model import KIND, Channels
 from t3sim.registry import get, names, register
-from t3sim.units import FS_PER_S
-from t3sim.workload.layout import Place
 
 if TYPE_CHECKING:
     MappingSpec = AddressMapping
@@ -60,6 +56,7 @@ class BankedSpec(ControlSpec):
         if self.interleave % self.dram.access:
             raise ValueError(f"interleave {self.interleave} B is no whole number of accesses of {self.dram.access} B")
         mapping_array(self.address_mapping, self.dram)
+        _implementation()
         return self
 
     @property
@@ -82,98 +79,12 @@ class BankedSpec(ControlSpec):
         """Whether it asks where bytes lie."""
         return True
 
-    def channel(self) -> "BankedMemory":
+    def channel(self) -> Channels:
         """Build the channels."""
-        return BankedMemory(self)
+        channels: Channels = _implementation().BankedMemory(self)
+        return channels
 
 
-class _Burst:
-    """A burst that is not served in full: channels left, latest end so far, what it counts for."""
-
-    __slots__ = ("cause", "end", "left", "nbytes", "notify")
-
-    def __init__(self, left: int, nbytes: int, cause: int, *, notify: bool) -> None:
-        self.left = left
-        self.end = 0
-        self.nbytes = nbytes
-        self.cause = cause
-        self.notify = notify
-
-
-class BankedMemory:
-    """The simulated channels of one GPU."""
-
-    def __init__(self, spec: BankedSpec) -> None:
-        self.spec = spec
-        mapping = mapping_array(spec.address_mapping, spec.dram)
-        spread = spread_array(spec.channels, spec.interleave, spec.dram.access, hashed=spec.channel_hash)
-        # Spread over the stacks: neighbouring channels see neighbouring blocks.
-        numbers = [index * spec.channels // spec.simulated_channels for index in range(spec.simulated_channels)]
-        self._channels = [BankedChannel(spec.dram, spec, mapping, spread, number) for number in numbers]
-        self._open: dict[tuple[int, int], _Burst] = {}
-        self._pushed = [0, 0, 0, 0]
-        self._finished: list[tuple[int, int, int]] = []
-        self._served = [0] * len(Cause)
-
-    def push(self, lane: int, nbytes: int, cause: int, place: Place, *, is_update: bool, notify: bool) -> int:
-        """Append a burst to ``lane``; return its number there."""
-        number = self._pushed[lane]
-        self._pushed[lane] += 1
-        region = place()
-        touched = sum(channel.push(lane, region, number, is_update=is_update) for channel in self._channels)
-        burst = _Burst(touched, nbytes, cause, notify=notify)
-        self._open[lane, number] = burst
-        if not touched:
-            self._finished.append((lane, number, 0))
-        return number
-
-    def advance(self, table: IntArray, now: int) -> list[tuple[int, int, int]]:
-        """Serve all cycles up to ``now`` fs; return the awaited bursts this completed: lane, number, end in fs."""
-        cycle = self._cycle(now)
-        ended = [(lane, number, now) for lane, number, _ in self._finished]
-        self._finished = []
-        for channel in self._channels:
-            ended += [(lane, number, self._fs(end)) for lane, number, end in channel.advance(table, cycle)]
-        done = []
-        for lane, number, end in ended:
-            burst = self._open[lane, number]
-            burst.left -= 1
-            burst.end = max(burst.end, end, now)
-            if burst.left <= 0:
-                del self._open[lane, number]
-                self._served[burst.cause] += burst.nbytes
-                if burst.notify:
-                    done.append((lane, number, burst.end))
-        return done
-
-    def admit(self, table: IntArray, now: int) -> int:
-        """Let in what was pushed; when the next burst will have its last command on a channel, 0 if none."""
-        if self._finished:
-            return now + 1  # this instant's completions are handed out already
-        cycle = self._cycle(now)
-        ends = [end for channel in self._channels if (end := channel.admit(table, cycle))]
-        return self._fs(min(ends)) if ends else 0
-
-    def pending(self) -> dict[int, int]:
-        """Bursts not yet served, by lane."""
-        return {lane: sum(key[0] == lane for key in self._open) for lane in range(len(self._pushed))}
-
-    def served(self) -> list[int]:
-        """Bytes of the bursts served in full, by cause."""
-        return self._served
-
-    def occupancy(self) -> int:
-        """Count the requests in the queues of the first simulated channel."""
-        return self._channels[0].occupancy
-
-    def busy_fs(self) -> int:
-        """Time in which data moved, mean of the channels."""
-        cycles = sum(channel.bus_cycles for channel in self._channels)
-        return cycles * FS_PER_S // (self.spec.dram.clock * len(self._channels))
-
-    def _cycle(self, now: int) -> int:
-        """Last cycle whose edge is not after ``now``."""
-        return ((now + 1) * self.spec.dram.clock - 1) // FS_PER_S
-
-    def _fs(self, cycle: int) -> int:
-        return cycle * FS_PER_S // self.spec.dram.clock
+def _implementation() -> ModuleType:
+    """Import what serves, with its kernels: where no system is banked, none of them is to be compiled."""
+    return importlib.import_module("t3sim.hardware.memory.banked_memory")

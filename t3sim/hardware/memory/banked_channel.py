@@ -14,7 +14,7 @@ from t3sim.hardware.memory.dram import channel as c
 from t3sim.hardware.memory.dram import scheduler as s
 from t3sim.hardware.memory.dram import timing as t
 from t3sim.hardware.memory.dram.channel import Channel, copy_channel, new_channel
-from t3sim.hardware.memory.dram.control import ControlSpec
+from t3sim.hardware.memory.dram.control import READ_ENTRIES, ControlSpec
 from t3sim.hardware.memory.dram.timing import DramSpec, timing_array
 from t3sim.hardware.memory.frontend import LANES
 from t3sim.hardware.memory.interleave import BANK, BURST, ROW, requests_of
@@ -178,7 +178,7 @@ def _lane_of(channel: Channel, lanes: Lanes, control: IntArray, stream: int) -> 
     for is_write in range(2):
         lane = 2 * stream + is_write
         waits = lanes.lanes[lane, HEAD] < lanes.lanes[lane, TAIL]
-        if waits and channel.scalars[c.READS + is_write] < control[s.READ_ENTRIES + is_write]:
+        if waits and channel.scalars[c.READS + is_write] < control[READ_ENTRIES + is_write]:
             return int(lane)
     return c.NONE
 

@@ -7,7 +7,7 @@ comes after those of lower addresses.
 
 import numpy as np
 
-from t3sim.hardware.memory.dram.mapping import bank_of, row_of
+from t3sim.hardware.memory.dram.address import bank_of, row_of
 from t3sim.kernels import IntArray, kernel
 
 # Entries of the spread array.

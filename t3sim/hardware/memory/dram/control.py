@@ -6,8 +6,13 @@ import numpy as np
 from pydantic import Field
 
 from t3sim.config import Spec
-from t3sim.hardware.memory.dram import scheduler as s
 from t3sim.kernels import IntArray
+
+SCHEDULERS = ("frfcfs-row-hit", "frfcfs", "fcfs")
+ROW_HIT, FRFCFS, FCFS = range(3)
+
+# Entries of the control array.
+SCHEDULER, HIT_CAP, DRAIN_FROM, DRAIN_TO, READ_ENTRIES, WRITE_ENTRIES = range(6)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -30,5 +35,5 @@ class ControlSpec(Spec):
         """As the compiled scheduler reads it: watermarks in entries."""
         over = int(self.drain_from * self.write_entries) + 1
         under = -int(-(self.drain_to * self.write_entries) // 1)
-        number = s.SCHEDULERS.index(self.scheduler)
+        number = SCHEDULERS.index(self.scheduler)
         return np.array([number, self.hit_cap, over, under, self.read_entries, self.write_entries], np.int64)

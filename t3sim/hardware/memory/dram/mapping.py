@@ -11,7 +11,7 @@ import numpy as np
 
 from t3sim.config import Spec
 from t3sim.hardware.memory.dram.timing import DramSpec
-from t3sim.kernels import IntArray, kernel
+from t3sim.kernels import IntArray
 from t3sim.registry import register
 
 KIND = "address mapping"
@@ -92,17 +92,3 @@ def mapping_array(mapping: AddressMapping, dram: DramSpec) -> IntArray:
     group, bank, row = mapping.slices(dram)
     pairs = [*(*group, _NO_SHIFT)[:2], *(*bank, _NO_SHIFT)[:2]]
     return np.array([*pairs, row, dram.bank_groups - 1, dram.banks_per_group - 1, dram.banks_per_group], np.int64)
-
-
-@kernel
-def bank_of(mapping: IntArray, address: int) -> int:
-    """Bank of an address inside a channel, counted over all bank groups."""
-    group = ((address >> mapping[GROUP_SHIFT]) ^ (address >> mapping[GROUP_SHIFT + 1])) & mapping[GROUP_MASK]
-    bank = ((address >> mapping[BANK_SHIFT]) ^ (address >> mapping[BANK_SHIFT + 1])) & mapping[BANK_MASK]
-    return int(group * mapping[PER_GROUP] + bank)
-
-
-@kernel
-def row_of(mapping: IntArray, address: int) -> int:
-    """Row of an address inside a channel."""
-    return int(address >> mapping[ROW_SHIFT])

@@ -13,13 +13,8 @@ writes while the channel drains them. Writes drain from the high watermark, or w
 from t3sim.hardware.memory.dram import channel as c
 from t3sim.hardware.memory.dram import timing as t
 from t3sim.hardware.memory.dram.channel import Channel
+from t3sim.hardware.memory.dram.control import DRAIN_FROM, DRAIN_TO, FCFS, FRFCFS, HIT_CAP, SCHEDULER
 from t3sim.kernels import IntArray, kernel, lowest_bit
-
-SCHEDULERS = ("frfcfs-row-hit", "frfcfs", "fcfs")
-_ROW_HIT, _FRFCFS, _FCFS = range(3)
-
-# Entries of the control array.
-SCHEDULER, HIT_CAP, DRAIN_FROM, DRAIN_TO, READ_ENTRIES, WRITE_ENTRIES = range(6)
 
 
 @kernel
@@ -63,7 +58,7 @@ def arrived(channel: Channel, control: IntArray, bank: int, kind: int, now: int)
     if banks[bank, c.HIT + queue] == slot:
         soonest = max(_column_ready(channel, bank, queue == 1), now + 1)
         scalars[c.COLUMN_SOONEST] = min(scalars[c.COLUMN_SOONEST], soonest)
-    elif control[SCHEDULER] != _FRFCFS and banks[bank, c.HEAD + queue] != slot:
+    elif control[SCHEDULER] != FRFCFS and banks[bank, c.HEAD + queue] != slot:
         return  # older requests of the bank come first
     elif banks[bank, c.ACTIVE] == c.NONE:
         soonest = max(_row_ready(channel, bank), now + 1)
@@ -108,7 +103,7 @@ def _column_command(channel: Channel, timing: IntArray, control: IntArray, now: 
         bank = channel.entries[slot, c.BANK]
         if channel.banks[bank, c.HIT + queue] != c.NONE:
             soonest = min(soonest, _column_ready(channel, bank, queue == 1))
-        if control[SCHEDULER] == _FCFS:
+        if control[SCHEDULER] == FCFS:
             soonest = scalars[c.ROW_SOONEST] = now  # another request is the oldest
         soonest = max(soonest, min(scalars[c.CHANNEL_RD], scalars[c.CHANNEL_WR]))
     scalars[c.COLUMN_SOONEST] = soonest
@@ -177,7 +172,7 @@ def _oldest(channel: Channel, queue: int) -> int:
 def _eligible_hits(channel: Channel, control: IntArray, queue: int) -> int:
     """Choose the banks whose oldest row hit may be served."""
     hits = channel.scalars[c.HIT_BANKS + queue]
-    if control[SCHEDULER] == _FCFS and hits:
+    if control[SCHEDULER] == FCFS and hits:
         oldest = _oldest(channel, queue)
         bank = channel.entries[oldest, c.BANK]
         return int(1 << bank if channel.banks[bank, c.HIT + queue] == oldest else 0)
@@ -216,13 +211,13 @@ def _closable(channel: Channel, bank: int, queue: int, control: IntArray) -> int
     slot, hit = banks[bank, c.HEAD + queue], banks[bank, c.HIT + queue]
     if banks[bank, c.ACTIVE] != c.NONE or slot == c.NONE:
         return c.NONE
-    if control[SCHEDULER] == _FRFCFS:
+    if control[SCHEDULER] == FRFCFS:
         while slot != c.NONE and entries[slot, c.ROW] == banks[bank, c.OPEN_ROW]:
             slot = entries[slot, c.NEXT]
         return int(slot)
     if slot == hit:
         return c.NONE
-    if control[SCHEDULER] == _FCFS:
+    if control[SCHEDULER] == FCFS:
         return int(slot)
     # Hits of the same cycle count as older.
     if hit != c.NONE and entries[hit, c.ARRIVED] <= entries[slot, c.ARRIVED]:
@@ -282,11 +277,11 @@ def _row_command(channel: Channel, timing: IntArray, control: IntArray, now: int
     """Issue ACT or PRE for the oldest request of the queue at turn that can have it now."""
     scalars, entries = channel.scalars, channel.entries
     queue = scalars[c.WRITE_MODE]
-    chosen = scalars[(c.WAITING_BANKS if control[SCHEDULER] == _FRFCFS else c.ROW_BANKS) + queue]
+    chosen = scalars[(c.WAITING_BANKS if control[SCHEDULER] == FRFCFS else c.ROW_BANKS) + queue]
     if not chosen or scalars[c.ROW_BUS] > now:
         scalars[c.ROW_SOONEST] = scalars[c.ROW_BUS] if chosen else c.NEVER
         return
-    only = _oldest(channel, queue) if control[SCHEDULER] == _FCFS else c.NONE
+    only = _oldest(channel, queue) if control[SCHEDULER] == FCFS else c.NONE
     opened = scalars[c.OPEN_BANKS]
     close, closable, next_pre = _oldest_closable(channel, control, chosen & opened, only, now)
     activate, openable, next_act = _oldest_openable(channel, chosen & ~opened, only, now)
@@ -302,6 +297,6 @@ def _row_command(channel: Channel, timing: IntArray, control: IntArray, now: int
         next_act = min(next_act, _row_ready(channel, entries[close, c.BANK]))
     # Those that may now may so next: ACTs when the channel's spacing allows.
     soonest = min(max(now if openable else next_act, scalars[c.CHANNEL_ACT]), now if closable else next_pre)
-    if control[SCHEDULER] == _FCFS:
+    if control[SCHEDULER] == FCFS:
         soonest = scalars[c.COLUMN_SOONEST] = now + 1  # another request is the oldest
     scalars[c.ROW_SOONEST] = max(soonest, scalars[c.ROW_BUS])

@@ -11,9 +11,10 @@ import numpy as np
 from t3sim.hardware.memory.dram import channel as c
 from t3sim.hardware.memory.dram import scheduler as s
 from t3sim.hardware.memory.dram import timing as t
+from t3sim.hardware.memory.dram.address import bank_of, row_of
 from t3sim.hardware.memory.dram.channel import Channel, new_channel
-from t3sim.hardware.memory.dram.control import ControlSpec
-from t3sim.hardware.memory.dram.mapping import AddressMapping, bank_of, mapping_array, row_of
+from t3sim.hardware.memory.dram.control import READ_ENTRIES, ControlSpec
+from t3sim.hardware.memory.dram.mapping import AddressMapping, mapping_array
 from t3sim.hardware.memory.dram.timing import DramSpec, timing_array
 from t3sim.kernels import IntArray, kernel
 from t3sim.units import FS_PER_S
@@ -110,4 +111,4 @@ def _run(
 @kernel
 def _has_room(scalars: IntArray, control: IntArray, kind: int) -> bool:
     queue = 1 if kind else 0
-    return bool(scalars[c.READS + queue] < control[s.READ_ENTRIES + queue])
+    return bool(scalars[c.READS + queue] < control[READ_ENTRIES + queue])
