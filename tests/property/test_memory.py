@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from functools import partial
 
 import simpy
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.fluid import FluidSpec
 from t3sim.registry import get, names
+from t3sim.workload.layout import linear
 
 ENTRY_BYTES = 8
 ENTRY_FS = 8_000
@@ -153,7 +155,8 @@ def replay(spec, policy, chains, tunes):
     def submit(chain, number):
         stream, access, nbytes = chains[chain][1][number]
         happenings.append((env.now, (stream, access, nbytes, (chain, number))))
-        memory.submit(stream, access, nbytes, Cause.GEMM_READ, lambda: answered(chain, number))
+        place, done = partial(linear, 0, nbytes), partial(answered, chain, number)
+        memory.submit(stream, access, nbytes, Cause.GEMM_READ, place, done)
 
     def answered(chain, number):
         answers[chain, number] = env.now

@@ -33,6 +33,7 @@ def test_a_kernel_computes_what_its_source_says(counted):
 
 def test_a_kernel_that_never_ran_is_named(counted):
     """Until its first call, a kernel is reported as one that will have to be compiled."""
+    kernels.kernel(sum_to)(1)
 
     def never_called(n):
         return n

@@ -25,7 +25,7 @@ from t3sim.workload.layout import Region
 HEAD, TAIL = range(2)
 # Entries of Lanes.scalars.
 CLOCK, LAST_STREAM, PASSED_OVER = range(3)
-_TAG_LANES = 4
+_BURSTS = 256
 
 
 class Lanes(NamedTuple):
@@ -34,7 +34,7 @@ class Lanes(NamedTuple):
     lanes: IntArray
     """(4, 2): next request to admit, end of what may be admitted."""
     left: IntArray
-    """(4, bursts): requests of each burst not served, a ring buffer a lane."""
+    """(slots,): requests of each burst not served."""
     scalars: IntArray
     """Last cycle, last stream admitted, requests passed over."""
 
@@ -52,12 +52,15 @@ class BankedChannel:
         self._channel, self._ahead_channel = (
             new_channel(dram.bank_groups, dram.banks_per_group, entries, first_refresh) for _ in range(2)
         )
-        self._lanes, self._ahead_lanes = (_new_lanes(256) for _ in range(2))
+        self._lanes, self._ahead_lanes = (_new_lanes(_BURSTS) for _ in range(2))
         self._rings = np.zeros((LANES, 4096, 3), np.int64)
-        self._updates = np.zeros((LANES, 256), np.int64)
         self._tails = np.zeros(LANES, np.int64)
-        self._bursts = [0] * LANES
-        self._completed = np.zeros((LANES * 256, 3), np.int64)
+        # Every burst that is not served has a slot, whatever overtakes it.
+        self._free = list(range(_BURSTS))
+        self._bursts = [(0, 0)] * _BURSTS
+        """Lane and number there of the burst in each slot."""
+        self._updates = np.zeros(_BURSTS, np.int64)
+        self._completed = np.zeros((_BURSTS, 2), np.int64)
         self._ahead_done = 0
         self._table = np.zeros(0, np.int64)
         self._planned = 0
@@ -75,23 +78,24 @@ class BankedChannel:
 
     def push(self, lane: int, region: Region, number: int, *, is_update: bool) -> bool:
         """Append a burst; return whether any of it falls to this channel."""
-        ring, tail = self._rings[lane], int(self._tails[lane])
-        empty = ring[:0]
+        tail, empty = int(self._tails[lane]), self._rings[lane, :0]
         count = requests_of(region, self._spread, self._mapping, self.number, empty, 0, 0)
         if not count:
             return False
         while tail + count - int(self._lanes.lanes[lane, HEAD]) > self._rings.shape[1]:
             self._grow_rings()
-        requests_of(region, self._spread, self._mapping, self.number, self._rings[lane], tail, number)
-        self._make_room_for(lane, number)
-        slot = number % self._updates.shape[1]
-        self._updates[lane, slot] = is_update
-        self._lanes.left[lane, slot] = count
+        if not self._free:
+            self._add_slots()
+        slot = self._free.pop()
+        requests_of(region, self._spread, self._mapping, self.number, self._rings[lane], tail, slot)
+        self._bursts[slot] = lane, number
+        self._updates[slot] = is_update
+        self._lanes.left[slot] = count
         self._tails[lane] = tail + count
         self._planned = 0
         return True
 
-    def advance(self, table: IntArray, cycle: int) -> list[list[int]]:
+    def advance(self, table: IntArray, cycle: int) -> list[tuple[int, int, int]]:
         """Serve the cycles up to ``cycle``; return the bursts this completed: lane, number, cycle of the last data."""
         if self._planned and self._planned == cycle:
             self._channel, self._ahead_channel = self._ahead_channel, self._channel
@@ -100,7 +104,9 @@ class BankedChannel:
             done = self._ahead_done
         else:
             done = self._run(self._channel, self._lanes, table, cycle, only_first=False)
-        return self._completed[:done].tolist() if done else []
+        served: list[list[int]] = self._completed[:done].tolist() if done else []
+        self._free += [slot for slot, _ in served]
+        return [(*self._bursts[slot], end) for slot, end in served]
 
     def admit(self, table: IntArray, cycle: int) -> int:
         """Let in what was pushed, at ``cycle``; the cycle in which the next burst has its last command, or 0."""
@@ -139,30 +145,21 @@ class BankedChannel:
             new[lane, numbers % new.shape[1]] = old[lane, numbers % old.shape[1]]
         self._rings = new
 
-    def _make_room_for(self, lane: int, number: int) -> None:
-        """Let burst ``number`` have a slot of its own: double the rings until its slot is free."""
-        while self._lanes.left[lane, number % self._lanes.left.shape[1]]:
-            width = self._lanes.left.shape[1]
-            lanes = _new_lanes(2 * width)
-            copy_items(self._lanes.lanes, lanes.lanes)
-            copy_items(self._lanes.scalars, lanes.scalars)
-            updates = np.zeros((LANES, 2 * width), np.int64)
-            # A number of the last `width` bursts of its lane keeps its remainder in the wider ring.
-            for at in range(LANES):
-                newest = number if at == lane else self._bursts[at]
-                for burst in range(max(0, newest - width), newest + 1):
-                    lanes.left[at, burst % (2 * width)] = self._lanes.left[at, burst % width]
-                    updates[at, burst % (2 * width)] = self._updates[at, burst % width]
-                lanes.left[at, newest % (2 * width)] = 0 if at == lane else lanes.left[at, newest % (2 * width)]
-            self._lanes, self._ahead_lanes, self._updates = lanes, _new_lanes(2 * width), updates
-            self._completed = np.zeros((LANES * 2 * width, 3), np.int64)
-        self._bursts[lane] = number
+    def _add_slots(self) -> None:
+        """Double the slots of bursts; the copy that runs ahead is made anew."""
+        old = len(self._bursts)
+        self._free += range(old, 2 * old)
+        self._bursts += [(0, 0)] * old
+        self._updates = np.append(self._updates, np.zeros(old, np.int64))
+        self._completed = np.zeros((2 * old, 2), np.int64)
+        self._lanes = self._lanes._replace(left=np.append(self._lanes.left, np.zeros(old, np.int64)))
+        self._ahead_lanes = _new_lanes(2 * old)
 
 
 def _new_lanes(bursts: int) -> Lanes:
     scalars = np.zeros(3, np.int64)
     scalars[LAST_STREAM] = Stream.COMMUNICATION
-    return Lanes(np.zeros((LANES, 2), np.int64), np.zeros((LANES, bursts), np.int64), scalars)
+    return Lanes(np.zeros((LANES, 2), np.int64), np.zeros(bursts, np.int64), scalars)
 
 
 @kernel
@@ -173,12 +170,16 @@ def _copy_lanes(source: Lanes, target: Lanes) -> None:
 
 
 @kernel
+def _waits(lanes: Lanes, lane: int) -> bool:
+    return bool(lanes.lanes[lane, HEAD] < lanes.lanes[lane, TAIL])
+
+
+@kernel
 def _lane_of(channel: Channel, lanes: Lanes, control: IntArray, stream: int) -> int:
     """Name the lane whose next request ``stream`` offers: reads first, where their queue has room; or ``NONE``."""
     for is_write in range(2):
         lane = 2 * stream + is_write
-        waits = lanes.lanes[lane, HEAD] < lanes.lanes[lane, TAIL]
-        if waits and channel.scalars[c.READS + is_write] < control[READ_ENTRIES + is_write]:
+        if _waits(lanes, lane) and channel.scalars[c.READS + is_write] < control[READ_ENTRIES + is_write]:
             return int(lane)
     return c.NONE
 
@@ -194,7 +195,7 @@ def _admit(
         compute, communication = _lane_of(channel, lanes, control, 0), _lane_of(channel, lanes, control, 1)
         if compute == c.NONE and communication == c.NONE:
             break
-        if communication == c.NONE:
+        if not (_waits(lanes, 2) or _waits(lanes, 3)):
             scalars[PASSED_OVER] = 0
         occupancy = channel.scalars[c.READS] + channel.scalars[c.WRITES]
         waiting = (int(compute != c.NONE), int(communication != c.NONE))
@@ -206,16 +207,16 @@ def _admit(
         burst = rings[lane, at, BURST]
         kind = c.READ
         if lane % 2:
-            kind = c.UPDATE if updates[lane, burst % updates.shape[1]] else c.WRITE
+            kind = c.UPDATE if updates[burst] else c.WRITE
         bank = rings[lane, at, BANK]
-        c.enqueue(channel, bank, rings[lane, at, ROW], kind, now, burst * _TAG_LANES + lane)
+        c.enqueue(channel, bank, rings[lane, at, ROW], kind, now, burst)
         s.arrived(channel, control, bank, kind, now)
         lanes.lanes[lane, HEAD] += 1
         scalars[LAST_STREAM] = stream
-        if stream == 0 and communication != c.NONE:
-            scalars[PASSED_OVER] = min(scalars[PASSED_OVER] + 1, limit)
-        else:
+        if stream:
             scalars[PASSED_OVER] = 0
+        elif communication != c.NONE:  # else what waits has no room in its queue, and was not passed over
+            scalars[PASSED_OVER] = min(scalars[PASSED_OVER] + 1, limit)
 
 
 @kernel
@@ -231,30 +232,32 @@ def _serve(
     only_first: bool,
     completed: IntArray,
 ) -> int:
-    """Serve the cycles up to ``until``; return how many bursts completed. ``only_first``: stop at the first."""
+    """Serve the cycles up to ``until``; return how many bursts completed. ``only_first``: stop at the first.
+
+    Room that the last cycle makes is left for what arrives in it.
+    """
     scalars, entries = lanes.scalars, channel.entries
     count = 0
-    while True:
+    while scalars[CLOCK] < until:
         _admit(channel, lanes, rings, updates, table, control, scalars[CLOCK])
         now = channel.scalars[c.SOONEST]
         # With nothing left to serve there are only refreshes to come, which nobody waits for.
         if now > until or (only_first and not _holds_requests(channel)):
-            return count
+            break
         slot = s.tick(channel, timing, control, now)
         scalars[CLOCK] = now
         if slot == c.NONE:
             continue
-        lane, burst = entries[slot, c.TAG] % _TAG_LANES, entries[slot, c.TAG] // _TAG_LANES
-        at = burst % lanes.left.shape[1]
-        lanes.left[lane, at] -= 1
-        if lanes.left[lane, at]:
+        burst, is_read = entries[slot, c.TAG], entries[slot, c.KIND] == c.READ
+        lanes.left[burst] -= 1
+        if lanes.left[burst]:
             continue
-        completed[count, 0] = lane
-        completed[count, 1] = burst
-        completed[count, 2] = now + (timing[t.WRITE_LATENCY] if lane % 2 else timing[t.READ_LATENCY])
+        completed[count, 0] = burst
+        completed[count, 1] = now + (timing[t.READ_LATENCY] if is_read else timing[t.WRITE_LATENCY])
         count += 1
         if only_first:
-            return count
+            break
+    return count
 
 
 @kernel

@@ -35,7 +35,9 @@ class BankedMemory:
         self._channels = [BankedChannel(spec.dram, spec, mapping, spread, number) for number in numbers]
         self._open: dict[tuple[int, int], _Burst] = {}
         self._pushed = [0, 0, 0, 0]
-        self._finished: list[tuple[int, int, int]] = []
+        self._untouched: list[tuple[int, int]] = []
+        self._due: list[tuple[int, int, int]] = []
+        """Bursts without an access on a simulated channel: as they come, and with the end they were given."""
         self._served = [0] * len(Cause)
 
     def push(self, lane: int, nbytes: int, cause: int, place: Place, *, is_update: bool, notify: bool) -> int:
@@ -47,21 +49,21 @@ class BankedMemory:
         burst = _Burst(touched, nbytes, cause, notify=notify)
         self._open[lane, number] = burst
         if not touched:
-            self._finished.append((lane, number, 0))
+            self._untouched.append((lane, number))
         return number
 
     def advance(self, table: IntArray, now: int) -> list[tuple[int, int, int]]:
         """Serve all cycles up to ``now`` fs; return the awaited bursts this completed: lane, number, end in fs."""
         cycle = self._cycle(now)
-        ended = [(lane, number, now) for lane, number, _ in self._finished]
-        self._finished = []
+        ended = [burst for burst in self._due if burst[2] <= now]
+        self._due = [burst for burst in self._due if burst[2] > now]
         for channel in self._channels:
             ended += [(lane, number, self._fs(end)) for lane, number, end in channel.advance(table, cycle)]
         done = []
         for lane, number, end in ended:
             burst = self._open[lane, number]
             burst.left -= 1
-            burst.end = max(burst.end, end, now)
+            burst.end = max(burst.end, end)
             if burst.left <= 0:
                 del self._open[lane, number]
                 self._served[burst.cause] += burst.nbytes
@@ -71,11 +73,12 @@ class BankedMemory:
 
     def admit(self, table: IntArray, now: int) -> int:
         """Let in what was pushed; when the next burst will have its last command on a channel, 0 if none."""
-        if self._finished:
-            return now + 1  # this instant's completions are handed out already
+        # This instant's completions are handed out already.
+        self._due += [(*burst, now + 1) for burst in self._untouched]
+        self._untouched = []
         cycle = self._cycle(now)
-        ends = [end for channel in self._channels if (end := channel.admit(table, cycle))]
-        return self._fs(min(ends)) if ends else 0
+        ends = [self._fs(end) for channel in self._channels if (end := channel.admit(table, cycle))]
+        return min([*ends, *(end for _, _, end in self._due)], default=0)
 
     def pending(self) -> dict[int, int]:
         """Bursts not yet served, by lane."""

@@ -24,7 +24,8 @@ class _Memory:
         self.asked = []
         self.intensity = []
 
-    def submit(self, stream, access, nbytes, cause, done):
+    def submit(self, stream, access, nbytes, cause, place, done):
+        del place
         self.asked.append((self.env.now, stream, access, nbytes, cause))
         call_after(self.env, self.latency, done)
 

@@ -12,6 +12,7 @@ from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.fluid import FluidSpec
 from t3sim.registry import get, names
+from t3sim.workload.layout import linear
 
 COMPUTE, COMMUNICATION = Stream
 READ, WRITE, UPDATE = Access
@@ -39,7 +40,9 @@ class _Rig:
 
     def submit(self, name, stream, access, nbytes=128, cause=Cause.GEMM_READ):
         """Submit an awaited burst now."""
-        self.memory.submit(stream, access, nbytes, cause, lambda: self.answered.update({name: self.env.now}))
+        self.memory.submit(
+            stream, access, nbytes, cause, lambda: linear(0, nbytes), lambda: self.answered.update({name: self.env.now})
+        )
 
     def at(self, time, *arguments):
         """Submit an awaited burst later."""
@@ -87,7 +90,7 @@ def test_late_arrival_changes_the_plan():
 def test_bursts_nobody_waits_for_are_served():
     """A burst without a callback takes its time in the channel all the same."""
     rig = _Rig()
-    rig.memory.submit(COMPUTE, WRITE, 128, Cause.GEMM_WRITE)
+    rig.memory.submit(COMPUTE, WRITE, 128, Cause.GEMM_WRITE, lambda: linear(0, 128))
     rig.submit("behind", COMPUTE, WRITE)
     rig.env.run()
     assert rig.answered == {"behind": 256_000}
@@ -120,7 +123,14 @@ def test_order_within_a_femtosecond_does_not_matter(policy):
 def test_arrivals_at_the_end_of_a_burst_meet_in_one_arbitration():
     """Compute that arrives exactly when a burst ends is considered together with what that end itself submits."""
     rig = _Rig(get(KIND, "compute-first")(), queue_entries=1)
-    rig.memory.submit(COMMUNICATION, WRITE, 128, Cause.RS_WRITE, lambda: rig.submit("next", COMMUNICATION, WRITE))
+    rig.memory.submit(
+        COMMUNICATION,
+        WRITE,
+        128,
+        Cause.RS_WRITE,
+        lambda: linear(0, 128),
+        lambda: rig.submit("next", COMMUNICATION, WRITE),
+    )
     call_at(rig.env, 128_000, lambda: rig.submit("compute", COMPUTE, WRITE), Order.DELIVERY)
     rig.env.run()
     assert rig.answered == {"compute": 256_000, "next": 384_000}

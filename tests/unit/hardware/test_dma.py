@@ -1,9 +1,12 @@
 """The DMA engine: command latency, order, and how many commands are in flight."""
 
+from functools import partial
+
 import simpy
 
 from t3sim.hardware.clock import call_at
 from t3sim.hardware.dma import Command, DmaEngine, DmaSpec
+from t3sim.workload.layout import linear
 
 
 class _Rig:
@@ -15,13 +18,14 @@ class _Rig:
         spec = DmaSpec(outstanding=outstanding, command_latency=command_latency)
         self.dma = DmaEngine(self.env, spec, self._read, "Dma")
 
-    def _read(self, nbytes, done):
+    def _read(self, nbytes, place, done):
+        assert place()[0].tolist() == [nbytes, 1, nbytes, 0]
         self.reads.append((self.env.now, nbytes, done))
 
     def trigger(self, *sizes):
         """Trigger commands of these sizes now."""
         for nbytes in sizes:
-            self.dma.trigger(Command(nbytes, lambda accepted, size=nbytes: self._send(size, accepted)))
+            self.dma.trigger(Command(nbytes, partial(linear, nbytes, nbytes), partial(self._send, nbytes)))
 
     def _send(self, nbytes, accepted):
         self.sends.append((self.env.now, nbytes, accepted))

@@ -7,6 +7,7 @@ from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.memory.arbitration import KIND, decision_table
 from t3sim.hardware.memory.fluid import FluidChannel, FluidSpec
 from t3sim.registry import get
+from t3sim.workload.layout import linear
 
 # 2 channels x 64 B make a queue entry of 128 B; at 10^12 B/s it takes 128 000 fs.
 BASE = {
@@ -34,14 +35,18 @@ class _Rig:
 
     def push(self, lane, nbytes, *, update=False, notify=True):
         """Queue one burst."""
-        self.channel.push(lane, nbytes, Cause.GEMM_READ, is_update=update, notify=notify)
+        self.channel.push(lane, nbytes, Cause.GEMM_READ, lambda: linear(0, nbytes), is_update=update, notify=notify)
+
+    def advance(self, now):
+        """Serve up to ``now`` and give (lane, end) of each burst this completed."""
+        return [(lane, end) for lane, _, end in self.channel.advance(self.table, now)]
 
     def run(self, *lanes, now=0):
         """Queue bursts of 128 B in these lanes and give (lane, end) of each."""
         for lane in lanes:
             self.push(lane, 128)
         self.channel.admit(self.table, now)
-        return [tuple(row) for row in self.channel.advance(self.table, FAR)]
+        return self.advance(FAR)
 
 
 def test_burst_takes_its_bytes_over_the_bandwidth():
@@ -49,7 +54,7 @@ def test_burst_takes_its_bytes_over_the_bandwidth():
     rig = _Rig()
     rig.push(READ, 300)
     assert rig.channel.admit(rig.table, 1_000) == 301_000
-    assert rig.channel.advance(rig.table, FAR) == [[READ, 301_000]]
+    assert rig.advance(FAR) == [(READ, 301_000)]
 
 
 def test_efficiency_stretches_service():
@@ -114,9 +119,9 @@ def test_reads_do_not_pass_what_is_in_the_queue():
     rig.push(WRITE, 256)
     rig.channel.admit(rig.table, 0)
     rig.push(READ, 128)
-    assert rig.channel.advance(rig.table, 1) == []
+    assert rig.advance(1) == []
     rig.channel.admit(rig.table, 1)
-    assert rig.channel.advance(rig.table, FAR) == [[WRITE, 256_000], [READ, 384_000]]
+    assert rig.advance(FAR) == [(WRITE, 256_000), (READ, 384_000)]
 
 
 @pytest.mark.parametrize(("entries", "first"), [(1, READ), (4, COMM_READ)])
@@ -126,9 +131,9 @@ def test_queue_depth_decides_what_arbitration_can_still_change(entries, first):
     rig.push(COMM_READ, 128 * 3)
     rig.channel.admit(rig.table, 0)
     rig.push(READ, 128)
-    rig.channel.advance(rig.table, 1_000)
+    rig.advance(1_000)
     rig.channel.admit(rig.table, 1_000)
-    assert rig.channel.advance(rig.table, FAR)[0][0] == first
+    assert rig.advance(FAR)[0][0] == first
 
 
 def test_only_what_starts_before_now_is_served():
@@ -137,9 +142,9 @@ def test_only_what_starts_before_now_is_served():
     rig.push(READ, 128)
     rig.push(READ, 128)
     rig.channel.admit(rig.table, 0)
-    assert rig.channel.advance(rig.table, 128_000) == [[READ, 128_000]]
+    assert rig.advance(128_000) == [(READ, 128_000)]
     assert rig.channel.pending()[READ] == 1
-    assert rig.channel.advance(rig.table, 128_001) == [[READ, 256_000]]
+    assert rig.advance(128_001) == [(READ, 256_000)]
     assert rig.channel.pending()[READ] == 0
 
 
@@ -151,7 +156,7 @@ def test_prediction_is_the_next_awaited_end():
     rig.push(READ, 128)
     assert rig.channel.admit(rig.table, 0) == 256_000
     assert rig.channel.pending()[READ] == 2
-    assert rig.channel.advance(rig.table, FAR) == [[READ, 256_000]]
+    assert rig.advance(FAR) == [(READ, 256_000)]
 
 
 def test_many_bursts_keep_their_order_and_bytes():
@@ -161,11 +166,11 @@ def test_many_bursts_keep_their_order_and_bytes():
         rig.push(READ, size)
     rig.channel.admit(rig.table, 0)
     halfway = 1_000 * (300 * 301 // 2)
-    ends = rig.channel.advance(rig.table, halfway)
+    ends = rig.advance(halfway)
     for size in range(701, 2001):
         rig.push(READ, size)
     rig.channel.admit(rig.table, halfway)
-    ends += rig.channel.advance(rig.table, FAR)
+    ends += rig.advance(FAR)
     assert [end for _, end in ends] == [1_000 * (size * (size + 1) // 2) for size in range(1, 2001)]
     assert int(rig.channel.state.served[Cause.GEMM_READ]) == 2000 * 2001 // 2
 

@@ -10,6 +10,7 @@ from t3sim.errors import SimulationError, StallError
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.message import Message, pieces_completed
+from t3sim.workload.layout import linear
 
 
 class _Hoarder:
@@ -167,7 +168,7 @@ def test_error_in_an_event_is_no_stall(build):
         raise RuntimeError("broken component")
 
     def program(gpu):
-        gpu.memory.submit(Stream.COMPUTE, Access.READ, 64, Cause.GEMM_READ, fail)
+        gpu.memory.submit(Stream.COMPUTE, Access.READ, 64, Cause.GEMM_READ, lambda: linear(0, 64), fail)
         yield Event(gpu.env)
 
     with pytest.raises(RuntimeError, match=r"^broken component$"):
@@ -245,8 +246,8 @@ def test_report_reads_the_counters(build):
 
     def program(gpu):
         done = Event(gpu.env)
-        gpu.memory.submit(Stream.COMMUNICATION, Access.READ, 300, Cause.AG_READ, done.succeed)
-        gpu.memory.submit(Stream.COMPUTE, Access.WRITE, 200, Cause.GEMM_WRITE)
+        gpu.memory.submit(Stream.COMMUNICATION, Access.READ, 300, Cause.AG_READ, lambda: linear(0, 300), done.succeed)
+        gpu.memory.submit(Stream.COMPUTE, Access.WRITE, 200, Cause.GEMM_WRITE, lambda: linear(0, 200))
         gpu.send(message(75))
         yield done
         yield gpu.env.timeout(100_000_000)

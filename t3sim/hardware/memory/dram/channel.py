@@ -91,7 +91,8 @@ def new_channel(bank_groups: int, banks_per_group: int, queue_entries: int, firs
     entries[:, NEXT] = np.arange(1, slots + 1)
     entries[-1, NEXT] = NONE
     scalars = np.zeros(_SCALARS, np.int64)
-    scalars[NEXT_REFRESH] = scalars[SOONEST] = first_refresh or NEVER
+    scalars[NEXT_REFRESH] = first_refresh or NEVER
+    scalars[SOONEST] = 1  # as in any cycle without reads, it turns to writes
     return Channel(
         banks,
         np.zeros((bank_groups, 3), np.int64),

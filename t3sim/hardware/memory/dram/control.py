@@ -27,7 +27,7 @@ class ControlSpec(Spec):
     write_entries: Annotated[int, Field(gt=0, le=1024)]
     drain_from: Share
     """Writes are drained when more than this share of the write queue is full, or no reads wait."""
-    drain_to: Share
+    drain_to: Annotated[float, Field(gt=0, le=1)]
     """Until less than this share is, and reads wait."""
     refresh: bool
 

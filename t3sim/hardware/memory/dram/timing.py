@@ -12,7 +12,7 @@ from t3sim.kernels import IntArray
 
 DRAM_FORMAT = "t3sim-dram"
 Cycles = Annotated[int, Field(gt=0, le=10**6)]
-MOST_BANKS = 256
+MOST_BANKS = 64  # a set of banks is the bits of one integer
 
 
 class DramSpec(Spec):
@@ -57,6 +57,8 @@ class DramSpec(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> "DramSpec":
+        if self.banks > MOST_BANKS:
+            raise ValueError(f"{self.bank_groups} x {self.banks_per_group} banks are more than {MOST_BANKS}")
         if self.page % self.access:
             raise ValueError(f"page {self.page} B is no whole number of accesses of {self.access} B")
         if self.nCCDWL < self.nCCDL:

@@ -1,0 +1,110 @@
+"""Interleaving: every access of a region falls to one channel, at a place of its own."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from t3sim.hardware.memory.interleave import BANK, BURST, ROW, channel_of, requests_of, spread_array
+
+QUICK = settings(deadline=None, derandomize=True, max_examples=100)
+ACCESS = 32
+# Bank and row that together are the address inside the channel: 4 x 4 banks of rows above bit 9.
+BY_ADDRESS = np.array([5, 63, 7, 63, 9, 3, 3, 4], np.int64)
+
+
+def accesses_of(region, access=ACCESS):
+    """List the addresses of the accesses that start in a region, one by one."""
+    return [
+        address
+        for first, rows, width, stride in region
+        for start in (first + row * stride for row in range(rows))
+        for address in range(-(-start // access) * access, start + width, access)
+    ]
+
+
+def on_channel(region, spread, channel, ring=4096):
+    """Give the requests of a region on one channel: (bank, row, burst) each."""
+    out = np.full((ring, 3), -1, np.int64)
+    counted = requests_of(region, spread, BY_ADDRESS, channel, out[:0], 0, 0)
+    assert requests_of(region, spread, BY_ADDRESS, channel, out, 0, 7) == counted
+    return out[:counted]
+
+
+def inside(request):
+    """Undo ``BY_ADDRESS``: bank group, bank and row are bits 5 and 6, 7 and 8, and those above."""
+    return int(request[ROW]) << 9 | int(request[BANK]) % 4 << 7 | int(request[BANK]) // 4 << 5
+
+
+def regions():
+    """Draw up to three blocks of rows, also narrower than an access and across interleaving blocks."""
+    block = st.tuples(st.integers(0, 5000), st.integers(1, 6), st.integers(1, 900), st.integers(0, 2000))
+    return st.lists(block, min_size=1, max_size=3).map(lambda blocks: np.array(blocks, np.int64))
+
+
+SPREADS = st.builds(
+    lambda channels, blocks, hashed: spread_array(channels, blocks * ACCESS, ACCESS, hashed=hashed),
+    st.sampled_from([1, 2, 3, 8, 32]),
+    st.sampled_from([1, 2, 3, 8]),
+    st.booleans(),
+)
+
+
+@QUICK
+@given(regions(), SPREADS)
+def test_every_access_falls_to_one_channel(region, spread):
+    """Over all channels the requests are the region's accesses, each where its interleaving block is."""
+    channels, interleave, *_ = spread.tolist()
+    expected = Counter(int(channel_of(spread, address // interleave)) for address in accesses_of(region))
+    assert expected.total() == len(accesses_of(region))
+    for channel in range(channels):
+        requests = on_channel(region, spread, channel)
+        assert len(requests) == expected[channel]
+        assert set(requests[:, BURST]) <= {7}
+
+
+@QUICK
+@given(SPREADS, st.integers(0, 300))
+def test_addresses_inside_channels_are_a_bijection(spread, first):
+    """No two accesses share a channel and an address in it, and each channel's addresses leave no holes."""
+    channels, interleave, *_ = spread.tolist()
+    region = np.array([[0, 1, channels * interleave * (first + 3), 0]], np.int64)
+    for channel in range(channels):
+        places = [inside(request) for request in on_channel(region, spread, channel, ring=2**14)]
+        assert places == list(range(0, interleave * (first + 3), ACCESS))
+
+
+@QUICK
+@given(st.integers(0, 2**30), SPREADS)
+def test_neighbouring_regions_share_no_access(address, spread):
+    """A run of bytes cut anywhere has the accesses of the whole."""
+    cut = address % 700
+    whole = np.array([[address, 1, 700, 0]], np.int64)
+    parts = [np.array([[address, 1, cut, 0]], np.int64), np.array([[address + cut, 1, 700 - cut, 0]], np.int64)]
+    for channel in range(int(spread[0])):
+        both = np.concatenate([on_channel(part, spread, channel) for part in parts])
+        assert both.tolist() == on_channel(whole, spread, channel).tolist()
+
+
+@pytest.mark.parametrize("channels", [8, 32])
+@pytest.mark.parametrize("factor", [1, 2, 4, 32])
+def test_strides_over_all_channels_spread(channels, factor):
+    """At a stride that would keep to one channel, the hash reaches all of them, about equally often."""
+    blocks = [number * channels * factor for number in range(64 * channels)]
+    plain, hashed = (spread_array(channels, 256, 64, hashed=value) for value in (False, True))
+    assert {int(channel_of(plain, block)) for block in blocks} == {0}
+    load = Counter(int(channel_of(hashed, block)) for block in blocks)
+    assert set(load) == set(range(channels))
+    assert max(load.values()) <= 2 * 64
+
+
+def test_requests_go_around_the_ring():
+    """Requests are written from ``first`` on, and on from the ring's start."""
+    spread = spread_array(1, 256, 64, hashed=False)
+    ring = np.full((4, 3), -1, np.int64)
+    region = np.array([[0, 1, 192, 0]], np.int64)
+    assert requests_of(region, spread, BY_ADDRESS, 0, ring, 6, 9) == 3
+    assert ring[:, BURST].tolist() == [9, -1, 9, 9]
+    assert [inside(ring[at]) for at in (2, 3, 0)] == [0, 64, 128]
