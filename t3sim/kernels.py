@@ -25,6 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 """What kernels work on: 64-bit integers, in fs, bytes or counts."""
 
 _config: Any = numba.config

@@ -15,6 +15,7 @@ from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.model import MemorySpec
 from t3sim.hardware.message import Message, Receiver
 from t3sim.hardware.protocol import ProtocolSpec
+from t3sim.hardware.track_trigger import TrackTriggerSpec
 from t3sim.hardware.tracker import Tracker, TrackerSpec
 from t3sim.units import ceil_div
 from t3sim.workload.layout import Place
@@ -31,6 +32,7 @@ class GpuSpec:
     memory: MemorySpec
     tracker: TrackerSpec
     dma: DmaSpec
+    track_trigger: TrackTriggerSpec
     protocols: Mapping[str, ProtocolSpec]
 
 

@@ -8,14 +8,14 @@ Output stores either allocate (and are written back when evicted, or when the ke
 made visible to peers) or bypass the cache, as near-memory updates do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Spec
-from t3sim.kernels import IntArray, kernel
+from t3sim.kernels import BoolArray, IntArray, kernel
 from t3sim.units import ceil_div
 from t3sim.workload.layout import Layout, Region, part_of
 from t3sim.workload.tiling import Tiling
@@ -66,6 +66,15 @@ class LlcTraffic:
     places: "LlcPlaces | None" = None
     """Where these bytes lie; none where it was not asked for."""
 
+    def written_through(self) -> "LlcTraffic":
+        """Return the same traffic for output that is in memory already when the LLC evicts it."""
+        return replace(
+            self,
+            evicted_bytes=np.zeros_like(self.evicted_bytes),
+            store_evicted_bytes=np.zeros_like(self.store_evicted_bytes),
+            flush_bytes=0,
+        )
+
     def missed(self, stage: int, slab: int) -> Region:
         """Where the operands read for one slab lie."""
         return self._located.missed(stage, slab)
@@ -94,13 +103,14 @@ def gemm_traffic(
     order: IntArray,
     stage_workgroups: int,
     *,
-    write_allocate: bool,
+    write_allocate: bool | BoolArray,
     split_k: int = 1,
     with_places: bool = False,
 ) -> LlcTraffic:
     """Simulate the LLC over one GEMM, starting cold.
 
     ``order``: tiles in dispatch order, shape (tiles,); ``stage_workgroups``: workgroups resident at once.
+    ``write_allocate``: whether output allocates, of all workgroups or of each in dispatch order.
     ``split_k`` workgroups follow each other on every tile, ``tiling`` being that of one part of K: a part reads other
     columns of A and rows of B than its neighbour, so to the cache it is a tile row and a tile column of its own.
     Operand blocks are numbered in the order the kernel first touches their row or column, as first-touch
@@ -133,7 +143,7 @@ def gemm_traffic(
         tiling.slab_depths,
         (blocks.a, blocks.b, blocks.c, blocks.b_base, blocks.c_base, tiling.element_bytes),
         stage_workgroups,
-        write_allocate,
+        np.broadcast_to(write_allocate, len(workgroups)).copy(),
         (reads, evicted, store_evicted),
         trail,
     )
@@ -318,7 +328,7 @@ def _replay(
     depths: IntArray,
     shape: tuple[int, int, int, int, int, int],
     stage_workgroups: int,
-    write_allocate: bool,
+    write_allocate: BoolArray,
     out: tuple[IntArray, IntArray, IntArray],
     trail: Trail,
 ) -> int:
@@ -347,8 +357,8 @@ def _replay(
                 evicted[stage, slab] += dirty
         trail.first[_MISSED, stage, slabs] = trail.noted[_MISSED]
         trail.first[_EVICTED, stage, slabs] = trail.noted[_EVICTED]
-        if write_allocate:
-            for wg in range(first, last):
+        for wg in range(first, last):
+            if write_allocate[wg]:
                 c_block = c_base + wg * c_blocks
                 _, dirty, now = _span(cache, c_block, heights[wg] * widths[wg] * element, block, now, True, trail)
                 store_evicted[stage] += dirty

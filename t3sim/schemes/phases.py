@@ -19,7 +19,7 @@ from t3sim.hardware.gpu import Gpu, Span
 from t3sim.hardware.llc import LlcSpec, LlcTraffic, gemm_traffic
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.protocol import ProtocolSpec, chosen
-from t3sim.hardware.track_trigger import AddressSpace, NoCommunication, TrackTrigger
+from t3sim.hardware.track_trigger import AddressSpace, NoCommunication, TrackTrigger, TrackTriggerSpec
 from t3sim.registry import get
 from t3sim.workload.chunks import Chunks
 from t3sim.workload.layout import Layout, Region, linear
@@ -65,7 +65,7 @@ class GemmPhase:
     def _run(self, gpu: Gpu) -> Process:
         start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
         yield gpu.env.timeout(launch)
-        run = _gemm_run(gpu, self.work, staggered_for=None)
+        run = _gemm_run(gpu, self.work, fused=False)
         yield from gpu.compute.gemm(run, self)
         if run.traffic.flush_bytes:
             gpu.compute.write_back(run.traffic.flush_bytes, run.traffic.flushed)
@@ -182,23 +182,29 @@ def _track_trigger(
     gpu: Gpu, work: CollectiveWork, number: int, *, stored_locally: bool, kind: type[TrackTrigger] = TrackTrigger
 ) -> TrackTrigger:
     chunks: Chunks = work.producer.tiles.chunks if work.producer is not None else work.chunks
+    spec = gpu.spec.track_trigger
+    staggered = spec.staggered or not stored_locally
     space = AddressSpace(
         mappings=get(COLLECTIVE, "reduce_scatter")().mappings(chunks.count),
         piece_bytes=tuple(chunks.at(gpu.index, position) for position in range(chunks.count)),
-        regions=_tile_regions(gpu, work),
+        regions=_tile_regions(gpu, work, staggered=staggered),
         wavefronts=gpu.spec.gemm.wavefronts,
         stored_locally=stored_locally,
+        produced=chunks.production(gpu.index, staggered=staggered),
+        # A near-memory reduce-scatter is one on every system: it says what such a memory would bring.
+        near_memory=spec.near_memory or not stored_locally,
+        tiles_per_command=spec.tiles_per_command,
     )
     unit = kind(gpu, space, number)
     gpu.receivers[number] = unit
     return unit
 
 
-def _tile_regions(gpu: Gpu, work: CollectiveWork) -> Region:
+def _tile_regions(gpu: Gpu, work: CollectiveWork, *, staggered: bool) -> Region:
     """Where the pieces of a fused reduce-scatter lie, in the order in which this GPU produces them."""
     if work.producer is not None:
         tiles = work.producer.tiles
-        return Layout(tiling=tiles.tiling).tiles(tiles.production_order(gpu.index))
+        return Layout(tiling=tiles.tiling).tiles(tiles.production_order(gpu.index, staggered=staggered))
     chunks = work.chunks
     pieces = [
         (address, nbytes)
@@ -215,31 +221,49 @@ def _staggered_gemm(gpu: Gpu, work: CollectiveWork, unit: TrackTrigger) -> Proce
     assert work.producer is not None
     start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
     yield gpu.env.timeout(launch)
-    yield from gpu.compute.gemm(_gemm_run(gpu, work.producer, staggered_for=gpu.index), unit)
+    yield from gpu.compute.gemm(_gemm_run(gpu, work.producer, fused=True), unit)
     gpu.spans.append(Span("gemm", start, gpu.compute.last_store_fs, launch))
 
 
-def _gemm_run(gpu: Gpu, work: GemmWork, staggered_for: int | None) -> GemmRun:
-    kernel = work.plain if staggered_for is None else work.fused
+def _gemm_run(gpu: Gpu, work: GemmWork, *, fused: bool) -> GemmRun:
+    kernel = work.fused if fused else work.plain
     stage_workgroups = gpu.compute.stage_workgroups(kernel)
+    llc, with_places = gpu.spec.llc, gpu.spec.memory.uses_places
     return GemmRun(
         kernel=kernel,
         dtype=work.op.dtype,
-        traffic=_traffic(gpu.spec.llc, work, staggered_for, stage_workgroups, with_places=gpu.spec.memory.uses_places),
+        traffic=_fused_traffic(llc, work, gpu.index, gpu.spec.track_trigger, stage_workgroups, with_places=with_places)
+        if fused
+        else _plain_traffic(llc, work, stage_workgroups, with_places=with_places),
         stage_workgroups=stage_workgroups,
     )
 
 
 @lru_cache(maxsize=64)
-def _traffic(
-    llc: LlcSpec, work: GemmWork, staggered_for: int | None, stage_workgroups: int, *, with_places: bool
+def _fused_traffic(
+    llc: LlcSpec, work: GemmWork, gpu: int, spec: TrackTriggerSpec, stage_workgroups: int, *, with_places: bool
 ) -> LlcTraffic:
-    """Traffic of the plain kernel, whose output allocates in the LLC, or of one GPU's staggered one, which bypasses."""
-    if staggered_for is not None:
-        order = work.tiles.production_order(staggered_for)
-        return gemm_traffic(
-            llc, work.fused.tiling, order, stage_workgroups, write_allocate=False, with_places=with_places
-        )
+    """Traffic of the kernel that GPU ``gpu`` runs fused, whose output bypasses the LLC or is written through it."""
+    chunks = work.tiles.chunks
+    positions = chunks.production(gpu, staggered=spec.staggered)
+    allocates = [
+        not spec.updates_bypass_llc and position > 0  # stores to position 0 leave the GPU
+        for position in positions
+        for _ in chunks.at(gpu, position)
+    ]
+    return gemm_traffic(
+        llc,
+        work.fused.tiling,
+        work.tiles.production_order(gpu, staggered=spec.staggered),
+        stage_workgroups,
+        write_allocate=np.array(allocates),
+        with_places=with_places,
+    ).written_through()
+
+
+@lru_cache(maxsize=64)
+def _plain_traffic(llc: LlcSpec, work: GemmWork, stage_workgroups: int, *, with_places: bool) -> LlcTraffic:
+    """Traffic of the plain kernel, whose output allocates in the LLC."""
     kernel = work.plain
     whole = kernel.split_k == 1
     traffic = gemm_traffic(

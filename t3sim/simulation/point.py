@@ -15,7 +15,7 @@ from t3sim.registry import get, names
 from t3sim.results import Row, complete
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
-from t3sim.simulation.fit import misfits
+from t3sim.simulation.fit import check_topology, misfits
 from t3sim.simulation.lab import SystemLab
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
@@ -71,6 +71,7 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
     system, sublayer = point.system.spec, point.sublayer
     if problems := [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]:
         raise InputError(*problems)
+    check_topology(system, point.topology)
     lab = SystemLab(system, sublayer.tp, point.topology)
     outcomes: dict[str, Outcome] = {}
     errors: dict[str, SimulationError] = {}

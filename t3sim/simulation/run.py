@@ -10,7 +10,7 @@ from t3sim.config import Loaded, load
 from t3sim.data import systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
 from t3sim.results import Row, RunResult
-from t3sim.simulation.fit import check_fit
+from t3sim.simulation.fit import check_fit, check_topology
 from t3sim.simulation.point import SEED, Observe, Point, scheme_names, simulate_point
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
@@ -68,6 +68,7 @@ def load_points(
     chosen = choose_sublayers(loaded.spec, sublayers)
     check_fit(loaded, chosen, spec.spec)
     topology = choose_topology(gpus, loaded.spec.tp)
+    check_topology(spec.spec, topology)
     points = [Point(system=spec, sublayer=sublayer, topology=topology) for sublayer in chosen]
     return points, choose_schemes(schemes)
 

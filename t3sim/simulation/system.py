@@ -19,6 +19,7 @@ from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.model import KIND as MEMORY
 from t3sim.hardware.memory.model import MemorySpec
 from t3sim.hardware.protocol import ProtocolSpec
+from t3sim.hardware.track_trigger import TrackTriggerSpec
 from t3sim.hardware.tracker import TrackerSpec
 from t3sim.registry import get, names
 from t3sim.schemes.scheme import KIND as SCHEME
@@ -50,6 +51,8 @@ class SystemSpec(Spec):
     memory: MemoryModelSpec
     tracker: TrackerSpec
     dma: DmaSpec
+    track_trigger: TrackTriggerSpec = Field(default_factory=TrackTriggerSpec)
+    """Which parts of T3's mechanism there are."""
     link: LinkSpec
     protocols: dict[str, ProtocolSpec] = Field(default_factory=dict)
     """What collective kernels may run with; none: they cost their launch and what is simulated."""
@@ -78,6 +81,7 @@ class SystemSpec(Spec):
             memory=self.memory,
             tracker=self.tracker,
             dma=self.dma,
+            track_trigger=self.track_trigger,
             protocols=self.protocols,
         )
 

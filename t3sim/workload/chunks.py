@@ -42,6 +42,11 @@ class Chunks:
         """Which chunk GPU ``gpu`` handles at ``position`` of its order."""
         return (position - gpu) % self.count
 
+    def production(self, gpu: int, *, staggered: bool) -> tuple[int, ...]:
+        """List the positions of GPU ``gpu`` in the order in which it produces them: in turn, or by chunk id."""
+        turn = range(self.count)
+        return tuple(turn if staggered else ((chunk + gpu) % self.count for chunk in turn))
+
     def at(self, gpu: int, position: int) -> tuple[int, ...]:
         """Bytes of the pieces that GPU ``gpu`` handles at ``position``."""
         return self.piece_bytes[self.chunk_id(gpu, position)]
@@ -108,7 +113,7 @@ class TileChunks:
         pairs = pairwise(self.bounds)
         return Chunks(piece_bytes=tuple(tuple(sizes[low:high].tolist()) for low, high in pairs))
 
-    def production_order(self, gpu: int) -> IntArray:
-        """List the tiles in the staggered order in which GPU ``gpu`` produces them, shape (tiles,)."""
-        ids = [(position - gpu) % self.count for position in range(self.count)]
+    def production_order(self, gpu: int, *, staggered: bool = True) -> IntArray:
+        """List the tiles in the order in which GPU ``gpu`` produces them, shape (tiles,)."""
+        ids = [self.chunks.chunk_id(gpu, position) for position in self.chunks.production(gpu, staggered=staggered)]
         return np.concatenate([self.order[self.bounds[i] : self.bounds[i + 1]] for i in ids])

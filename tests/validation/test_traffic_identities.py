@@ -5,15 +5,19 @@ In units of one chunk (output / N) on a ring of N GPUs:
                 GEMM writes   RS reads   RS writes   AG reads   AG writes   sent
     sequential  N             2N - 1     N           N - 1      N - 1       2N - 2
     t3, t3-mca  N - 1         N - 2      N - 1       N - 1      N - 1       2N - 2
+    no NMC      N - 1         3N - 4     2N - 2      N - 1      N - 1       2N - 2
 
 Sequential: the reduce-scatter's first step reads its chunk once, each of the N - 1 later ones reads the local and the
 received copy; it writes N - 1 received chunks and the result. T3: the first chunk's stores go straight to the
-neighbour; the N - 2 in the middle are read by the DMA; N - 1 arrive as updates.
+neighbour; the N - 2 in the middle are read by the DMA; N - 1 arrive as updates. Without near-memory compute N - 1
+chunks are stored by the GEMM and N - 1 received beside them; CUs read both and write the sum.
 """
 
 from math import isclose
 
 import pytest
+
+from t3sim.simulation import load_system
 
 COLUMNS = (
     "dram_gemm_write_bytes",
@@ -48,6 +52,16 @@ def test_equal_chunks(gpus, paper_system, gemm_and_all_reduce, rows_of):
     assert counted(rows["sequential"]) == tuple(chunk * share for share in sequential_chunks(gpus))
     for scheme in FUSED:
         assert counted(rows[scheme]) == tuple(chunk * share for share in fused_chunks(gpus))
+
+
+@pytest.mark.parametrize("gpus", range(2, 65, 3))
+def test_equal_chunks_without_near_memory_compute(gpus, gemm_and_all_reduce, rows_of):
+    """Each of the N - 1 chunks that a GPU reduces takes two reads and a write more."""
+    system = load_system("t3-paper", ["track_trigger.near_memory=false"])
+    n, rows = gpus, rows_of(system, gemm_and_all_reduce(gpus, 128 * gpus, 256), *FUSED)
+    for scheme in FUSED:
+        chunks = (n - 1, 3 * n - 4, 2 * n - 2, n - 1, n - 1, 2 * n - 2)
+        assert counted(rows[scheme]) == tuple(2 * TILE_BYTES * share for share in chunks)
 
 
 @pytest.mark.parametrize("gpus", [2, 3, 8])

@@ -78,7 +78,9 @@ def slow_traffic(spec, tiling, order, resident, *, write_allocate):
         reads.append([int(missed) for missed, _ in totals])
         evicted.append([int(left) for _, left in totals])
         left = 0
-        for workgroup, (row, column) in stage if write_allocate else ():
+        for workgroup, (row, column) in stage:
+            if not write_allocate[workgroup]:
+                continue
             height = min(tiling.tile_m, tiling.M - row * tiling.tile_m)
             width = min(tiling.tile_n, tiling.N - column * tiling.tile_n)
             c_bytes = height * width * tiling.element_bytes
@@ -112,16 +114,28 @@ def caches(draw):
 
 
 @QUICK
-@given(gemms(), caches(), st.booleans())
-def test_equals_a_plain_lru_cache(gemm, spec, write_allocate):
+@given(gemms(), caches(), st.data())
+def test_equals_a_plain_lru_cache(gemm, spec, data):
     """Misses and write-backs are those of a plain LRU cache, stage by stage and slab by slab."""
     tiling, order, resident = gemm
+    write_allocate = np.array(data.draw(st.lists(st.booleans(), min_size=len(order), max_size=len(order))))
     got = gemm_traffic(spec, tiling, order, resident, write_allocate=write_allocate)
     reads, evicted, stored, flush = slow_traffic(spec, tiling, order, resident, write_allocate=write_allocate)
     assert got.read_bytes.tolist() == reads
     assert got.evicted_bytes.tolist() == evicted
     assert got.store_evicted_bytes.tolist() == stored
     assert got.flush_bytes == flush
+
+
+@QUICK
+@given(gemms(), caches())
+def test_output_written_through_takes_the_same_room(gemm, spec):
+    """Output that is in memory already displaces the same operands, and nothing is written back."""
+    tiling, order, resident = gemm
+    back = gemm_traffic(spec, tiling, order, resident, write_allocate=True)
+    through = back.written_through()
+    assert through.read_bytes.tolist() == back.read_bytes.tolist()
+    assert (through.evicted_bytes.sum(), through.store_evicted_bytes.sum(), through.flush_bytes) == (0, 0, 0)
 
 
 @QUICK

@@ -132,6 +132,19 @@ def test_bounds_are_the_nearest_to_equal_bytes(shape):
     assert all(bound in choices for bound, choices in zip(chunks.bounds, nearest, strict=True))
 
 
+def test_production_without_staggering():
+    """Staggered, GPU 1 of 4 takes its positions in turn; else it meets chunk 0 at its position 1, as GPU 0 at 0."""
+    chunks = tile_chunks(8, 8, 4)
+    assert chunks.chunks.production(1, staggered=True) == (0, 1, 2, 3)
+    assert [chunks.chunks.production(gpu, staggered=False) for gpu in (0, 1, 3)] == [
+        (0, 1, 2, 3),
+        (1, 2, 3, 0),
+        (3, 0, 1, 2),
+    ]
+    for gpu in range(4):
+        assert chunks.production_order(gpu, staggered=False).tolist() == chunks.order.tolist()
+
+
 @QUICK
 @given(GROUPED)
 def test_production_follows_the_positions(shape):

@@ -1,0 +1,130 @@
+"""Track and trigger with parts of it taken away or made coarser: traffic, commands, order, and who may be mirrored."""
+
+from math import ceil
+
+import pytest
+
+from t3sim.errors import InputError
+from t3sim.hardware.memory.access import Cause
+from t3sim.schemes.t3 import fused_phases
+from t3sim.simulation import Point, simulate_point
+from t3sim.simulation.lab import SystemLab
+
+SHAPE = (128, 64, 64)
+TILE_BYTES = 16 * 16 * 2
+TILES = 8 * 4
+WITHOUT_NMC = "track_trigger.near_memory=false"
+THROUGH_LLC = "track_trigger.updates_bypass_llc=false"
+UNSTAGGERED = "track_trigger.staggered=false"
+
+
+@pytest.fixture
+def watched(lowered):
+    """Give a function that runs T3 on a full ring: its outcome, and each GPU's DMA commands as bytes."""
+
+    def run(system, sublayer):
+        machines = []
+        commands = {}
+
+        def observe(machine):
+            machines.append(machine)
+            for gpu in machine.gpus:
+                commands[gpu.index] = seen = []
+                gpu.dma.trigger = lambda command, seen=seen, inner=gpu.dma.trigger: (
+                    seen.append(command.nbytes),
+                    inner(command),
+                )
+
+        lab = SystemLab(system, sublayer.tp, "ring", observe)
+        return lab.run(fused_phases(lowered(system, sublayer)), "t3"), commands
+
+    return run
+
+
+@pytest.mark.parametrize("gpus", [2, 4])
+@pytest.mark.parametrize("topology", ["mirror", "ring"])
+@pytest.mark.parametrize("scheme", ["t3", "t3-mca"])
+def test_without_near_memory_compute_a_tile_is_summed_by_read_read_write(
+    gpus, topology, scheme, tiny_system, pair, run_scheme
+):
+    """All chunks but the first are stored, received, read twice and written; the middle ones are read to be sent."""
+    chunk = TILES // gpus * TILE_BYTES
+    served = run_scheme(tiny_system(WITHOUT_NMC), pair(gpus, SHAPE), scheme, topology).served_bytes
+    assert served[Cause.GEMM_WRITE] == (gpus - 1) * chunk
+    assert served[Cause.RS_WRITE] == 2 * (gpus - 1) * chunk
+    assert served[Cause.RS_READ] == (2 * (gpus - 1) + gpus - 2) * chunk
+
+
+def test_without_near_memory_compute_the_ideal_that_assumes_it_stays(tiny_system, pair, run_scheme):
+    """What a near-memory reduce-scatter would bring does not depend on whether the system has the memory for it."""
+    totals = [run_scheme(tiny_system(*change), pair(4, SHAPE), "ideal-overlap-nmc") for change in ((), (WITHOUT_NMC,))]
+    assert totals[0].total_fs == totals[1].total_fs
+
+
+def test_summing_on_cus_waits_for_both_copies(tiny_system, pair, run_scheme):
+    """On a memory without bandwidth limits, a tile's sum costs at least one read latency more than an update."""
+    fast = (
+        "memory.bandwidth=1000 TB/s",
+        "memory.turnaround=0 ns",
+        "memory.read_latency=1 us",
+        "link.receive_buffer=1 MiB",
+    )
+    with_nmc, without = (
+        run_scheme(tiny_system(*fast, *change), pair(2, SHAPE), "t3").rs_fs for change in ((), (WITHOUT_NMC,))
+    )
+    assert without >= with_nmc + 10**9
+
+
+def test_updates_through_the_llc_cost_operands_and_nothing_else(tiny_system, pair, run_scheme):
+    """Where updates allocate, more operands are read again; what is written and what the ring moves is the same."""
+    shape = (128, 128, 64)
+    bypass, through = (
+        run_scheme(tiny_system(*change, "llc.capacity=32 KiB"), pair(4, shape), "t3").served_bytes
+        for change in ((), (THROUGH_LLC,))
+    )
+    assert through.pop(Cause.GEMM_READ) > bypass.pop(Cause.GEMM_READ)
+    assert through == bypass
+
+
+@pytest.mark.parametrize("tiles", [1, 2, 3, 8, 100])
+@pytest.mark.parametrize("change", [(), (UNSTAGGERED,), (WITHOUT_NMC,)])
+def test_a_command_moves_so_many_tiles(tiles, change, tiny_system, pair, watched):
+    """Each of the N - 2 middle chunks goes out in as few commands as their size allows, in nearly equal parts."""
+    outcome, commands = watched(tiny_system(f"track_trigger.tiles_per_command={tiles}", *change), pair(4, SHAPE))
+    assert outcome.link_bytes == 2 * 3 * 8 * TILE_BYTES  # reduce-scatter and all-gather
+    for seen in commands.values():
+        assert len(seen) == 2 * ceil(8 / tiles)
+        assert sum(seen) == 2 * 8 * TILE_BYTES
+        assert max(seen) - min(seen) <= TILE_BYTES
+        assert max(seen) <= tiles * TILE_BYTES
+
+
+@pytest.mark.parametrize("gpus", [2, 3, 4, 8])
+def test_unstaggered_gpus_move_the_same_bytes(gpus, tiny_system, pair, run_scheme):
+    """Staggering decides when, not what: without it every counter of traffic and of the link stays."""
+    first, second = (
+        run_scheme(tiny_system(*change), pair(gpus, (256, 64, 64)), "t3", "ring") for change in ((), (UNSTAGGERED,))
+    )
+    assert {**first.served_bytes, Cause.GEMM_READ: 0} == {**second.served_bytes, Cause.GEMM_READ: 0}
+    assert first.link_bytes == second.link_bytes
+
+
+def test_without_staggering_the_last_chunk_goes_round_after_the_gemm(tiny_system, pair, run_scheme):
+    """The chunk produced last by all GPUs starts its N - 1 hops when the GEMM ends; staggered, one hop is left."""
+    slow = ("compute.clock=100 MHz", "link.latency=5 us", "link.receive_buffer=1 MiB")
+    exposed = []
+    for change in ((), (UNSTAGGERED,)):
+        outcome = run_scheme(tiny_system(*slow, *change), pair(8, (256, 64, 512)), "t3", "ring")
+        gemm_end = max(span.end_fs for gpu in outcome.gpus for span in gpu.spans if span.operation == "gemm")
+        exposed.append(
+            max(s.end_fs for gpu in outcome.gpus for s in gpu.spans if s.operation == "reduce_scatter") - gemm_end
+        )
+    assert exposed[0] < 2 * 5 * 10**9
+    assert exposed[1] >= 7 * 5 * 10**9
+
+
+def test_a_mirror_needs_staggering(tiny_loaded, pair):
+    """One GPU cannot stand for GPUs that each run another program: an error that says what to do."""
+    point = Point(system=tiny_loaded(UNSTAGGERED), sublayer=pair(4, SHAPE))
+    with pytest.raises(InputError, match=r"track_trigger\.staggered: needs all GPUs \(--gpus N, topology: ring\)"):
+        simulate_point(point, ["t3"])
