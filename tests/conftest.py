@@ -4,6 +4,9 @@ import pytest
 from hypothesis import settings
 
 from t3sim.config.source import read_value
+from t3sim.hardware.memory.banked import BankedSpec
+from t3sim.hardware.memory.dram.mapping import Mop4Xor
+from t3sim.hardware.memory.dram.timing import load_dram
 from t3sim.registry import get
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation import load_system
@@ -62,6 +65,28 @@ def tiny_loaded():
 def tiny_system(tiny_loaded):
     """Give a builder of the values of such a system."""
     return lambda *overrides: tiny_loaded(*overrides).spec
+
+
+@pytest.fixture(scope="session")
+def hbm2_banks():
+    """Give a builder of bank-level memory of the shipped HBM2, 32 channels of which one is simulated."""
+    fields = {
+        "dram": load_dram("hbm2").spec,
+        "channels": 32,
+        "simulated_channels": 1,
+        "interleave": 256,
+        "channel_hash": True,
+        "address_mapping": Mop4Xor(),
+        "read_latency": 270_000_000,
+        "scheduler": "frfcfs-row-hit",
+        "hit_cap": 0,
+        "read_entries": 64,
+        "write_entries": 64,
+        "drain_from": 0.8,
+        "drain_to": 0.2,
+        "refresh": True,
+    }
+    return lambda **changes: BankedSpec(**{**fields, **changes})
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from collections import defaultdict
 from statistics import fmean
 
 import pytest
+import yaml
 
 from t3sim.simulation import load_system
 from t3sim.study.measured import load_measured_gemms
@@ -59,8 +60,32 @@ def test_the_table_is_whole():
     assert counts == {"a100-80g": 63, "h100-sxm": 46, "mi210": 9}
 
 
-def test_systems_have_at_most_three_calibrated_numbers():
-    """Two numbers of each measured GPU are fitted, and no other of its numbers is."""
-    for name in ("a100-80g", "h100-sxm", "mi210"):
-        text = load_system(name).path.read_text(encoding="utf-8")
-        assert text.count("class: calibrated") <= 3
+def fitted(node, path=()):
+    """Yield the keys of all calibrated numbers of a system file."""
+    if not isinstance(node, dict):
+        return
+    if node.get("class") == "calibrated":
+        yield path
+    for key, below in node.items():
+        yield from fitted(below, (*path, key))
+
+
+@pytest.mark.parametrize(
+    ("name", "collectives"),
+    [
+        ("a100-80g", {("link", "efficiency"), ("protocols", "simple", "extra_latency")}),
+        # One latency in three protocols.
+        (
+            "h100-sxm",
+            {
+                ("link", "efficiency"),
+                *(("protocols", protocol, "base_latency") for protocol in ("ll", "ll128", "simple")),
+            },
+        ),
+        ("mi210", set()),
+    ],
+)
+def test_two_numbers_of_gemms_are_fitted(name, collectives):
+    """Two numbers of each measured GPU are fitted to GEMMs, at most two to collectives, and none else."""
+    data = yaml.safe_load(load_system(name).path.read_text(encoding="utf-8"))
+    assert set(fitted(data)) == {("compute", "sustained_fraction"), ("compute", "stage_overhead"), *collectives}

@@ -8,6 +8,7 @@ import pytest
 from t3sim.results import geomean
 from t3sim.study import load_published, reproduce
 
+pytestmark = pytest.mark.xdist_group("base set")  # simulated once, by one worker
 PUBLISHED = load_published().spec
 SUBLAYERS = [
     (model, tp, sublayer)

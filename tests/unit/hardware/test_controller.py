@@ -49,6 +49,20 @@ class _Rig:
         call_at(self.env, time, lambda: self.submit(*arguments))
 
 
+@pytest.fixture(params=["fluid", "banked"])
+def either(request, hbm2_banks):
+    """Give a controller of each memory model, and when each burst was answered."""
+
+    def build(policy="round-robin", **fluid):
+        rig = _Rig(get(KIND, policy)(), **fluid)
+        if request.param == "banked":
+            spec = hbm2_banks(channels=2, read_entries=2, write_entries=2)
+            rig.memory = MemoryController(rig.env, spec, get(KIND, policy)(), "Memory")
+        return rig
+
+    return build
+
+
 def test_read_is_answered_a_latency_after_its_service():
     """A read's data arrive a read latency after it was served; the next read is served meanwhile."""
     rig = _Rig()
@@ -99,7 +113,7 @@ def test_bursts_nobody_waits_for_are_served():
 
 
 @pytest.mark.parametrize("policy", names(KIND))
-def test_order_within_a_femtosecond_does_not_matter(policy):
+def test_order_within_a_femtosecond_does_not_matter(policy, either):
     """However the parts of a GPU submit within one femtosecond, each lane is answered at the same time."""
     bursts = [
         ("operands", COMPUTE, READ, 300),
@@ -109,7 +123,7 @@ def test_order_within_a_femtosecond_does_not_matter(policy):
     ]
     answers = []
     for order in permutations(bursts):
-        rig = _Rig(get(KIND, policy)(), turnaround=500, stream_switch=70)
+        rig = either(policy, turnaround=500, stream_switch=70)
         for number, burst in enumerate(order):
             # The first at the end of memory's own turn, others before it: all before arbitration.
             turn = Order.DELIVERY if number == 0 else Order.LOCAL
@@ -152,9 +166,9 @@ def test_tuned_policy_arbitrates_from_now_on():
     assert answers[1] == {"compute": 640_000, "communication": 512_000}
 
 
-def test_bytes_are_counted_by_cause():
+def test_bytes_are_counted_by_cause(either):
     """Submitted and served bytes are kept by cause and agree at the end."""
-    rig = _Rig()
+    rig = either()
     for number, cause in enumerate(Cause):
         rig.submit(cause.name, COMPUTE, READ, 100 + number, cause)
     assert rig.memory.submitted == [100, 101, 102, 103, 104, 105]
@@ -162,9 +176,9 @@ def test_bytes_are_counted_by_cause():
     assert rig.memory.served_bytes() == {cause: 100 + number for number, cause in enumerate(Cause)}
 
 
-def test_waiting_names_the_lanes():
+def test_waiting_names_the_lanes(either):
     """A stall report names what is queued in each lane; an idle memory reports nothing."""
-    rig = _Rig()
+    rig = either()
     rig.submit("a", COMPUTE, READ)
     rig.submit("b", COMMUNICATION, UPDATE)
     rig.submit("c", COMMUNICATION, WRITE)

@@ -1,6 +1,7 @@
 """The LLC against a plain set-associative LRU cache, and the traffic that any cache must cause."""
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from t3sim.hardware.llc import LlcSpec, gemm_traffic
+from t3sim.units import ceil_div
+from t3sim.workload.layout import Layout
 from t3sim.workload.tiling import Tiling
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=60)
@@ -223,3 +226,88 @@ def test_parts_of_k_share_no_operands():
     assert got.read_bytes.sum() == (32 + 16) * 4 * 16 * 2
     # The parts of one tile follow each other: a stage of four workgroups is one tile, which shares nothing with itself.
     assert got.read_bytes[0].sum() == (8 + 8) * 4 * 16 * 2
+
+
+def bytes_of(region):
+    """Bytes that a region touches."""
+    return int((region[:, 1] * region[:, 2]).sum())
+
+
+def whole_rows(tiling):
+    """Give the block that holds whole rows of every operand: the rows of A, B and C times each other."""
+    return tiling.slab_k * tiling.tile_n * tiling.element_bytes
+
+
+@QUICK
+@given(gemms(), st.integers(1, 8), st.integers(1, 5), st.booleans(), st.integers(1, 3))
+def test_places_have_the_bytes_of_the_traffic(gemm, ways, sets, write_allocate, split_k):
+    """Per stage and slab, the regions of missed and written-back blocks have the bytes of the traffic."""
+    tiling, order, resident = gemm
+    tiling = replace(tiling, M=16 * ceil_div(tiling.M, 16), N=48 * ceil_div(tiling.N, 48), K=8 * ceil_div(tiling.K, 8))
+    order = np.arange(tiling.tiles)[:: 1 if len(order) % 2 else -1]
+    block = whole_rows(tiling)
+    spec = LlcSpec(capacity=block * ways * sets, ways=ways, block=block, hit_latency=0)
+    got = gemm_traffic(spec, tiling, order, resident, write_allocate=write_allocate, split_k=split_k, with_places=True)
+    stages, slabs = got.read_bytes.shape
+    for stage in range(stages):
+        for slab in range(slabs):
+            assert bytes_of(got.missed(stage, slab)) == got.read_bytes[stage, slab]
+            assert bytes_of(got.evicted(stage, slab)) == got.evicted_bytes[stage, slab]
+        assert bytes_of(got.store_evicted(stage)) == got.store_evicted_bytes[stage]
+    if split_k == 1:
+        assert bytes_of(got.flushed()) == got.flush_bytes
+
+
+@QUICK
+@given(gemms(), caches())
+def test_places_of_written_output_are_the_output(gemm, spec):
+    """With any block and ragged edges, what is written back is every byte of C, once."""
+    tiling, order, resident = gemm
+    got = gemm_traffic(spec, tiling, order, resident, write_allocate=True, with_places=True)
+    stages, slabs = got.read_bytes.shape
+    regions = [got.evicted(stage, slab) for stage in range(stages) for slab in range(slabs)]
+    regions += [*(got.store_evicted(stage) for stage in range(stages)), got.flushed()]
+    written = [touched_bytes(region) for region in regions]
+    whole = touched_bytes(Layout(tiling=tiling).output())
+    assert sorted(np.concatenate(written).tolist()) == whole.tolist()
+
+
+@QUICK
+@given(gemms(), st.integers(1, 3))
+def test_places_of_reads_into_a_large_cache_are_the_operands(gemm, split_k):
+    """Where everything fits, what is read is every byte of A and B, once, in all parts of K."""
+    tiling, order, resident = gemm
+    spec = LlcSpec(capacity=16 * 4096, ways=4096, block=16, hit_latency=0)
+    got = gemm_traffic(spec, tiling, order, resident, write_allocate=False, split_k=split_k, with_places=True)
+    stages, slabs = got.read_bytes.shape
+    read = [touched_bytes(got.missed(stage, slab)) for stage in range(stages) for slab in range(slabs)]
+    layout, depth = Layout(tiling=tiling, split_k=split_k), tiling.K * split_k * tiling.element_bytes
+    operands = [*range(tiling.M * depth), *range(layout.b_address, layout.b_address + depth * tiling.N)]
+    assert sorted(np.concatenate(read).tolist()) == operands
+
+
+def touched_bytes(region):
+    """List the bytes that a region touches, each as often as it does."""
+    rows = [
+        np.arange(width) + address + row * stride for address, count, width, stride in region for row in range(count)
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *rows])
+
+
+@QUICK
+@given(gemms(), caches(), st.booleans(), st.integers(1, 3))
+def test_noting_places_changes_no_traffic(gemm, spec, write_allocate, split_k):
+    """Traffic with places is that without, which has none to give."""
+    tiling, order, resident = gemm
+    noted, plain = (
+        gemm_traffic(
+            spec, tiling, order, resident, write_allocate=write_allocate, split_k=split_k, with_places=with_places
+        )
+        for with_places in (True, False)
+    )
+    assert noted.read_bytes.tolist() == plain.read_bytes.tolist()
+    assert noted.evicted_bytes.tolist() == plain.evicted_bytes.tolist()
+    assert noted.store_evicted_bytes.tolist() == plain.store_evicted_bytes.tolist()
+    assert noted.flush_bytes == plain.flush_bytes
+    with pytest.raises(AssertionError, match="without places"):
+        plain.missed(0, 0)

@@ -1,0 +1,263 @@
+"""The banked memory under random load: nothing is lost, and nobody notices when it is looked at."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pytest
+import simpy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from t3sim.hardware.clock import Order, call_at
+from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.memory.arbitration import KIND, decision_table
+from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
+from t3sim.hardware.memory.banked import BankedSpec
+from t3sim.hardware.memory.controller import MemoryController
+from t3sim.hardware.memory.dram.mapping import Mop4Xor
+from t3sim.hardware.memory.dram.timing import load_dram
+from t3sim.registry import get, names
+from t3sim.workload.layout import linear
+
+HBM2 = load_dram("hbm2").spec
+CLOCK_FS = 10**15 // HBM2.clock
+
+
+def memory(**changes):
+    """Make a spec of 4 channels with short queues."""
+    fields = {
+        "dram": HBM2,
+        "channels": 4,
+        "simulated_channels": 1,
+        "interleave": 256,
+        "channel_hash": True,
+        "address_mapping": Mop4Xor(),
+        "read_latency": 30_000,
+        "scheduler": "frfcfs-row-hit",
+        "hit_cap": 0,
+        "read_entries": 8,
+        "write_entries": 8,
+        "drain_from": 0.8,
+        "drain_to": 0.2,
+        "refresh": True,
+    }
+    return BankedSpec(**{**fields, **changes})
+
+
+def memories():
+    """Draw memories of few and of all simulated channels, with short queues, under every scheduler."""
+    return st.builds(
+        memory,
+        simulated_channels=st.sampled_from([1, 2, 4]),
+        channel_hash=st.booleans(),
+        scheduler=st.sampled_from(["frfcfs-row-hit", "frfcfs", "fcfs"]),
+        hit_cap=st.sampled_from([0, 2]),
+        read_entries=st.sampled_from([1, 4, 16]),
+        write_entries=st.sampled_from([1, 4, 16]),
+        refresh=st.booleans(),
+    )
+
+
+def policies():
+    """Draw any registered policy, or MCA with its limits close by."""
+    tight = st.builds(
+        lambda first, now, patience: Mca(
+            thresholds=(Threshold(intensity=0.5, occupancy=first), Threshold(intensity=0.0, occupancy=None)),
+            occupancy=now,
+            starvation_limit=patience,
+        ),
+        st.integers(1, 5),
+        st.none() | st.integers(1, 5),
+        st.integers(1, 5),
+    )
+    return st.sampled_from(names(KIND)).map(lambda name: get(KIND, name)()) | tight
+
+
+@dataclass(frozen=True)
+class Burst:
+    """One submission, and whether somebody waits for it."""
+
+    time: int
+    stream: Stream
+    access: Access
+    nbytes: int
+    address: int
+    cause: Cause
+    is_awaited: bool
+
+
+# Times on the grid of the DRAM's clock too, and few of them, so that arrivals meet completions.
+TIMES = st.integers(0, 200).map(lambda cycle: cycle * CLOCK_FS) | st.integers(0, 3 * 10**8)
+BURSTS = st.builds(
+    Burst,
+    time=TIMES,
+    stream=st.sampled_from(Stream),
+    access=st.sampled_from(Access),
+    nbytes=st.integers(1, 300) | st.integers(1000, 20_000),
+    address=st.integers(0, 2**20),
+    cause=st.sampled_from(Cause),
+    is_awaited=st.sampled_from([True, True, True, False]),
+)
+LOADS = st.lists(BURSTS, min_size=1, max_size=25)
+INTENSITIES = st.sampled_from([0.0, 0.5, 1.0])
+
+
+def replay(spec, policy, bursts, *, looks=(), tunes=()):
+    """Run bursts through a controller that is also looked at in between: when each was answered, and the controller."""
+    env = simpy.Environment(0)
+    controller = MemoryController(env, spec, policy, "Memory")
+    answers = {}
+
+    def submit(number, burst):
+        done = partial(lambda number: answers.setdefault(number, int(env.now)), number)
+        place = partial(linear, burst.address, burst.nbytes)
+        waits = done if burst.is_awaited else None
+        controller.submit(burst.stream, burst.access, burst.nbytes, burst.cause, place, waits)
+
+    for number, burst in enumerate(bursts):
+        call_at(env, burst.time, partial(submit, number, burst))
+    for time, intensity in tunes:
+        call_at(env, time, partial(controller.tune, intensity))
+    for time, order in looks:
+        call_at(env, time, controller.served_bytes, order)
+    env.run()
+    call_at(env, int(env.now) + 10**10, lambda: None)  # what nobody waits for is served as well
+    env.run()
+    return answers, controller
+
+
+@settings(max_examples=100)
+@given(memories(), policies(), LOADS, st.lists(st.tuples(TIMES, INTENSITIES), max_size=2))
+def test_what_is_submitted_is_served(spec, policy, bursts, tunes):
+    """All bursts are served, with their bytes by cause; each awaited one is answered once it can be."""
+    answers, controller = replay(spec, policy, bursts, tunes=tunes)
+    expected = {cause: sum(burst.nbytes for burst in bursts if burst.cause is cause) for cause in Cause}
+    assert controller.served_bytes() == expected
+    assert controller.pending() == 0
+    assert not controller.waiting()
+    assert controller.channel.occupancy() == 0
+    assert set(answers) == {number for number, burst in enumerate(bursts) if burst.is_awaited}
+    assert all(answers[number] > bursts[number].time for number in answers)
+
+
+@settings(max_examples=150)
+@given(
+    memories(),
+    policies(),
+    LOADS,
+    st.lists(st.tuples(TIMES, st.sampled_from(Order)), min_size=1, max_size=20),
+    st.lists(st.tuples(TIMES, INTENSITIES), max_size=2),
+)
+def test_looking_at_it_changes_nothing(spec, policy, bursts, looks, tunes):
+    """Advancing the channels at any moment, also when something arrives or completes, moves no answer."""
+    undisturbed, before = replay(spec, policy, bursts, tunes=tunes)
+    at_answers = [(time, order) for time in undisturbed.values() for order in (Order.DELIVERY, Order.MEMORY)]
+    watched, after = replay(spec, policy, bursts, looks=[*looks, *at_answers], tunes=tunes)
+    assert watched == undisturbed
+    assert after.busy_fs() == before.busy_fs()
+
+
+@settings(max_examples=100)
+@given(policies(), LOADS)
+def test_moment_within_a_cycle_does_not_matter(policy, bursts):
+    """What arrives between two edges of the DRAM's clock competes as if it had come with the first of them."""
+    spec = memory(simulated_channels=4)
+    late = [replace(burst, address=burst.address // 64 * 64) for burst in sorted(bursts, key=lambda burst: burst.time)]
+    early = [replace(burst, time=burst.time // CLOCK_FS * CLOCK_FS) for burst in late]
+    assert replay(spec, policy, late)[0] == replay(spec, policy, early)[0]
+
+
+@settings(max_examples=60)
+@given(memories(), policies(), LOADS, st.randoms(use_true_random=False))
+def test_lanes_of_one_instant_may_submit_in_any_order(spec, policy, bursts, shuffler):
+    """Submissions of one femtosecond may be reordered across lanes without changing any answer."""
+
+    def lane_of(burst):
+        return burst.stream, burst.access is Access.READ
+
+    def answers_by_lane(ordered):
+        answers, _ = replay(spec, policy, ordered)
+        lanes = {}
+        for number, burst in enumerate(ordered):
+            lanes.setdefault(lane_of(burst), []).append(answers.get(number))
+        return lanes
+
+    in_time = sorted(bursts, key=lambda burst: burst.time)
+    turns = {lane: shuffler.random() for lane in {lane_of(burst) for burst in in_time}}
+    reordered = sorted(in_time, key=lambda burst: (burst.time, turns[lane_of(burst)]))
+    assert answers_by_lane(reordered) == answers_by_lane(in_time)
+
+
+@pytest.mark.parametrize("policy", names(KIND))
+def test_many_bursts_wait_at_once(policy):
+    """3000 bursts on one lane, the first of them long and on a bank of its own, are answered and counted."""
+    spec = memory(channels=1, scheduler="frfcfs")
+    bursts = [Burst(0, Stream.COMPUTE, Access.READ, 1 << 19, 0, Cause.GEMM_READ, is_awaited=True)]
+    for number in range(3000):
+        stream, access = tuple(Stream)[number % 2], tuple(Access)[number % 3]
+        nbytes, address = (64, 1 << 22 | number * 64) if number % 5 else (32, 1 << 22 | number * 64 + 8)
+        bursts.append(Burst(number // 7, stream, access, nbytes, address, Cause.RS_READ, is_awaited=True))
+    answers, controller = replay(spec, get(KIND, policy)(), bursts)
+    assert len(answers) == len(bursts)
+    assert controller.served_bytes()[Cause.RS_READ] == sum(burst.nbytes for burst in bursts[1:])
+    assert controller.pending() == 0
+
+
+@pytest.mark.parametrize("gap", [1, 255, 256, 511])
+def test_bursts_that_touch_nothing_leave_others_alone(gap):
+    """A burst that is still served when hundreds have passed it, on this channel or not, is answered in the end."""
+    spec = memory(channels=2, channel_hash=False)
+    channel, table = spec.channel(), decision_table(get(KIND, "round-robin")(), spec.queue_entries)
+    awaited = {"is_update": False, "notify": True}
+    sizes = [1 << 16, *([64] * gap), *([1 << 12] * 700)]
+    # Blocks of the other channel: nothing of these bursts falls to the simulated one.
+    places = [0, *([256] * gap), *(1 << 20 for _ in range(700))]
+    for nbytes, address in zip(sizes, places, strict=True):
+        channel.push(1, nbytes, Cause.RS_WRITE, partial(linear, address, nbytes), **awaited)
+    done, now = [], 0
+    while now := channel.admit(table, now):
+        done += channel.advance(table, now)
+    assert sorted(number for _, number, _ in done) == list(range(len(sizes)))
+    assert channel.served()[Cause.RS_WRITE] == sum(sizes)
+
+
+@pytest.mark.parametrize("access", Access)
+def test_one_channel_stands_for_all(access):
+    """A stream of 8 MiB takes as long on one simulated channel as on all 32, within 2%."""
+    times = []
+    for simulated in (1, 32):
+        spec = memory(channels=32, simulated_channels=simulated, read_entries=64, write_entries=64)
+        bursts = [
+            Burst(0, Stream.COMPUTE, access, 1 << 16, number << 16, Cause.GEMM_READ, is_awaited=True)
+            for number in range(128)
+        ]
+        answers, _ = replay(spec, get(KIND, "round-robin")(), bursts)
+        times.append(max(answers.values()))
+    assert times[0] == pytest.approx(times[1], rel=0.02)
+
+
+@pytest.mark.parametrize("limit", [4, 16])
+def test_starvation_limit_holds_where_writes_fill_their_queue(limit):
+    """Compute writes without end, and a read now and then: a write of communication waits for ``limit`` of them."""
+    spec = memory(channels=1, read_entries=64, write_entries=4, refresh=False)
+    flood = Burst(0, Stream.COMPUTE, Access.WRITE, 1 << 17, 1 << 22, Cause.GEMM_WRITE, is_awaited=True)
+    reads = [
+        Burst(10 * number * CLOCK_FS, Stream.COMPUTE, Access.READ, 64, 1 << 16, Cause.GEMM_READ, is_awaited=True)
+        for number in range(1, 60)
+    ]
+    held = Burst(50 * CLOCK_FS, Stream.COMMUNICATION, Access.WRITE, 64, 1 << 23, Cause.RS_WRITE, is_awaited=True)
+    answers, _ = replay(spec, Mca(occupancy=1, starvation_limit=limit), [flood, held, *reads])
+    a_write = answers[0] / ((1 << 17) / HBM2.access)
+    # What passes it, what is in the queues before it, and the opening of its row.
+    assert answers[1] - held.time < (limit + 2 * 4) * a_write + 100 * CLOCK_FS
+
+
+def test_region_of_several_blocks_is_served_whole():
+    """A burst with rows apart counts as served when all its rows are."""
+    env = simpy.Environment(0)
+    controller = MemoryController(env, memory(), get(KIND, "round-robin")(), "Memory")
+    region = np.array([[0, 8, 512, 4096], [1 << 20, 1, 64, 0]], np.int64)
+    controller.submit(Stream.COMPUTE, Access.READ, 8 * 512 + 64, Cause.GEMM_READ, lambda: region, lambda: None)
+    env.run()
+    assert controller.served_bytes()[Cause.GEMM_READ] == 8 * 512 + 64
