@@ -9,6 +9,7 @@ from t3sim.cli import (  # noqa: F401 - each adds its commands to the app
     plot,
     reproduce,
     run,
+    sensitivity,
     sweep,
     table,
     tools,

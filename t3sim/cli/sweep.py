@@ -20,7 +20,7 @@ from t3sim.sweeps.table import RESULTS, write_parquet
 
 _SHARD = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})")
 _FAILURES_SHOWN = 20
-_INTERRUPTED = 130
+INTERRUPTED = 130
 
 ParquetOption = Annotated[bool, typer.Option("--parquet", help="Write results.parquet too; needs pyarrow.")]
 SpecArgument = Annotated[str, typer.Argument(help="Sweep: name of a shipped one, or a YAML file.")]
@@ -96,7 +96,7 @@ def _finish(result: SweepResult, parquet: bool) -> None:  # noqa: FBT001 - as ty
         again = "the same command goes on from here"
         typer.echo(f"{cause}: {tally.left} of {tally.points} points are missing; {again}", err=True)
     if result.interrupted:
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
     if written.failed or tally.left:
         raise typer.Exit(1)
 

@@ -238,7 +238,7 @@ class SweepSpec(Spec):
     def _no_key_twice(self) -> Self:
         seen: set[str] = set()
         for axis in self.axes:
-            made = {*axis.columns(), *_keys_of(axis)}
+            made = {*axis.columns(), *keys_of(axis)}
             if twice := sorted(seen & made):
                 raise ValueError(f"two axes give {', '.join(twice)}")
             seen |= made
@@ -247,7 +247,7 @@ class SweepSpec(Spec):
     @model_validator(mode="after")
     def _conditions_name_what_is_set(self) -> Self:
         columns = {column for axis in self.axes for column in axis.columns()}
-        known = {*self.base, *columns, *(key for axis in self.axes for key in _keys_of(axis))}
+        known = {*self.base, *columns, *(key for axis in self.axes for key in keys_of(axis))}
         for text in self.skip:
             if unknown := sorted(Condition(text).names - known):
                 raise ValueError(f"{text!r} names what neither base nor an axis sets: {', '.join(unknown)}")
@@ -255,7 +255,7 @@ class SweepSpec(Spec):
 
     @model_validator(mode="after")
     def _one_workload(self) -> Self:
-        keys = {*self.base, *(key for axis in self.axes for key in _keys_of(axis))}
+        keys = {*self.base, *(key for axis in self.axes for key in keys_of(axis))}
         if "trace" in keys and (mixed := [key for key in WORKLOAD_KEYS if key in keys]):
             raise ValueError(f"a trace fixes what it is made from: 'trace' cannot stand beside {', '.join(mixed)}")
         if "trace" not in keys and not {"model", "tp"} <= keys:
@@ -263,5 +263,6 @@ class SweepSpec(Spec):
         return self
 
 
-def _keys_of(axis: Axis) -> set[str]:
+def keys_of(axis: Axis) -> set[str]:
+    """Return the settings that an axis makes."""
     return {key for case in axis.cases for key in case.set} if isinstance(axis, CasesAxis) else set(axis.columns())

@@ -58,12 +58,12 @@ class Span:
         place = self._first + share * (self._last - self._first)
         value = math.exp(place) if self._is_log else place
         if self._dimension is not None:
-            return _written(round(value), self._unit, self._dimension)
+            return written(round(value), self._unit, self._dimension)
         return round(value) if self._whole else float(f"{value:.{_DIGITS}g}")
 
 
-def _written(amount: int, unit: str, dimension: units.Dimension) -> str:
-    """Write whole base units in ``unit``, to a few digits; in base units where that is none."""
+def written(amount: int, unit: str, dimension: units.Dimension) -> str:
+    """Write whole base units of a quantity in ``unit``, to six digits; in base units where that is none."""
     short = f"{float(amount / dimension.units[unit]):.{_DIGITS}g} {unit}"
     try:
         dimension.parse(short)
