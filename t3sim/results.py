@@ -95,13 +95,16 @@ COLUMNS: tuple[Column, ...] = (
         "t3: output x (N - 1) / N in chunks; else all of it",
     ),
     Column(
-        "dram_rs_read_bytes", int, "bytes the reduce-scatter reads per GPU", "chunks: 2N - 1 as a kernel, N - 2 fused"
+        "dram_rs_read_bytes",
+        int,
+        "bytes the reduce-scatter reads per GPU",
+        "chunks: 2N - 1 as a kernel, N - 2 fused; 3N - 4 fused without near-memory compute",
     ),
     Column(
         "dram_rs_write_bytes",
         int,
         "bytes the reduce-scatter writes or updates per GPU",
-        "chunks: N as a kernel, N - 1 fused",
+        "chunks: N as a kernel, N - 1 fused; 2N - 2 fused without near-memory compute",
     ),
     Column("dram_ag_read_bytes", int, "bytes the all-gather reads per GPU", "chunks: N - 1"),
     Column("dram_ag_write_bytes", int, "bytes the all-gather writes per GPU", "chunks: N - 1"),

@@ -109,6 +109,14 @@ def test_unstaggered_gpus_move_the_same_bytes(gpus, tiny_system, pair, run_schem
     assert first.link_bytes == second.link_bytes
 
 
+@pytest.mark.parametrize("entries", [1, 4])
+def test_unstaggered_rings_end_with_a_small_tracker(entries, tiny_system, pair, run_scheme):
+    """Counts of all chunks wait for the same few entries, and none waits for ever: the run's own checks pass."""
+    small = (f"tracker.entries={entries}", "tracker.ways=1", UNSTAGGERED)
+    outcome = run_scheme(tiny_system(*small), pair(8, (256, 64, 64)), "t3", "ring")
+    assert outcome.tracker_peak_entries == entries
+
+
 def test_without_staggering_the_last_chunk_goes_round_after_the_gemm(tiny_system, pair, run_scheme):
     """The chunk produced last by all GPUs starts its N - 1 hops when the GEMM ends; staggered, one hop is left."""
     slow = ("compute.clock=100 MHz", "link.latency=5 us", "link.receive_buffer=1 MiB")
