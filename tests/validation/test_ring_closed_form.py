@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 
 from t3sim.simulation import load_system
+from t3sim.study.validation.ring import FREE_MEMORY
 
 TOLERANCE = 0.005
 LATENCY_S = 500e-9
@@ -29,25 +30,12 @@ SIZES = (
     192_000_000,
     201_326_592,
 )
-FREE_DRAM = (
-    "memory.bandwidth=1000000 TB/s",
-    "memory.efficiency=1.0",
-    "memory.read_latency=0 ns",
-    "memory.update_cost=1.0",
-    "memory.turnaround=0 ns",
-    "memory.stream_switch=0 ns",
-    "compute.launch_overhead=0 ns",
-    "compute.collective_slice=256 KiB",
-    "compute.collective_outstanding_per_cu=32 KiB",
-    "link.direction=per_direction",
-    "link.latency=500 ns",
-)
 
 
 @pytest.fixture(scope="module")
 def ring():
     """Give the systems by link rate: memory and launches cost nothing, so that only the links are left."""
-    return {rate: load_system(overrides=[*FREE_DRAM, f"link.bandwidth={rate} GB/s"]) for rate in GB_PER_S}
+    return {rate: load_system(overrides=[*FREE_MEMORY, f"link.bandwidth={rate} GB/s"]) for rate in GB_PER_S}
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ _GPUS = (4, 8, 16, 32)
 _GB_PER_S = (75, 150)
 _BYTES = (6_000_000, 25_165_824, 69_730_304, 201_326_592)
 _LATENCY_FS = 500 * 10**6
-_FREE_MEMORY = (
+FREE_MEMORY = (
     "memory.bandwidth=1000000 TB/s",
     "memory.efficiency=1.0",
     "memory.read_latency=0 ns",
@@ -45,7 +45,7 @@ class RingClosedForm:
 
     def compare(self, progress: Progress | None = None) -> list[Comparison]:
         """Simulate every collective of the comparison."""
-        systems = {rate: load_system(overrides=[*_FREE_MEMORY, f"link.bandwidth={rate} GB/s"]) for rate in _GB_PER_S}
+        systems = {rate: load_system(overrides=[*FREE_MEMORY, f"link.bandwidth={rate} GB/s"]) for rate in _GB_PER_S}
         cases = list(product(_PASSES, _GPUS, _GB_PER_S, _BYTES))
         done: list[Comparison] = []
         for collective, gpus, rate, nbytes in cases:
