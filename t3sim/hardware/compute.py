@@ -44,7 +44,9 @@ class ComputeSpec(Spec):
     """The compute units of one GPU."""
 
     cus: Annotated[int, Field(gt=0, le=MOST_CUS)]
+    """Compute units of the GPU."""
     clock: PositiveHertz
+    """Of the CUs, as the matrix rate counts cycles."""
     matrix_flops_per_cycle: dict[str, Annotated[int, Field(gt=0)]]
     """Dense matrix FLOP per cycle and CU, by dtype."""
     sustained_fraction: Annotated[float, Field(ge=LEAST_FRACTION, le=1)]

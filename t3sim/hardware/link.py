@@ -28,13 +28,17 @@ class LinkSpec(Spec):
     """A GPU's connection to one neighbour."""
 
     bandwidth: Annotated[PositiveBytesPerSecond, Field(ge=2 * 10**6)]
+    """As quoted; ``direction`` says what it counts."""
     direction: Annotated[Direction, Field(strict=False)]
     """``per_direction``: each way; ``bidirectional``: both ways together, so half of it each way."""
     efficiency: Annotated[float, Field(ge=0.01, le=1)] = 1.0
     """Share of the quoted bandwidth that payload reaches: packet headers and flow control take the rest."""
     latency: Femtoseconds
+    """From a packet's last byte sent to its arrival."""
     send_buffer: PositiveBytes
+    """Bytes accepted that are not on the wire in full."""
     receive_buffer: PositiveBytes
+    """Bytes sent that the receiver has not consumed; at least a round trip at full rate."""
 
     @model_validator(mode="after")
     def _covers_round_trip(self) -> "LinkSpec":

@@ -27,7 +27,9 @@ class LlcSpec(Spec):
     """The last-level cache (L2) of one GPU."""
 
     capacity: PositiveBytes
+    """Bytes it holds."""
     ways: Annotated[int, Field(gt=0)]
+    """Blocks of a set."""
     block: PositiveBytes
     """Grain of the simulation; an operand slab takes as many blocks as it needs."""
     hit_latency: Femtoseconds

@@ -22,7 +22,9 @@ class TrackerSpec(Spec):
     """The tracker of one GPU."""
 
     entries: Annotated[int, Field(gt=0)]
+    """Tiles that can be counted at once."""
     ways: Annotated[int, Field(gt=0)]
+    """Entries of a set."""
 
     @model_validator(mode="after")
     def _whole_sets(self) -> "TrackerSpec":

@@ -44,16 +44,25 @@ class SystemSpec(Spec):
     """N equal GPUs in a ring."""
 
     name: str
+    """Name in results."""
     description: str = ""
+    """One line for a reader."""
     compute: ComputeSpec
+    """The CUs."""
     gemm: GemmKernelSpec
+    """GEMM kernels."""
     llc: LlcSpec
+    """The last-level cache."""
     memory: MemoryModelSpec
+    """DRAM, by one of the memory models."""
     tracker: TrackerSpec
+    """T3's tracker."""
     dma: DmaSpec
+    """The DMA engine that the tracker triggers."""
     track_trigger: TrackTriggerSpec = Field(default_factory=TrackTriggerSpec)
     """Which parts of T3's mechanism there are."""
     link: LinkSpec
+    """The link to the next GPU."""
     protocols: dict[str, ProtocolSpec] = Field(default_factory=dict)
     """What collective kernels may run with; none: they cost their launch and what is simulated."""
     arbitration: dict[str, PolicySpec]

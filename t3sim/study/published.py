@@ -25,6 +25,8 @@ class Target(Spec):
     """CUs that the collectives have to themselves while the GEMM has the others; none: each has all of them."""
     published: PositiveFloat
     use: Literal["predict", "calibrate"]
+    figure: str = ""
+    """What it is, in words for a table."""
 
 
 class Published(Spec):

@@ -23,7 +23,7 @@ class Reproduction:
     shared_cus: dict[tuple[str, int], list[Row]]
     """Times of GEMMs and collectives on shares of the CUs, by set and CUs of the collectives."""
     targets: tuple[Row, ...]
-    """id, set, published, simulated, error (simulated - published), use, status (ok, not modelled, failed)."""
+    """id, figure, set, published, simulated, error (simulated - published), use, status (ok, not modelled, failed)."""
 
     @property
     def result(self) -> RunResult:
@@ -76,6 +76,7 @@ def _shifted(progress: Progress | None, before: int, total: int) -> Progress | N
 def _evaluated(target: Target, result: RunResult, shared: Sequence[Row]) -> Row:
     row: Row = {
         "id": target.id,
+        "figure": target.figure,
         "set": target.set,
         "published": target.published,
         "simulated": None,

@@ -24,14 +24,19 @@ class GemmKernelSpec(Spec):
     """How GEMM kernels are written."""
 
     tile_m: _Extent
+    """Rows of the output tile of a workgroup."""
     tile_n: _Extent
+    """Columns of it."""
     slab_k: _Extent
+    """Depth of K that is loaded and computed at once."""
     group_rows: Annotated[int, Field(gt=0)]
     """Tile rows whose workgroups are dispatched together, column by column."""
     workgroups_per_cu: _Workgroups
+    """Workgroups resident on a CU."""
     wavefronts: _Workgroups
     """Wavefronts of a workgroup; the tracker counts at this grain."""
     prefetch_slabs: Annotated[int, Field(ge=0)]
+    """Slabs loaded ahead of the one that computes."""
     other_tiles: tuple[tuple[_Extent, _Extent, _Workgroups], ...] = ()
     """Further macro-tiles to choose from, ``[tile_m, tile_n, workgroups_per_cu]``; none: always the one above."""
     most_split_k: Annotated[int, Field(gt=0, le=MOST_SPLIT_K)] = 1

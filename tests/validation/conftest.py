@@ -1,11 +1,18 @@
 """Points to validate: sublayers made in memory or shipped, on the paper's system or a variant of it."""
 
+import importlib.util
+import pickle
+from pathlib import Path
+
 import pytest
+from filelock import FileLock
 
 from t3sim.data import traces_dir
 from t3sim.registry import get
 from t3sim.simulation import Point, load_system, simulate_point
 from t3sim.simulation.lab import SystemLab
+from t3sim.study import load_published, reproduce
+from t3sim.study.validation import checks, summary
 from t3sim.workload import Collective, Gemm, Trace, load_trace
 from t3sim.workload.lowering import lower
 
@@ -16,6 +23,48 @@ NAMES = {"phase": "forward", "sublayer": "op", "dtype": "fp16"}
 def paper_system():
     """Give the system that T3 was evaluated on."""
     return load_system("t3-paper")
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory, request):
+    """Give a function that makes a named value once in a test session, however many workers ask for it."""
+    is_worker = hasattr(request.config, "workerinput")
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if is_worker else folder
+
+    def get_or_make(name, make):
+        path = folder / f"{name}.pickle"
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                path.write_bytes(pickle.dumps(make()))
+        return pickle.loads(path.read_bytes())
+
+    return get_or_make
+
+
+@pytest.fixture(scope="session")
+def reproduced(once, paper_system):
+    """Give a function that reproduces one set of the published experiments, with the paper's configuration."""
+    return lambda name: once(f"reproduced-{name}", lambda: reproduce(load_published().spec, paper_system, [name]))
+
+
+@pytest.fixture(scope="session")
+def validated(once):
+    """Give the summary of everything that `t3sim validate` compares."""
+
+    def validate():
+        return [row for name, check in checks().items() for row in summary(name, check.compare())]
+
+    return once("validated", validate)
+
+
+@pytest.fixture(scope="session")
+def tables():
+    """Give the script that writes the tables of README and docs."""
+    spec = importlib.util.spec_from_file_location("docs_tables", Path(__file__).parents[2] / "docs" / "tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

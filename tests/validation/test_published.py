@@ -6,7 +6,7 @@ The bounds around each published figure are ours; none of them is a parameter th
 import pytest
 
 from t3sim.results import geomean
-from t3sim.study import load_published, reproduce
+from t3sim.study import load_published
 
 pytestmark = pytest.mark.xdist_group("base set")  # simulated once, by one worker
 PUBLISHED = load_published().spec
@@ -19,9 +19,9 @@ SUBLAYERS = [
 
 
 @pytest.fixture(scope="module")
-def base(paper_system):
+def base(reproduced):
     """Run the base set once: every scheme on all sixteen sublayers, with the paper's configuration."""
-    return reproduce(PUBLISHED, paper_system, ["base"])
+    return reproduced("base")
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,7 @@ class BankedSpec(ControlSpec):
     dram: DramSpec
     """One channel."""
     channels: Annotated[int, Field(gt=0, le=MOST_CHANNELS)]
+    """Channels of the GPU."""
     simulated_channels: Annotated[int, Field(gt=0, le=MOST_CHANNELS)]
     """How many are simulated; the rest behaves like them."""
     interleave: PositiveBytes

@@ -62,6 +62,7 @@ class FluidSpec(Spec):
     efficiency: Annotated[float, Field(ge=LEAST_EFFICIENCY, le=1)]
     """Share of the peak that long runs of one access type reach (refresh, row changes)."""
     channels: Annotated[int, Field(gt=0)]
+    """Channels of the GPU; one stands for all."""
     access: PositiveBytes
     """Bytes of one DRAM access on one channel."""
     queue_entries: Annotated[int, Field(gt=0, le=1024)]

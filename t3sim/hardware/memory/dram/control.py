@@ -21,15 +21,19 @@ class ControlSpec(Spec):
     """Queues, watermarks and scheduler of a channel."""
 
     scheduler: Literal["frfcfs-row-hit", "frfcfs", "fcfs"]
+    """Which request is served next: first ready (also one that keeps rows open for hits), or first come."""
     hit_cap: Annotated[int, Field(ge=0)]
     """Younger row hits served past an older request of the bank; 0: no bound."""
     read_entries: Annotated[int, Field(gt=0, le=1024)]
+    """Entries of a channel's read queue."""
     write_entries: Annotated[int, Field(gt=0, le=1024)]
+    """Entries of its write queue."""
     drain_from: Share
     """Writes are drained when more than this share of the write queue is full, or no reads wait."""
     drain_to: Annotated[float, Field(gt=0, le=1)]
     """Until less than this share is, and reads wait."""
     refresh: bool
+    """Whether all banks are refreshed every nREFI."""
 
     def array(self) -> IntArray:
         """As the compiled scheduler reads it: watermarks in entries."""

@@ -19,6 +19,7 @@ class DramSpec(Spec):
     """One channel of a DRAM: bank groups and banks, rows, and timings named as JEDEC does (n: in cycles)."""
 
     name: str
+    """Name of the organisation and speed."""
     clock: PositiveHertz
     """Command clock, 1 / tCK."""
     access: PositiveBytes
@@ -26,34 +27,53 @@ class DramSpec(Spec):
     page: PositiveBytes
     """Bytes of a row in one bank of the channel."""
     bank_groups: Annotated[int, Field(gt=0, le=MOST_BANKS)]
+    """Bank groups of the channel."""
     banks_per_group: Annotated[int, Field(gt=0, le=MOST_BANKS)]
+    """Banks of each."""
     act_cycles: Annotated[int, Field(gt=0, le=4)]
     """Cycles that an ACT takes on the row command bus; its timings count from the last of them."""
     nBL: Cycles
     """Data bus time of one access."""
     nCL: Cycles
+    """RD to its first data."""
     nCWL: Cycles
+    """WR to its first data."""
     nRCDRD: Cycles
+    """ACT to RD of a bank."""
     nRCDWR: Cycles
+    """ACT to WR of a bank."""
     nRP: Cycles
+    """PRE to ACT of a bank."""
     nRAS: Cycles
+    """ACT to PRE of a bank, at least."""
     nRC: Cycles
+    """ACT to ACT of a bank."""
     nRRDS: Cycles
+    """ACT to ACT of another bank group."""
     nRRDL: Cycles
+    """ACT to ACT in a bank group."""
     nFAW: Cycles
     """Window that holds at most four ACTs."""
     nCCDS: Cycles
+    """Column command to column command of another bank group."""
     nCCDL: Cycles
+    """Column command to column command in a bank group."""
     nCCDWL: Cycles
     """Like nCCDL after a near-memory update, which keeps its bank group busy for longer than a write."""
     nRTW: Cycles
     """RD to WR."""
     nWR: Cycles
+    """Last data written to PRE."""
     nWTRS: Cycles
+    """Last data written to RD of another bank group."""
     nWTRL: Cycles
+    """Last data written to RD in the bank group."""
     nRTP: Cycles
+    """RD to PRE."""
     nRFC: Cycles
+    """Refresh to the next command."""
     nREFI: Cycles
+    """Refresh to refresh."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "DramSpec":

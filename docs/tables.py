@@ -1,0 +1,270 @@
+"""Rewrites the tables of README and docs that stand between markers.
+
+    python docs/tables.py                    # all of them: minutes
+    python docs/tables.py parameters choices # only these kinds
+
+A table is what its marker says, ``<!-- table: KIND WHAT -->`` to ``<!-- end -->``:
+
+- ``parameters PATH of SYSTEM``: the keys of one part of a system, from its spec and its file;
+- ``choices KIND``: what is registered under a name of its own;
+- ``reproduce``: published figures beside simulated ones;
+- ``validate`` and ``validate all``: errors against references, by group and by band;
+- ``explain TRACE SUBLAYER``: where the time went, in us, under the schemes that a machine can run;
+- ``sweep NAME``: speedups from ``out/NAME``, which ``t3sim sweep NAME`` makes.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from t3sim import units
+from t3sim.config import Spec
+from t3sim.config.provenance import is_sourced, plain
+from t3sim.observe.buckets import BUCKETS
+from t3sim.registry import get, names
+from t3sim.report.pivot import pivot
+from t3sim.results import Row, read_frame
+from t3sim.simulation import load_system
+from t3sim.simulation.run import DEFAULT_SYSTEM
+from t3sim.study import load_published, reproduce, validation
+from t3sim.study.explain import explain
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+BLOCK = re.compile(r"<!-- table: (?P<kind>\w+)(?: (?P<what>[^\n]+?))? -->\n(?P<body>(?:\|[^\n]*\n)*)<!-- end -->")
+ALL = "all"
+_FS_PER_US = 10**9
+POOLED = ("ring", "dram")
+"""Families whose groups all agree so well that the short table gives one line a quantity."""
+_DIMENSIONS = {item.example: item for item in (units.SIZE, units.RATE, units.DURATION, units.FREQUENCY)}
+
+
+class Parameter(NamedTuple):
+    """One key of a spec, as a page shows it."""
+
+    key: str
+    meaning: str
+    unit: str
+    value: str
+    source_class: str
+    source: str
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table."""
+    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def parsed(body: str) -> list[dict[str, str]]:
+    """Read a table back: one mapping a row, by the names of its header."""
+    lines = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in body.strip().splitlines()]
+    return [dict(zip(lines[0], row, strict=True)) for row in lines[2:]]
+
+
+# Parameters
+
+
+def located(what: str) -> tuple[Spec, dict[str, Any]]:
+    """Find ``PATH of SYSTEM``: the spec, and the data with sources that it was read from."""
+    path, system = what.split(" of ")
+    loaded = load_system(system)
+    spec: Any = loaded.spec
+    node: Any = loaded.resolved
+    for key in path.split("."):
+        spec = spec[key] if isinstance(spec, dict) else getattr(spec, key)
+        node = node[key]
+    return spec, node
+
+
+def parameters(what: str) -> list[Parameter]:
+    """List the keys of a spec with their values in a system; those of specs inside it have tables of their own."""
+    spec, node = located(what)
+    return list(_keys(type(spec), node, ""))
+
+
+def _keys(spec: type[Spec], node: dict[str, Any], prefix: str) -> Iterator[Parameter]:
+    schemas = spec.model_json_schema()["properties"]
+    for name, field in spec.model_fields.items():
+        schema, data = schemas[name], node.get(name)
+        if "const" in schema or (is_spec(field.annotation) and not isinstance(data, list)):
+            continue
+        if isinstance(data, list) and (inner := next(specs_in(field.annotation), None)):
+            for index, item in enumerate(data):
+                yield from _keys(inner, item, f"{prefix}{name}[{index}].")
+            continue
+        entries = data.items() if isinstance(data, dict) and not is_sourced(data) else [(None, data)]
+        for key, entry in entries:
+            label = f"`{prefix}{name}`" if key is None else f"`{prefix}{name}.{key}`"
+            meaning = (field.description or "").replace("``", "`")
+            value, kind, source = _written(entry) if name in node else (_text(field.default), "default", "")
+            yield Parameter(label, meaning, _unit(schema, prefix + name), value, kind, source)
+
+
+def _written(entry: Any) -> tuple[str, str, str]:
+    if is_sourced(entry):
+        return _text(plain(entry)), entry["class"], entry["source"]
+    return _text(entry), "", ""
+
+
+def _text(value: Any) -> str:
+    names_of = {None: "none", (): "none", True: "yes", False: "no"}
+    return names_of[value] if value is None or value == () or isinstance(value, bool) else f"{value}"
+
+
+def _unit(schema: dict[str, Any], key: str) -> str:
+    """Name what a value is counted in."""
+    form = next((part for part in schema.get("anyOf", ()) if part["type"] != "null"), schema)
+    if form.get("examples"):
+        return {"size": "B", "rate": "B/s", "duration": "time"}.get(name := _DIMENSIONS[form["examples"][0]].name, name)
+    if form.get("type") == "object":
+        form = form["additionalProperties"]
+    if re.fullmatch(r"n[A-Z]\w+|act_cycles", key):
+        return "cycles"
+    if form.get("type") == "number":
+        return "share" if form.get("maximum") == 1 else "factor"
+    return {"integer": "count", "boolean": "yes or no", "array": "list"}.get(form.get("type", ""), "name")
+
+
+def specs_in(annotation: Any) -> Iterator[type[Spec]]:
+    """Yield the specs that a type names."""
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        yield annotation
+    for part in get_args(annotation):
+        yield from specs_in(part)
+
+
+def is_spec(annotation: Any) -> bool:
+    """Whether values of a type are specs or hold them."""
+    return next(specs_in(annotation), None) is not None
+
+
+def _parameter_table(what: str) -> str:
+    header = ("key", "meaning", "unit", f"`{what.split(' of ')[1]}`", "class", "source")
+    return markdown(header, parameters(what))
+
+
+def _choice_table(kind: str) -> str:
+    rows = []
+    for name in names(kind):
+        chosen = get(kind, name)
+        path = chosen.__module__.replace(".", "/") + ".py"
+        rows.append((f"`{name}`", chosen.__doc__.splitlines()[0].replace("``", "`"), f"[{path}](../../{path})"))
+    return markdown(("name", "rule", "file"), rows)
+
+
+# Results
+
+
+def reproduce_rows(targets: Sequence[Row]) -> str:
+    """Set each published figure that is modelled beside the simulated one."""
+    rows = [
+        (row["figure"], row["set"], f"{row['published']:.2f}", f"{row['simulated']:.3f}", f"{row['error']:+.3f}")
+        for row in targets
+        if row["status"] == "ok"
+    ]
+    return markdown(("figure", "set", "published", "simulated", "error"), rows)
+
+
+def short(summaries: Sequence[Row]) -> list[Row]:
+    """Keep the lines over all bands, and pool the groups of the families that are `POOLED`."""
+    lines = [row for row in summaries if row["band"] == ALL]
+    pooled: list[Row] = []
+    for against, quantity in dict.fromkeys((row["against"], row["quantity"]) for row in lines):
+        members = [row for row in lines if (row["against"], row["quantity"]) == (against, quantity)]
+        if against not in POOLED:
+            pooled += members
+            continue
+        n = sum(row["n"] for row in members)
+        means = {key: sum(row[key] * row["n"] for row in members) / n for key in ("mean_error", "bias")}
+        worst = max(members, key=lambda row: abs(row["worst_error"]))
+        pooled.append({**worst, "group": f"all {len(members)} groups", "n": n, **means})
+    return pooled
+
+
+def validation_rows(summaries: Sequence[Row]) -> str:
+    """One line per group, quantity and band: relative errors of simulated against reference."""
+    rows = []
+    for row in summaries:
+        errors = (f"{row['mean_error']:.1%}", f"{row['bias']:+.1%}", f"{row['worst_error']:+.1%}")
+        labels = (row["against"], row["group"], row["quantity"], row["band"].replace("<", "&lt;"))
+        rows.append((*labels, str(row["n"]), *errors, row["worst_case"]))
+    return markdown(("check", "group", "quantity", "band", "n", "mean error", "bias", "worst", "worst case"), rows)
+
+
+def sweep_rows(results: Path) -> str:
+    """Pivot a sweep of single changes: geomean, smallest and largest speedup by scheme."""
+    table = pivot(read_frame(results / "results.csv"), ("change", "change.note"), ("scheme",), "speedup", "geomean")
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for row in table.records():
+        cell = f"{row['speedup_geomean']:.3f} ({row['min']:.2f} to {row['max']:.2f})"
+        cells.setdefault((row["change"], row["change.note"] or ""), {})[row["scheme"]] = cell
+    schemes = list(dict.fromkeys(scheme for row in cells.values() for scheme in row))
+    rows = [(change, *(cell.get(name, "") for name in schemes), note) for (change, note), cell in cells.items()]
+    return markdown(("change", *schemes, ""), rows)
+
+
+def explain_rows(what: str) -> str:
+    """One line per bucket of time that any of the schemes has, in us; then the total, and what would help."""
+    trace, sublayer = what.split()
+    schemes = ("sequential", "t3", "t3-mca")
+    rows = explain(trace, system=DEFAULT_SYSTEM, sublayers=(sublayer,), schemes=schemes).rows()
+    lengths = {bucket.name: [row[f"{bucket.name}_fs"] for row in rows] for bucket in BUCKETS}
+    lengths = {name: line for name, line in lengths.items() if any(line)} | {"total": [row["total_fs"] for row in rows]}
+    body = [(name, *(f"{fs / _FS_PER_US:.1f}" if fs else "" for fs in line)) for name, line in lengths.items()]
+    helps = (f"`{row['helps_most']}`, {row['helps_most_saves']:.1%} less" for row in rows)
+    return markdown(("bucket", *schemes), [*body, ("helps most", *helps)])
+
+
+def _reproduce_table(_what: str) -> str:
+    published = load_published().spec
+    return reproduce_rows(reproduce(published, load_system(DEFAULT_SYSTEM), tuple(published.sets)).targets)
+
+
+@cache
+def _summaries() -> tuple[Row, ...]:
+    checks = validation.checks()
+    return tuple(row for name, check in checks.items() for row in validation.summary(name, check.compare()))
+
+
+def _validation_table(what: str) -> str:
+    return validation_rows(_summaries() if what == ALL else short(_summaries()))
+
+
+TABLES: dict[str, Callable[[str], str]] = {
+    "parameters": _parameter_table,
+    "choices": _choice_table,
+    "reproduce": _reproduce_table,
+    "validate": _validation_table,
+    "explain": explain_rows,
+    "sweep": lambda name: sweep_rows(ROOT / "out" / name),
+}
+
+
+def blocks() -> Iterator[tuple[Path, str, str, str]]:
+    """Yield every table that stands in a page: page, kind, what, body."""
+    for page in PAGES:
+        for match in BLOCK.finditer(page.read_text(encoding="utf-8")):
+            yield page, match["kind"], match["what"] or "", match["body"]
+
+
+def rewrite(page: Path, kinds: Sequence[str]) -> None:
+    """Make the tables of ``kinds`` in ``page`` anew."""
+
+    def renewed(match: re.Match[str]) -> str:
+        kind, what = match["kind"], match["what"] or ""
+        if kind not in kinds:
+            return match[0]
+        head = f"<!-- table: {kind} {what}".rstrip() + " -->\n"
+        return f"{head}{TABLES[kind](what)}<!-- end -->"
+
+    text = page.read_text(encoding="utf-8")
+    page.write_text(BLOCK.sub(renewed, text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for path in PAGES:
+        rewrite(path, sys.argv[1:] or tuple(TABLES))
