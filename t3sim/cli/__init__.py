@@ -7,6 +7,7 @@ from t3sim.cli import (  # noqa: F401 - each adds its commands to the app
     explain,
     figures,
     plot,
+    report,
     reproduce,
     run,
     sensitivity,

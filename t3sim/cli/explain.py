@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from t3sim.cli.app import Format, FormatOption, SystemOption, app, names
-from t3sim.cli.output import ProgressReport, print_tables
+from t3sim.cli.output import ProgressReport, print_tables, with_command
 from t3sim.errors import InputError, Problem
 from t3sim.report.explanation import bucket_table, metric_text, what_if_table
-from t3sim.report.files import rows_csv, to_json
+from t3sim.report.files import prepare_folder, rows_csv, to_json, write_files
+from t3sim.report.html.material import EXPLANATION
 from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.study.explain import Explanations, metric
 from t3sim.study.explain import explain as run_study
@@ -32,6 +34,12 @@ def explain(
         str, typer.Option(help="'mirror': one GPU stands for all; or the TP degree: all of them.")
     ] = "mirror",
     form: FormatOption = Format.TABLE,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder of results to write explain.json into, for `t3sim report`.", file_okay=False
+        ),
+    ] = None,
     what_if: Annotated[  # noqa: FBT002 - a flag of the command line
         bool, typer.Option(help="Run each scheme again with each parameter relaxed, to see what would help.")
     ] = True,
@@ -46,6 +54,8 @@ def explain(
         return
     if trace is None:
         raise InputError(Problem(message="needs a trace to explain, or a column with --metric", key="TRACE"))
+    if out is not None:
+        prepare_folder(out)
     with ProgressReport() as progress:
         found = run_study(
             trace,
@@ -57,8 +67,12 @@ def explain(
             relax=what_if,
             progress=progress,
         )
+    document = with_command(found.document())
+    if out is not None:
+        write_files(out, {EXPLANATION: to_json(document)})
+        typer.echo(f"wrote {EXPLANATION} to {out}", err=True)
     if form is Format.JSON:
-        typer.echo(to_json(found.document()), nl=False)
+        typer.echo(to_json(document), nl=False)
     elif form is Format.CSV:
         rows = found.rows()
         typer.echo(rows_csv(rows, [name for name in rows[0] if name != "what_if"]), nl=False)

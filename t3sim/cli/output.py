@@ -1,5 +1,6 @@
 """Where output goes: progress to stderr, results to stdout and into result folders."""
 
+import shlex
 import sys
 import time
 from collections.abc import Iterable
@@ -105,6 +106,12 @@ def print_result(result: RunResult, form: Format, document: dict[str, Any], tabl
         typer.echo(rows_csv(result.rows), nl=False)
     else:
         print_tables(tables)
+
+
+def with_command(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the command line to the manifest of a document: whoever reads the results can make them again."""
+    command = shlex.join(["t3sim", *sys.argv[1:]])
+    return {**document, "manifest": {**document["manifest"], "command": command}}
 
 
 def write_result(folder: Path, result: RunResult, document: dict[str, Any], config: dict[str, Any]) -> None:

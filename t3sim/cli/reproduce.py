@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from t3sim.cli.app import Format, FormatOption, OutOption, SystemOption, app
-from t3sim.cli.output import ProgressReport, finish, print_result, write_result
+from t3sim.cli.output import ProgressReport, finish, print_result, with_command, write_result
 from t3sim.report.files import prepare_folder
 from t3sim.report.tables import sublayer_table, summary_table, target_table
 from t3sim.simulation import load_system
@@ -40,12 +40,13 @@ def reproduce(
     sets = tuple(published.sets) if experiments is ExperimentSet.ALL else (experiments.value,)
     with ProgressReport() as progress:
         study = run_study(published, config, sets, progress)
+    document = with_command(study.document())
     if out is not None:
-        write_result(out, study.result, study.document(), config.resolved)
+        write_result(out, study.result, document, config.resolved)
     summaries = [
         summary_table(part, f"{name}: speedup over sequential", published.speedups(name))
         for name, part in study.by_set.items()
     ]
     tables = [sublayer_table(study.result), *summaries, target_table(study.targets)]
-    print_result(study.result, form, study.document(), tables)
+    print_result(study.result, form, document, tables)
     finish(study.result)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from t3sim.cli.app import Format, FormatOption, OutOption, SystemOption, app, names
-from t3sim.cli.output import ProgressReport, finish, print_result, write_result
+from t3sim.cli.output import ProgressReport, finish, print_result, with_command, write_result
 from t3sim.observe import Detail
 from t3sim.report.files import prepare_folder
 from t3sim.report.tables import result_table, summary_table
@@ -56,9 +56,10 @@ def run(
             progress=progress,
             observe=observe,
         )
+    document = with_command(result.document())
     if out is not None:
-        write_result(out, result, result.document(), config.resolved)
-    print_result(result, form, result.document(), [result_table(result), summary_table(result)])
+        write_result(out, result, document, config.resolved)
+    print_result(result, form, document, [result_table(result), summary_table(result)])
     finish(result)
 
 

@@ -24,6 +24,8 @@ class Reproduction:
     """Times of GEMMs and collectives on shares of the CUs, by set and CUs of the collectives."""
     targets: tuple[Row, ...]
     """id, figure, set, published, simulated, error (simulated - published), use, status (ok, not modelled, failed)."""
+    source: str
+    """Publication of the targets."""
 
     @property
     def result(self) -> RunResult:
@@ -33,7 +35,7 @@ class Reproduction:
     def document(self) -> dict[str, Any]:
         """Everything as plain data, as ``--format json`` prints it."""
         shared = [{"set": name, **row} for (name, _), rows in self.shared_cus.items() for row in rows]
-        return {"targets": list(self.targets), **self.result.document(), "shared_cus": shared}
+        return {"targets": list(self.targets), **self.result.document(), "shared_cus": shared, "source": self.source}
 
 
 def reproduce(
@@ -58,7 +60,7 @@ def reproduce(
         _evaluated(target, by_set[target.set], shared.get((target.set, target.collective_cus or 0), []))
         for target in wanted
     )
-    return Reproduction(by_set, shared, targets)
+    return Reproduction(by_set, shared, targets, published.source)
 
 
 def _points(traces: Sequence[str], system: Loaded[SystemSpec]) -> list[Point]:
