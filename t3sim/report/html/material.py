@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,6 +19,7 @@ TIMELINES: Final = ("timeline.json.gz", "timeline.json")
 RUN: Final = "run.json"
 SWEEP: Final = "sweep.yaml"
 SYSTEM: Final = "system.yaml"
+_NEEDED: Final = ("status", "system", "model", "tp", "phase", "sublayer", "scheme", "total_us", "speedup")
 
 
 class Target(BaseModel):
@@ -106,7 +108,7 @@ class Material:
     """Everything a report is made of."""
 
     place: str
-    """The folder or file of the results, as it was named: commands shown in the report take it."""
+    """The folder or file of the results, as a shell reads it: commands shown in the report take it."""
     frame: "pd.DataFrame"
     run: Run = field(default_factory=Run)
     is_sweep: bool = False
@@ -129,13 +131,16 @@ class Material:
 def read_material(path: Path, frame: "pd.DataFrame") -> Material:
     """Read what stands beside the table ``frame`` in the folder ``path``; beside a single file nothing counts.
 
-    Raises ``InputError`` for a file that is there and is not what its name says.
+    Raises ``InputError`` for a table without the columns that a report needs, and for a file that is there and is not
+    what its name says.
     """
+    if missing := [name for name in _NEEDED if name not in frame.columns]:
+        raise InputError(Problem(message=f"is no results table: it lacks {', '.join(missing)}", file=str(path)))
     if not path.is_dir():
-        return Material(place=str(path), frame=frame)
+        return Material(place=shlex.quote(str(path)), frame=frame)
     timelines = [path / name for name in TIMELINES if (path / name).exists()]
     return Material(
-        place=str(path),
+        place=shlex.quote(str(path)),
         frame=frame,
         run=_read(path / RUN, Run) or Run(),
         is_sweep=(path / SWEEP).exists(),

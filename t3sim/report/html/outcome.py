@@ -1,5 +1,6 @@
 """The results themselves: speedups, times and DRAM traffic of every sublayer and scheme, and over a sweep's axes."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -147,7 +148,9 @@ def _over(material: Material, name: str, style: Style) -> Part:
         if lines:
             xs = [plain(places[label]) for label in labels] if places else None
             label = across.label if across is not None else name
-            command = f"t3sim plot {material.place} --x {name} --metric {metric} --agg {agg} --out figure.png"
+            command = (
+                f"t3sim plot {material.place} --x {shlex.quote(name)} --metric {metric} --agg {agg} --out figure.png"
+            )
             command += "" if xs else " --kind bar"
             title, axis = f"{_SHOWN[metric][0]}, {agg}", f"{_axis(metric)}, {agg}"
             views.append(view(title, axis, labels, lines, xs=xs, x_axis=label, command=command))

@@ -249,6 +249,22 @@ def test_a_damaged_file_is_named(folder, name, content, message):
     assert "\n" not in str(error.value)
 
 
+def test_commands_can_be_pasted(tmp_path):
+    """A folder with a blank in its name is quoted for the shell."""
+    (tmp_path / "a b").mkdir()
+    found = build(read_material(tmp_path / "a b", pd.DataFrame(TWO)))
+    (view, *_) = by_id(found)["results"]["charts"][0]["views"]
+    assert f"t3sim table '{tmp_path}/a b' --rows" in view["command"]
+
+
+def test_a_table_without_what_a_report_needs_is_refused(tmp_path):
+    """What is lacking is named; a table of the right columns and no rows makes a report of none."""
+    frame = pd.DataFrame(TWO)
+    with pytest.raises(InputError, match="it lacks model, total_us"):
+        read_material(tmp_path, frame.drop(columns=["model", "total_us"]))
+    assert build(read_material(tmp_path, frame[:0]))["title"] == "t3sim results, rows: 0"
+
+
 def test_a_damaged_archive_is_named(folder):
     """A timeline that is no gzip is said to be none."""
     path = folder("other", "")
