@@ -26,6 +26,14 @@ class Format(StrEnum):
 
 
 SystemOption = Annotated[str, typer.Option("--system", help="Hardware: name of a shipped config, or a YAML file.")]
+SublayerOption = Annotated[
+    str, typer.Option("--sublayer", help="Sublayers, comma-separated (op,fc2,fc1,ip); all by default.")
+]
+SchemeOption = Annotated[str, typer.Option("--scheme", help="Schemes, comma-separated; all by default.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override a value of the system: a.b.c=value.")]
+GpusOption = Annotated[
+    str, typer.Option("--gpus", help="'mirror': one GPU stands for all; or the TP degree: all of them.")
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="What stdout gets.")]
 OutOption = Annotated[
     Path | None,

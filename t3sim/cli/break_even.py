@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from t3sim.cli.app import Format, FormatOption, SystemOption, app, names
+from t3sim.cli.app import (
+    Format,
+    FormatOption,
+    GpusOption,
+    SchemeOption,
+    SetOption,
+    SublayerOption,
+    SystemOption,
+    app,
+    names,
+)
 from t3sim.cli.output import ProgressReport, finish, print_result
 from t3sim.data import models_dir
 from t3sim.report.tables import speedup_by_tokens
@@ -22,16 +32,12 @@ def break_even(
     model: Annotated[str, typer.Argument(help="Model: name of a shipped config (t-nlg), or a YAML file.")],
     tp: Annotated[int, typer.Option(help="Tensor-parallel degree: GPUs that share the layer.")],
     system: SystemOption = DEFAULT_SYSTEM,
-    sublayer: Annotated[str, typer.Option(help="Sublayers, comma-separated (op,fc2,fc1,ip); all by default.")] = "",
-    scheme: Annotated[str, typer.Option(help="Schemes, comma-separated; all by default.")] = "",
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a value of the system: a.b.c=value.")
-    ] = None,
+    sublayer: SublayerOption = "",
+    scheme: SchemeOption = "",
+    assignments: SetOption = None,
     fewest: Annotated[int, typer.Option("--from", help="Fewest tokens.")] = 128,
     most: Annotated[int, typer.Option("--to", help="Most tokens.")] = 16384,
-    gpus: Annotated[
-        str, typer.Option(help="'mirror': one GPU stands for all; or the TP degree: all of them.")
-    ] = "mirror",
+    gpus: GpusOption = "mirror",
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Find the number of tokens from which on a scheme is faster than sequential, by simulating more and more."""

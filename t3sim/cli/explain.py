@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from t3sim.cli.app import Format, FormatOption, SystemOption, app, names
+from t3sim.cli.app import (
+    Format,
+    FormatOption,
+    GpusOption,
+    SchemeOption,
+    SetOption,
+    SublayerOption,
+    SystemOption,
+    app,
+    names,
+)
 from t3sim.cli.output import ProgressReport, print_tables, with_command
 from t3sim.errors import InputError, Problem
 from t3sim.report.explanation import bucket_table, metric_text, what_if_table
@@ -25,14 +35,10 @@ def explain(
         str | None, typer.Argument(help="Trace: name of a shipped one (t-nlg-tp8), or a YAML file.")
     ] = None,
     system: SystemOption = DEFAULT_SYSTEM,
-    sublayer: Annotated[str, typer.Option(help="Sublayers, comma-separated (op,fc2,fc1,ip); all by default.")] = "",
-    scheme: Annotated[str, typer.Option(help="Schemes, comma-separated; all by default.")] = "",
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a value of the system: a.b.c=value.")
-    ] = None,
-    gpus: Annotated[
-        str, typer.Option(help="'mirror': one GPU stands for all; or the TP degree: all of them.")
-    ] = "mirror",
+    sublayer: SublayerOption = "",
+    scheme: SchemeOption = "",
+    assignments: SetOption = None,
+    gpus: GpusOption = "mirror",
     form: FormatOption = Format.TABLE,
     out: Annotated[
         Path | None,

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from t3sim.cli.app import Format, FormatOption, OutOption, SystemOption, app, names
+from t3sim.cli.app import (
+    Format,
+    FormatOption,
+    GpusOption,
+    OutOption,
+    SchemeOption,
+    SetOption,
+    SublayerOption,
+    SystemOption,
+    app,
+    names,
+)
 from t3sim.cli.output import ProgressReport, finish, print_result, with_command, write_result
 from t3sim.observe import Detail
 from t3sim.report.files import prepare_folder
@@ -22,14 +33,10 @@ from t3sim.simulation.run import DEFAULT_SYSTEM
 def run(
     trace: Annotated[str, typer.Argument(help="Trace: name of a shipped one (t-nlg-tp8), or a YAML file.")],
     system: SystemOption = DEFAULT_SYSTEM,
-    sublayer: Annotated[str, typer.Option(help="Sublayers, comma-separated (op,fc2,fc1,ip); all by default.")] = "",
-    scheme: Annotated[str, typer.Option(help="Schemes, comma-separated; all by default.")] = "",
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a value of the system: a.b.c=value.")
-    ] = None,
-    gpus: Annotated[
-        str, typer.Option(help="'mirror': one GPU stands for all; or the TP degree: all of them.")
-    ] = "mirror",
+    sublayer: SublayerOption = "",
+    scheme: SchemeOption = "",
+    assignments: SetOption = None,
+    gpus: GpusOption = "mirror",
     form: FormatOption = Format.TABLE,
     out: OutOption = None,
     timeline: Annotated[
