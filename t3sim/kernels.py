@@ -64,15 +64,9 @@ lowest_bit: Callable[[int], int] = cast("Any", intrinsic)(_count_trailing_zeros)
 def uncached() -> tuple[str, ...]:
     """Name the kernels that have no compiled version on disk yet: their first call will compile.
 
-    A memory model that no run has used is left out once there are others: its sources have no compiled kernel at all.
+    Of those in modules that were imported: the kernels of a memory model are with the first system that has it.
     """
-    missing = [dispatcher for dispatcher in _dispatchers if not _is_cached(dispatcher)]
-    used = {_source(dispatcher) for dispatcher in _dispatchers if dispatcher not in missing}
-    return tuple(dispatcher.__name__ for dispatcher in missing if not used or _source(dispatcher) in used)
-
-
-def _source(dispatcher: Any) -> str:
-    return str(dispatcher.py_func.__code__.co_filename)
+    return tuple(dispatcher.__name__ for dispatcher in _dispatchers if not _is_cached(dispatcher))
 
 
 @cache

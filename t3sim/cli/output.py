@@ -31,13 +31,12 @@ LINE_EVERY_S = 5.0
 _WIDEST = 1000
 
 
-class ProgressReport:
-    """Progress on stderr for what takes longer than two seconds: a bar on a terminal, a line now and then elsewhere."""
+class LiveReport:
+    """Something on stderr while work goes on, with a bar that ends when the work does."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, markup=False)
-        self._started = time.monotonic()
-        self._last_line = self._started
+        self._started = self._last_line = time.monotonic()
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -49,6 +48,15 @@ class ProgressReport:
         if self._bar is not None:
             self._bar.stop()
 
+    def _advance(self, done: int, total: int, description: str) -> None:
+        """Move the bar, which starts with the first move."""
+        self._bar = self._bar or _new_bar(self._console, total)
+        self._bar.update(self._bar.task_ids[0], completed=done, description=description)
+
+
+class ProgressReport(LiveReport):
+    """Progress on stderr for what takes longer than two seconds: a bar on a terminal, a line now and then elsewhere."""
+
     def __call__(self, done: int, total: int, label: str) -> None:
         """Show that ``done`` of ``total`` points are finished and ``label`` comes next."""
         now = time.monotonic()
@@ -57,8 +65,7 @@ class ProgressReport:
         if now - self._started < QUIET_S or done == total:
             return
         if self._console.is_terminal:
-            self._bar = self._bar or new_bar(self._console, total)
-            self._bar.update(self._bar.task_ids[0], completed=done, description=label)
+            self._advance(done, total, label)
         elif now - self._last_line >= LINE_EVERY_S:
             self._last_line = now
             left = (now - self._started) / done * (total - done) if done else 0
@@ -73,7 +80,7 @@ def announce_compilation(console: Console) -> None:
         console.print(f"compiling {len(missing)} kernels, {once}", soft_wrap=True, highlight=False)
 
 
-def new_bar(console: Console, total: int) -> Progress:
+def _new_bar(console: Console, total: int) -> Progress:
     """Start a bar that goes when it is full."""
     columns = (
         TextColumn("{task.description}"),

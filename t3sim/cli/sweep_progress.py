@@ -1,36 +1,20 @@
 """Progress of a sweep: what there is to do, how long it will take, how far it is."""
 
 import time
-from types import TracebackType
-from typing import Self
 
-from rich.console import Console
-from rich.progress import Progress
-
-from t3sim.cli.output import LINE_EVERY_S, QUIET_S, announce_compilation, new_bar
+from t3sim.cli.output import LINE_EVERY_S, QUIET_S, LiveReport, announce_compilation
 from t3sim.sweeps.run import Tally
 
 _MINUTE_S = 60
 _HOUR_S = 3600
 
 
-class SweepProgress:
+class SweepProgress(LiveReport):
     """Progress of a sweep on stderr: what there is to do, then a bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, markup=False)
-        self._started = self._last_line = time.monotonic()
+        super().__init__()
         self._estimated = False
-        self._bar: Progress | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def announce(self, tally: Tally) -> None:
         """Say what there is to do, before anything runs."""
@@ -51,8 +35,7 @@ class SweepProgress:
             self._print(f"estimate from the first points: {_span(tally.left / rate)} left")
         failed = f", {tally.failed} failed" if tally.failed else ""
         if self._console.is_terminal:
-            self._bar = self._bar or new_bar(self._console, tally.pending)
-            self._bar.update(self._bar.task_ids[0], completed=tally.done, description=f"{rate:.3g} points/s{failed}")
+            self._advance(tally.done, tally.pending, f"{rate:.3g} points/s{failed}")
         elif now - self._last_line >= LINE_EVERY_S and tally.left:
             self._last_line = now
             done = f"{tally.done}/{tally.pending} points, {rate:.3g} points/s"

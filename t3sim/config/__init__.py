@@ -19,6 +19,7 @@ from t3sim.config.quantity import (
 )
 from t3sim.config.source import Document, dump_yaml, read_document
 from t3sim.config.spec import Spec
+from t3sim.config.variants import one_of
 
 __all__ = [
     "CLASSES",
@@ -41,6 +42,7 @@ __all__ = [
     "draft",
     "dump_yaml",
     "load",
+    "one_of",
     "provenance",
     "read_document",
 ]

@@ -31,9 +31,6 @@ from t3sim.hardware.gpu import Span
 from t3sim.observe.intervals import Interval, Moments, difference, intersection, length_fs, union
 from t3sim.observe.recorder import UNKNOWN, GpuRecord, Recorder
 
-GEMM_PARTS = ("launch", "compute", "operand_wait", "link_wait", "store_wait")
-COLLECTIVE_PARTS = ("launch", "link", "latency", "fill", "tracker", "memory", "neighbour")
-
 
 class Part(NamedTuple):
     """A part of one operation."""
@@ -41,7 +38,7 @@ class Part(NamedTuple):
     operation: str
     """``gemm``, ``reduce_scatter`` or ``all_gather``."""
     kind: str
-    """One of ``GEMM_PARTS`` or ``COLLECTIVE_PARTS``."""
+    """Name of the part, as listed above."""
 
 
 def last_gpu(recorder: Recorder) -> GpuRecord:

@@ -1,12 +1,12 @@
 """The system under study: the specs of all components, as one file describes them."""
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
 from t3sim import schemes  # noqa: F401 - registers the schemes whose names are checked below
-from t3sim.config import Spec
+from t3sim.config import Spec, one_of
 from t3sim.errors import nearest
 from t3sim.hardware.compute import ComputeSpec
 from t3sim.hardware.dma import DmaSpec
@@ -21,7 +21,7 @@ from t3sim.hardware.memory.model import MemorySpec
 from t3sim.hardware.protocol import ProtocolSpec
 from t3sim.hardware.track_trigger import TrackTriggerSpec
 from t3sim.hardware.tracker import TrackerSpec
-from t3sim.registry import get, names
+from t3sim.registry import names
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.units import FS_PER_S
 from t3sim.workload.kernel_choice import GemmRates
@@ -31,13 +31,8 @@ if TYPE_CHECKING:
     PolicySpec = ArbitrationPolicy
     MemoryModelSpec = MemorySpec
 else:
-    MemoryModelSpec = Annotated[
-        __import__("typing").Union[tuple(get(MEMORY, name) for name in names(MEMORY))], Field(discriminator="model")
-    ]
-    PolicySpec = Annotated[
-        __import__("typing").Union[tuple(get(ARBITRATION, name) for name in names(ARBITRATION))],
-        Field(discriminator="policy"),
-    ]
+    MemoryModelSpec = one_of(MEMORY, "model")
+    PolicySpec = one_of(ARBITRATION, "policy")
 
 
 class SystemSpec(Spec):

@@ -11,21 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from t3sim.config import Femtoseconds, PositiveBytes
+from t3sim.config import Femtoseconds, PositiveBytes, one_of
 from t3sim.hardware.memory.dram.control import ControlSpec
 from t3sim.hardware.memory.dram.mapping import KIND as MAPPING
 from t3sim.hardware.memory.dram.mapping import AddressMapping, mapping_array
 from t3sim.hardware.memory.dram.timing import DramSpec
 from t3sim.hardware.memory.model import KIND, Channels
-from t3sim.registry import get, names, register
+from t3sim.registry import register
 
 if TYPE_CHECKING:
     MappingSpec = AddressMapping
 else:
-    MappingSpec = Annotated[
-        __import__("typing").Union[tuple(get(MAPPING, name) for name in names(MAPPING))],
-        Field(discriminator="mapping"),
-    ]
+    MappingSpec = one_of(MAPPING, "mapping")
 
 MOST_CHANNELS = 1024
 

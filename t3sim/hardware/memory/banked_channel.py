@@ -9,22 +9,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from t3sim.hardware.memory.access import Stream
 from t3sim.hardware.memory.dram import channel as c
 from t3sim.hardware.memory.dram import scheduler as s
 from t3sim.hardware.memory.dram import timing as t
-from t3sim.hardware.memory.dram.channel import Channel, copy_channel, new_channel
+from t3sim.hardware.memory.dram.channel import Channel, new_channel
 from t3sim.hardware.memory.dram.control import READ_ENTRIES, ControlSpec
 from t3sim.hardware.memory.dram.timing import DramSpec, timing_array
 from t3sim.hardware.memory.frontend import LANES
 from t3sim.hardware.memory.interleave import BANK, BURST, ROW, requests_of
+from t3sim.hardware.memory.turns import new_turns, next_stream
 from t3sim.kernels import IntArray, copy_items, kernel
 from t3sim.workload.layout import Region
 
 # Columns of Lanes.lanes.
 HEAD, TAIL = range(2)
 # Entries of Lanes.scalars.
-CLOCK, LAST_STREAM, PASSED_OVER = range(3)
+CLOCK = 0
 _BURSTS = 256
 
 
@@ -36,7 +36,9 @@ class Lanes(NamedTuple):
     left: IntArray
     """(slots,): requests of each burst not served."""
     scalars: IntArray
-    """Last cycle, last stream admitted, requests passed over."""
+    """(1,): last cycle."""
+    turns: IntArray
+    """See ``turns``."""
 
 
 class BankedChannel:
@@ -115,7 +117,7 @@ class BankedChannel:
         self._table = table
         self._lanes.lanes[:, TAIL] = self._tails
         self._lanes.scalars[CLOCK] = max(cycle, int(self._lanes.scalars[CLOCK]))
-        copy_channel(self._channel, self._ahead_channel)
+        _copy_channel(self._channel, self._ahead_channel)
         _copy_lanes(self._lanes, self._ahead_lanes)
         self._ahead_done = self._run(self._ahead_channel, self._ahead_lanes, table, c.NEVER - 1, only_first=True)
         self._planned = int(self._ahead_lanes.scalars[CLOCK]) if self._ahead_done else 0
@@ -157,9 +159,17 @@ class BankedChannel:
 
 
 def _new_lanes(bursts: int) -> Lanes:
-    scalars = np.zeros(3, np.int64)
-    scalars[LAST_STREAM] = Stream.COMMUNICATION
-    return Lanes(np.zeros((LANES, 2), np.int64), np.zeros(bursts, np.int64), scalars)
+    return Lanes(np.zeros((LANES, 2), np.int64), np.zeros(bursts, np.int64), np.zeros(1, np.int64), new_turns())
+
+
+@kernel
+def _copy_channel(source: Channel, target: Channel) -> None:
+    """Copy ``source`` into ``target``."""
+    copy_items(source.banks, target.banks)
+    copy_items(source.groups, target.groups)
+    copy_items(source.entries, target.entries)
+    copy_items(source.acts, target.acts)
+    copy_items(source.scalars, target.scalars)
 
 
 @kernel
@@ -167,6 +177,7 @@ def _copy_lanes(source: Lanes, target: Lanes) -> None:
     copy_items(source.lanes, target.lanes)
     copy_items(source.left, target.left)
     copy_items(source.scalars, target.scalars)
+    copy_items(source.turns, target.turns)
 
 
 @kernel
@@ -189,17 +200,14 @@ def _admit(
     channel: Channel, lanes: Lanes, rings: IntArray, updates: IntArray, table: IntArray, control: IntArray, now: int
 ) -> None:
     """Fill the queues from the lanes for as long as they have room and the policy picks a stream."""
-    scalars = lanes.scalars
-    limit = table.shape[4] - 1
     while True:
         compute, communication = _lane_of(channel, lanes, control, 0), _lane_of(channel, lanes, control, 1)
         if compute == c.NONE and communication == c.NONE:
             break
-        if not (_waits(lanes, 2) or _waits(lanes, 3)):
-            scalars[PASSED_OVER] = 0
         occupancy = channel.scalars[c.READS] + channel.scalars[c.WRITES]
-        waiting = (int(compute != c.NONE), int(communication != c.NONE))
-        stream = table[waiting[0], waiting[1], occupancy, scalars[LAST_STREAM], scalars[PASSED_OVER]]
+        waits = _waits(lanes, 2) or _waits(lanes, 3)
+        offered = (compute != c.NONE, communication != c.NONE)
+        stream = next_stream(table, lanes.turns, occupancy, offered[0], offered[1], waits)
         if stream < 0:
             break
         lane = communication if stream else compute
@@ -212,11 +220,6 @@ def _admit(
         c.enqueue(channel, bank, rings[lane, at, ROW], kind, now, burst)
         s.arrived(channel, control, bank, kind, now)
         lanes.lanes[lane, HEAD] += 1
-        scalars[LAST_STREAM] = stream
-        if stream:
-            scalars[PASSED_OVER] = 0
-        elif communication != c.NONE:  # else what waits has no room in its queue, and was not passed over
-            scalars[PASSED_OVER] = min(scalars[PASSED_OVER] + 1, limit)
 
 
 @kernel

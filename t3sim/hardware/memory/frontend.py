@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from t3sim.hardware.memory.access import Cause, Stream
+from t3sim.hardware.memory.access import Cause
+from t3sim.hardware.memory.turns import new_turns, next_stream
 from t3sim.kernels import IntArray, copy_items, kernel
 
 LANES = 4
@@ -21,7 +22,7 @@ HEAD, HEAD_LEFT, SERVING, SERVING_LEFT, TAIL = range(5)
 # Columns of State.queue.
 LANE, BYTES = range(2)
 # Entries of State.scalars.
-FREE_AT, CLOCK, FIRST, COUNT, LAST_LANE, LAST_STREAM, PASSED_OVER, BUSY = range(8)
+FREE_AT, CLOCK, FIRST, COUNT, LAST_LANE, BUSY = range(6)
 # Columns of the burst rings.
 SIZE, CAUSE, IS_UPDATE, NOTIFY = range(4)
 
@@ -34,21 +35,22 @@ class State(NamedTuple):
     queue: IntArray
     """(entries, 2): lane and bytes of each request, a ring buffer."""
     scalars: IntArray
-    """Channel free at, time of the last admission, first entry and count of the queue, last lane, last stream,
-    requests passed over, busy time."""
+    """Channel free at, time of the last admission, first entry and count of the queue, last lane, busy time."""
+    turns: IntArray
+    """See ``turns``."""
     served: IntArray
     """Bytes served by cause."""
 
 
 def new_state(queue_entries: int) -> State:
     """Make an idle front end with an empty queue of ``queue_entries``."""
-    scalars = np.zeros(8, np.int64)
+    scalars = np.zeros(6, np.int64)
     scalars[LAST_LANE] = -1
-    scalars[LAST_STREAM] = Stream.COMMUNICATION
     return State(
         np.zeros((LANES, 5), np.int64),
         np.zeros((queue_entries, 2), np.int64),
         scalars,
+        new_turns(),
         np.zeros(len(Cause), np.int64),
     )
 
@@ -59,6 +61,7 @@ def copy_state(source: State, target: State) -> None:
     copy_items(source.lanes, target.lanes)
     copy_items(source.queue, target.queue)
     copy_items(source.scalars, target.scalars)
+    copy_items(source.turns, target.turns)
     copy_items(source.served, target.served)
 
 
@@ -73,15 +76,12 @@ def admit(state: State, bursts: IntArray, table: IntArray, granule: int) -> None
     """Fill the DRAM queue from the lanes for as long as it has room and the policy picks a stream."""
     lanes, queue, scalars = state.lanes, state.queue, state.scalars
     entries, ring = queue.shape[0], bursts.shape[1]
-    limit = table.shape[4] - 1
     while scalars[COUNT] < entries:
         compute = has_next(state, 0) or has_next(state, 1)
         communication = has_next(state, 2) or has_next(state, 3)
         if not (compute or communication):
             return
-        if not communication:
-            scalars[PASSED_OVER] = 0
-        stream = table[int(compute), int(communication), scalars[COUNT], scalars[LAST_STREAM], scalars[PASSED_OVER]]
+        stream = next_stream(table, state.turns, scalars[COUNT], compute, communication, communication)
         if stream < 0:
             return
         lane = 2 * stream if has_next(state, 2 * stream) else 2 * stream + 1
@@ -95,11 +95,6 @@ def admit(state: State, bursts: IntArray, table: IntArray, granule: int) -> None
             lanes[lane, HEAD] += 1
             if has_next(state, lane):
                 lanes[lane, HEAD_LEFT] = bursts[lane, lanes[lane, HEAD] % ring, SIZE]
-        scalars[LAST_STREAM] = stream
-        if stream == 0 and communication:
-            scalars[PASSED_OVER] = min(scalars[PASSED_OVER] + 1, limit)
-        else:
-            scalars[PASSED_OVER] = 0
 
 
 @kernel

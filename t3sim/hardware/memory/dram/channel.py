@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from t3sim.hardware.memory.dram import timing as t
-from t3sim.kernels import IntArray, copy_items, kernel
+from t3sim.kernels import IntArray, kernel
 
 NEVER = 2**62
 NONE = -1
@@ -100,16 +100,6 @@ def new_channel(bank_groups: int, banks_per_group: int, queue_entries: int, firs
         np.full(_FAW_ACTS, -NEVER, np.int64),
         scalars,
     )
-
-
-@kernel
-def copy_channel(source: Channel, target: Channel) -> None:
-    """Copy ``source`` into ``target``."""
-    copy_items(source.banks, target.banks)
-    copy_items(source.groups, target.groups)
-    copy_items(source.entries, target.entries)
-    copy_items(source.acts, target.acts)
-    copy_items(source.scalars, target.scalars)
 
 
 @kernel
