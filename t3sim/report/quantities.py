@@ -25,7 +25,7 @@ _NAMED: Final = {
     "system.tracker.entries": "entries",
     "tracker_peak_entries": "entries",
 }
-_SUFFIXES: Final = {"_us": "us", "_s": "s", "_bytes": "bytes", "_entries": "entries"}
+_SUFFIXES: Final = {"_us": "us", "_s": "s", "_bytes": "bytes", "_entries": "entries", "_fraction": "share"}
 
 
 @dataclass(frozen=True, slots=True)
