@@ -7,11 +7,11 @@ from t3sim.config.source import read_value
 from t3sim.hardware.memory.banked import BankedSpec
 from t3sim.hardware.memory.dram.mapping import Mop4Xor
 from t3sim.hardware.memory.dram.timing import load_dram
+from t3sim.lowering.work import lower
 from t3sim.registry import get
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation import load_system
 from t3sim.simulation.lab import SystemLab
-from t3sim.workload.lowering import lower
 from t3sim.workload.operations import Collective, Gemm, Sublayer
 
 # The first example of a test may compile kernels; and the same examples run everywhere.

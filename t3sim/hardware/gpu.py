@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from functools import partial
 
 from t3sim.hardware.clock import Action, Environment
-from t3sim.hardware.compute import ComputeArray, ComputeSpec
-from t3sim.hardware.dma import DmaEngine, DmaSpec
-from t3sim.hardware.link import Link
-from t3sim.hardware.llc import LlcSpec
+from t3sim.hardware.compute.cus import ComputeArray, ComputeSpec
+from t3sim.hardware.compute.llc import LlcSpec
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.model import MemorySpec
-from t3sim.hardware.message import Message, Receiver
-from t3sim.hardware.protocol import ProtocolSpec
-from t3sim.hardware.track_trigger import TrackTriggerSpec
-from t3sim.hardware.tracker import Tracker, TrackerSpec
+from t3sim.hardware.network.link import Link
+from t3sim.hardware.network.message import Message, Receiver
+from t3sim.hardware.t3.dma import DmaEngine, DmaSpec
+from t3sim.hardware.t3.mechanism import TrackTriggerSpec
+from t3sim.hardware.t3.tracker import Tracker, TrackerSpec
+from t3sim.lowering.layout import Place
+from t3sim.lowering.protocol import ProtocolSpec
+from t3sim.lowering.tiling import GemmKernelSpec
 from t3sim.units import ceil_div
-from t3sim.workload.layout import Place
-from t3sim.workload.tiling import GemmKernelSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from simpy.events import Event
 
 from t3sim.errors import SimulationError, StallError
 from t3sim.hardware.gpu import Gpu, GpuSpec, Span
-from t3sim.hardware.link import Link, LinkSpec
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
+from t3sim.hardware.network.link import Link, LinkSpec
 from t3sim.units import FS_PER_S
 
 Program = Callable[[Gpu], Generator[Event, Any, Any]]

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from t3sim.hardware.clock import Action, Environment
-from t3sim.hardware.compute import ComputeArray, GemmRun, Process
-from t3sim.hardware.dma import Command, DmaEngine
-from t3sim.hardware.link import Link
+from t3sim.hardware.compute.cus import ComputeArray, GemmRun, Process
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.controller import MemoryController
-from t3sim.hardware.tracker import Tracker
+from t3sim.hardware.network.link import Link
+from t3sim.hardware.t3.dma import Command, DmaEngine
+from t3sim.hardware.t3.tracker import Tracker
+from t3sim.lowering.layout import Place
 from t3sim.observe.wrap import wrap
-from t3sim.workload.layout import Place
 
 
 class Record(NamedTuple):

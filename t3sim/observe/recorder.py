@@ -11,17 +11,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from t3sim.hardware.clock import Action, Environment
-from t3sim.hardware.compute import GemmRun, Process
-from t3sim.hardware.dma import Command
+from t3sim.hardware.compute.cus import GemmRun, Process
 from t3sim.hardware.gpu import Gpu
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Access, Cause, Stream
-from t3sim.hardware.message import Message
+from t3sim.hardware.network.message import Message
+from t3sim.hardware.t3.dma import Command
 from t3sim.kernels import IntArray
+from t3sim.lowering.layout import Place
 from t3sim.observe.intervals import Interval
 from t3sim.observe.wrap import wrap
 from t3sim.units import transfer_fs
-from t3sim.workload.layout import Place
 
 UNKNOWN = -1
 """Stands for a time that has not come (yet), and for the tile or command of what has none."""

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+from t3sim.lowering.work import CollectiveWork, Work, fusable
 from t3sim.registry import register
 from t3sim.schemes.phases import CollectivePhase, Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, in_sequence
 from t3sim.schemes.sequential import kernel_phase
-from t3sim.workload.lowering import CollectiveWork, Work, fusable
 
 
 @register(KIND, "ideal-overlap")

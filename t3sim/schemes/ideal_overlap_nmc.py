@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from t3sim.lowering.work import Work
 from t3sim.registry import register
 from t3sim.schemes.ideal_overlap import overlapped
 from t3sim.schemes.phases import NearMemoryReduceScatterPhase
 from t3sim.schemes.scheme import KIND, Lab, Outcome
-from t3sim.workload.lowering import Work
 
 
 @register(KIND, "ideal-overlap-nmc")

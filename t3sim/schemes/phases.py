@@ -13,17 +13,18 @@ import numpy as np
 
 from t3sim.collectives.steps import KIND as COLLECTIVE
 from t3sim.collectives.steps import CollectiveAlgorithm
-from t3sim.hardware.collective_kernel import CollectiveKernel, with_last_copy
-from t3sim.hardware.compute import GemmRun, Process
+from t3sim.execution.collective_kernel import CollectiveKernel, with_last_copy
+from t3sim.execution.track_trigger import AddressSpace, NoCommunication, TrackTrigger
+from t3sim.hardware.compute.cus import GemmRun, Process
+from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic, gemm_traffic
 from t3sim.hardware.gpu import Gpu, Span
-from t3sim.hardware.llc import LlcSpec, LlcTraffic, gemm_traffic
 from t3sim.hardware.memory.access import Cause
-from t3sim.hardware.protocol import ProtocolSpec, chosen
-from t3sim.hardware.track_trigger import AddressSpace, NoCommunication, TrackTrigger, TrackTriggerSpec
+from t3sim.hardware.t3.mechanism import TrackTriggerSpec
+from t3sim.lowering.chunks import Chunks
+from t3sim.lowering.layout import Layout, Region, linear
+from t3sim.lowering.protocol import ProtocolSpec, chosen
+from t3sim.lowering.work import CollectiveWork, GemmWork
 from t3sim.registry import get
-from t3sim.workload.chunks import Chunks
-from t3sim.workload.layout import Layout, Region, linear
-from t3sim.workload.lowering import CollectiveWork, GemmWork
 
 _CAUSES = {
     "reduce_scatter": (Cause.RS_READ, Cause.RS_WRITE),

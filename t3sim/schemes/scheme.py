@@ -6,8 +6,8 @@ from typing import Protocol
 
 from t3sim.hardware.machine import GpuReport
 from t3sim.hardware.memory.access import Cause
+from t3sim.lowering.work import Work
 from t3sim.schemes.phases import Phase
-from t3sim.workload.lowering import Work
 
 KIND = "scheme"
 

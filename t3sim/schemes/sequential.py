@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from t3sim.lowering.work import GemmWork, Work
 from t3sim.registry import register
 from t3sim.schemes.phases import CollectivePhase, GemmPhase, Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome
-from t3sim.workload.lowering import GemmWork, Work
 
 
 @register(KIND, "sequential")

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from t3sim.config import Loaded, read_document
 from t3sim.errors import InputError, Problem
+from t3sim.lowering import work as lowering
 from t3sim.simulation.system import SystemSpec
-from t3sim.workload import lowering
 from t3sim.workload.operations import Collective, Gemm, Sublayer, Trace
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from t3sim.hardware.machine import GpuReport, Machine
 from t3sim.hardware.memory.access import Cause
-from t3sim.hardware.topology import KIND as TOPOLOGY
+from t3sim.hardware.network.topologies import KIND as TOPOLOGY
 from t3sim.registry import get
 from t3sim.schemes.phases import Phase, program
 from t3sim.schemes.scheme import Outcome

@@ -11,6 +11,7 @@ from t3sim.config import Loaded
 from t3sim.errors import InputError, SimulationError
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Cause
+from t3sim.lowering.work import Work, lower
 from t3sim.registry import get, names
 from t3sim.results import Row, complete
 from t3sim.schemes.scheme import KIND as SCHEME
@@ -19,7 +20,6 @@ from t3sim.simulation.fit import check_topology, misfits
 from t3sim.simulation.lab import SystemLab
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
-from t3sim.workload.lowering import Work, lower
 from t3sim.workload.operations import Gemm, Sublayer
 
 BASELINE = "sequential"

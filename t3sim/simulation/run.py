@@ -9,12 +9,12 @@ from typing import Any
 from t3sim.config import Loaded, load
 from t3sim.data import systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
+from t3sim.lowering.work import fusable
 from t3sim.results import Row, RunResult
 from t3sim.simulation.fit import check_fit, check_topology
 from t3sim.simulation.point import SEED, Observe, Point, scheme_names, simulate_point
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
-from t3sim.workload.lowering import fusable
 from t3sim.workload.operations import Sublayer, Trace
 from t3sim.workload.trace import load_trace
 

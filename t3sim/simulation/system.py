@@ -8,24 +8,24 @@ from pydantic import Field, field_validator
 from t3sim import schemes  # noqa: F401 - registers the schemes whose names are checked below
 from t3sim.config import Spec, one_of
 from t3sim.errors import nearest
-from t3sim.hardware.compute import ComputeSpec
-from t3sim.hardware.dma import DmaSpec
+from t3sim.hardware.compute.cus import ComputeSpec
+from t3sim.hardware.compute.llc import LlcSpec
 from t3sim.hardware.gpu import GpuSpec
-from t3sim.hardware.link import LinkSpec
-from t3sim.hardware.llc import LlcSpec
 from t3sim.hardware.memory import banked, fluid  # noqa: F401 - the models register themselves
 from t3sim.hardware.memory.arbitration import KIND as ARBITRATION
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.model import KIND as MEMORY
 from t3sim.hardware.memory.model import MemorySpec
-from t3sim.hardware.protocol import ProtocolSpec
-from t3sim.hardware.track_trigger import TrackTriggerSpec
-from t3sim.hardware.tracker import TrackerSpec
+from t3sim.hardware.network.link import LinkSpec
+from t3sim.hardware.t3.dma import DmaSpec
+from t3sim.hardware.t3.mechanism import TrackTriggerSpec
+from t3sim.hardware.t3.tracker import TrackerSpec
+from t3sim.lowering.kernel_choice import GemmRates
+from t3sim.lowering.protocol import ProtocolSpec
+from t3sim.lowering.tiling import GemmKernelSpec
 from t3sim.registry import names
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.units import FS_PER_S
-from t3sim.workload.kernel_choice import GemmRates
-from t3sim.workload.tiling import GemmKernelSpec
 
 if TYPE_CHECKING:
     PolicySpec = ArbitrationPolicy

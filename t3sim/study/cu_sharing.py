@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from t3sim.config import Loaded
 from t3sim.errors import InputError, Problem, SimulationError
+from t3sim.lowering.chunks import Chunks
+from t3sim.lowering.work import CollectiveWork
 from t3sim.results import Row
 from t3sim.schemes.sequential import kernel_phase
 from t3sim.simulation import Point, SystemSpec, load_system
 from t3sim.simulation.lab import SystemLab
-from t3sim.workload.chunks import Chunks
-from t3sim.workload.lowering import CollectiveWork
 from t3sim.workload.operations import Sublayer
 
 _FS_PER_US = 10**9

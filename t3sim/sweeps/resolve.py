@@ -11,7 +11,7 @@ from typing import Any
 from t3sim.config import Draft, Loaded, draft
 from t3sim.data import models_dir, systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
-from t3sim.hardware.topology import KIND as TOPOLOGY
+from t3sim.hardware.network.topologies import KIND as TOPOLOGY
 from t3sim.registry import names
 from t3sim.results import Row
 from t3sim.simulation import SYSTEM_FORMAT, Point, SystemSpec, scheme_names

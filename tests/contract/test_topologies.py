@@ -3,7 +3,7 @@
 import networkx as nx
 import pytest
 
-from t3sim.hardware.topology import KIND
+from t3sim.hardware.network.topologies import KIND
 from t3sim.registry import get, names
 
 

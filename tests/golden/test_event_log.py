@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from t3sim.lowering.work import lower
 from t3sim.observe import EventLog, attach
 from t3sim.registry import get
 from t3sim.simulation import load_system
 from t3sim.simulation.lab import SystemLab
 from t3sim.workload import Collective, Gemm, Trace
-from t3sim.workload.lowering import lower
 
 FOLDER = Path(__file__).parent
 # Two CUs make stages of two workgroups, and a tracker of two sets and one way makes updates wait for an entry.

@@ -17,8 +17,8 @@ from t3sim.hardware.memory.banked import BankedSpec
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.dram.mapping import Mop4Xor
 from t3sim.hardware.memory.dram.timing import load_dram
+from t3sim.lowering.layout import linear
 from t3sim.registry import get, names
-from t3sim.workload.layout import linear
 
 HBM2 = load_dram("hbm2").spec
 CLOCK_FS = 10**15 // HBM2.clock

@@ -8,13 +8,13 @@ import pytest
 from filelock import FileLock
 
 from t3sim.data import traces_dir
+from t3sim.lowering.work import lower
 from t3sim.registry import get
 from t3sim.simulation import Point, load_system, simulate_point
 from t3sim.simulation.lab import SystemLab
 from t3sim.study import load_published, reproduce
 from t3sim.study.validation import checks, summary
 from t3sim.workload import Collective, Gemm, Trace, load_trace
-from t3sim.workload.lowering import lower
 
 NAMES = {"phase": "forward", "sublayer": "op", "dtype": "fp16"}
 

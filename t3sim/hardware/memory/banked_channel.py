@@ -19,7 +19,7 @@ from t3sim.hardware.memory.frontend import LANES
 from t3sim.hardware.memory.interleave import BANK, BURST, ROW, requests_of
 from t3sim.hardware.memory.turns import new_turns, next_stream
 from t3sim.kernels import IntArray, copy_items, kernel
-from t3sim.workload.layout import Region
+from t3sim.lowering.layout import Region
 
 # Columns of Lanes.lanes.
 HEAD, TAIL = range(2)

@@ -6,8 +6,8 @@ from t3sim.hardware.memory.banked_channel import BankedChannel
 from t3sim.hardware.memory.dram.mapping import mapping_array
 from t3sim.hardware.memory.interleave import spread_array
 from t3sim.kernels import IntArray
+from t3sim.lowering.layout import Place
 from t3sim.units import FS_PER_S
-from t3sim.workload.layout import Place
 
 
 class _Burst:

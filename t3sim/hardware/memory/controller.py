@@ -9,7 +9,7 @@ from t3sim.hardware.clock import Action, Environment, Order, call_after, call_at
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
 from t3sim.hardware.memory.model import Channels, MemorySpec
-from t3sim.workload.layout import Place
+from t3sim.lowering.layout import Place
 
 
 class MemoryController:

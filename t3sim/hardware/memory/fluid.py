@@ -43,9 +43,9 @@ from t3sim.hardware.memory.frontend import (
 )
 from t3sim.hardware.memory.model import KIND
 from t3sim.kernels import IntArray, kernel
+from t3sim.lowering.layout import Place
 from t3sim.registry import register
 from t3sim.units import FS_PER_S
-from t3sim.workload.layout import Place
 
 FOREVER = np.iinfo(np.int64).max
 LEAST_EFFICIENCY = 0.001

@@ -6,7 +6,7 @@ A model is a spec, registered under the name that ``memory.model`` uses, which b
 from typing import Protocol
 
 from t3sim.kernels import IntArray
-from t3sim.workload.layout import Place
+from t3sim.lowering.layout import Place
 
 KIND = "memory model"
 

@@ -7,6 +7,7 @@ is no goal.
 from collections.abc import Sequence
 
 from t3sim.hardware.machine import Machine
+from t3sim.lowering.work import lower
 from t3sim.registry import get, register
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Scheme
@@ -14,7 +15,6 @@ from t3sim.simulation import SystemSpec, load_system
 from t3sim.simulation.lab import SystemLab
 from t3sim.study.measured import MeasuredGemm, load_measured_gemms
 from t3sim.study.validation.comparison import KIND, Comparison, Progress
-from t3sim.workload.lowering import lower
 from t3sim.workload.operations import Gemm, Sublayer
 
 _FS_PER_US = 10**9

@@ -5,11 +5,11 @@ import pytest
 import simpy
 
 from t3sim.hardware.clock import call_after
-from t3sim.hardware.compute import ComputeArray, ComputeSpec, GemmRun
-from t3sim.hardware.llc import LlcSpec, LlcTraffic
+from t3sim.hardware.compute.cus import ComputeArray, ComputeSpec, GemmRun
+from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic
 from t3sim.hardware.memory.access import Access, Cause, Stream
-from t3sim.workload.kernel_choice import KernelChoice
-from t3sim.workload.tiling import GemmKernelSpec, Tiling
+from t3sim.lowering.kernel_choice import KernelChoice
+from t3sim.lowering.tiling import GemmKernelSpec, Tiling
 
 NS = 10**6
 

@@ -5,8 +5,8 @@ from functools import partial
 import simpy
 
 from t3sim.hardware.clock import call_at
-from t3sim.hardware.dma import Command, DmaEngine, DmaSpec
-from t3sim.workload.layout import linear
+from t3sim.hardware.t3.dma import Command, DmaEngine, DmaSpec
+from t3sim.lowering.layout import linear
 
 
 class _Rig:

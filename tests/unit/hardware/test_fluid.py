@@ -6,8 +6,8 @@ from pydantic import ValidationError
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.memory.arbitration import KIND, decision_table
 from t3sim.hardware.memory.fluid import FluidChannel, FluidSpec
+from t3sim.lowering.layout import linear
 from t3sim.registry import get
-from t3sim.workload.layout import linear
 
 # 2 channels x 64 B make a queue entry of 128 B; at 10^12 B/s it takes 128 000 fs.
 BASE = {

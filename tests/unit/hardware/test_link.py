@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from t3sim.hardware.clock import call_at
-from t3sim.hardware.link import Link, LinkSpec
+from t3sim.hardware.network.link import Link, LinkSpec
 
 # 10^12 B/s is 1000 fs a byte.
 BASE = {

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from t3sim.hardware.llc import LlcSpec, gemm_traffic
+from t3sim.hardware.compute.llc import LlcSpec, gemm_traffic
+from t3sim.lowering.layout import Layout
+from t3sim.lowering.tiling import Tiling
 from t3sim.units import ceil_div
-from t3sim.workload.layout import Layout
-from t3sim.workload.tiling import Tiling
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=60)
 

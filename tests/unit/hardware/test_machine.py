@@ -9,8 +9,8 @@ from simpy.events import Event
 from t3sim.errors import SimulationError, StallError
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Access, Cause, Stream
-from t3sim.hardware.message import Message, pieces_completed
-from t3sim.workload.layout import linear
+from t3sim.hardware.network.message import Message, pieces_completed
+from t3sim.lowering.layout import linear
 
 
 class _Hoarder:

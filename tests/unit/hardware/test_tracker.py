@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from t3sim.errors import SimulationError
-from t3sim.hardware.tracker import Tracker, TrackerSpec
+from t3sim.hardware.t3.tracker import Tracker, TrackerSpec
 
 
 class _Rig:

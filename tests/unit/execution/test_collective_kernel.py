@@ -2,7 +2,7 @@
 
 import pytest
 
-from t3sim.hardware.compute import SLICES_IN_WINDOW
+from t3sim.hardware.compute.cus import SLICES_IN_WINDOW
 from t3sim.simulation import Point, load_system, simulate_point
 from t3sim.workload.operations import Collective, Sublayer
 

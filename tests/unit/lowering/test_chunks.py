@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from t3sim.workload.chunks import Chunks, TileChunks, even_chunks, pieces_of, resliced
-from t3sim.workload.tiling import Tiling
+from t3sim.lowering.chunks import Chunks, TileChunks, even_chunks, pieces_of, resliced
+from t3sim.lowering.tiling import Tiling
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=80)
 

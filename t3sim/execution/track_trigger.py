@@ -9,39 +9,23 @@ and CUs sum them once the tracker has counted both: read, read, write.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 from simpy.events import Event
 
 from t3sim.collectives.steps import ChunkMapping
-from t3sim.config import Spec
-from t3sim.hardware.dma import Command
 from t3sim.hardware.memory.access import Access, Cause, Stream
-from t3sim.hardware.message import Message, pieces_completed
+from t3sim.hardware.network.message import Message, pieces_completed
+from t3sim.hardware.t3.dma import Command
+from t3sim.lowering.layout import RECEIVED, Place, Region
 from t3sim.units import ceil_div
-from t3sim.workload.layout import RECEIVED, Place, Region
 
 if TYPE_CHECKING:
     from t3sim.hardware.gpu import Gpu
 
-MOST_TILES = 2**16
 _OVER = np.array([RECEIVED, 0, 0, 0], np.int64)
 """From a tile to its copy that came over the link."""
-
-
-class TrackTriggerSpec(Spec):
-    """The parts of T3's mechanism that can be taken away or made coarser, one by one; all there by default."""
-
-    near_memory: bool = True
-    """Whether the memory adds updates to what it holds; if not, CUs sum stored copies."""
-    updates_bypass_llc: bool = True
-    """Whether local updates leave the LLC alone; if not, they allocate in it and are written through."""
-    staggered: bool = True
-    """Whether each GPU starts with its own chunk; if not, all produce the same one first."""
-    tiles_per_command: Annotated[int, Field(gt=0, le=MOST_TILES)] = 1
-    """Tiles that one DMA command moves, when all of them are complete."""
 
 
 @dataclass(frozen=True, kw_only=True)

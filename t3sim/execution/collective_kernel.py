@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from simpy.events import Event
 
 from t3sim.collectives.steps import Step
-from t3sim.hardware.compute import Process
+from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.memory.access import Access, Cause, Stream
-from t3sim.hardware.message import Message, pieces_completed
-from t3sim.hardware.protocol import ProtocolSpec
-from t3sim.workload.layout import RECEIVED, Place, linear
+from t3sim.hardware.network.message import Message, pieces_completed
+from t3sim.lowering.layout import RECEIVED, Place, linear
+from t3sim.lowering.protocol import ProtocolSpec
 
 if TYPE_CHECKING:
     from t3sim.hardware.gpu import Gpu

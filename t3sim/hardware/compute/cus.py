@@ -22,13 +22,13 @@ from simpy.events import Event
 
 from t3sim.config import Femtoseconds, PositiveBytes, PositiveHertz, Spec
 from t3sim.hardware.clock import Environment
-from t3sim.hardware.llc import LlcSpec, LlcTraffic
+from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.controller import MemoryController
+from t3sim.lowering.kernel_choice import KernelChoice
+from t3sim.lowering.layout import Place
+from t3sim.lowering.tiling import GemmKernelSpec, Tiling
 from t3sim.units import FS_PER_S, ceil_div
-from t3sim.workload.kernel_choice import KernelChoice
-from t3sim.workload.layout import Place
-from t3sim.workload.tiling import GemmKernelSpec, Tiling
 
 Process = Generator[Event, Any, Any]
 

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from t3sim.config import Femtoseconds, Spec
 from t3sim.hardware.clock import Action, Environment, call_after
-from t3sim.workload.layout import Place
+from t3sim.lowering.layout import Place
 
 Read = Callable[[int, Place, Action], None]
 

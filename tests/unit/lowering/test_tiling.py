@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t3sim.workload.tiling import Tiling
+from t3sim.lowering.tiling import Tiling
 
 
 def tiling(rows, columns, depth=8, element_bytes=2):

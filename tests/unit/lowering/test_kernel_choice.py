@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from t3sim.workload.kernel_choice import GemmRates, estimate_s, fastest, fastest_split, tiled
+from t3sim.lowering.kernel_choice import GemmRates, estimate_s, fastest, fastest_split, tiled
+from t3sim.lowering.tiling import GemmKernelSpec
 from t3sim.workload.operations import Gemm
-from t3sim.workload.tiling import GemmKernelSpec
 
 BIG, SMALL = (64, 32), (32, 32)
 FLOPS_PER_S = 1e9

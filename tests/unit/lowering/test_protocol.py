@@ -2,7 +2,7 @@
 
 import pytest
 
-from t3sim.hardware.protocol import PLAIN, ProtocolSpec, chosen
+from t3sim.lowering.protocol import PLAIN, ProtocolSpec, chosen
 from t3sim.simulation import Point, load_system, simulate_point
 from t3sim.workload.operations import Collective, Sublayer
 

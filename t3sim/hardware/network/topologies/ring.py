@@ -2,7 +2,7 @@
 
 import networkx as nx
 
-from t3sim.hardware.topology import KIND
+from t3sim.hardware.network.topologies import KIND
 from t3sim.registry import register
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from t3sim.kernels import IntArray
-from t3sim.workload.tiling import Tiling
+from t3sim.lowering.tiling import Tiling
 
 Region = IntArray
 """Blocks of rows, shape (blocks, 4): address of the first byte, rows, bytes of a row, distance of rows in bytes."""

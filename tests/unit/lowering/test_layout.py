@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t3sim.workload.layout import RECEIVED, Layout, linear, part_of
-from t3sim.workload.tiling import Tiling
+from t3sim.lowering.layout import RECEIVED, Layout, linear, part_of
+from t3sim.lowering.tiling import Tiling
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=60)
 

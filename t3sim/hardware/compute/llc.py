@@ -16,9 +16,9 @@ from pydantic import Field, model_validator
 
 from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Spec
 from t3sim.kernels import BoolArray, IntArray, kernel
+from t3sim.lowering.layout import Layout, Region, part_of
+from t3sim.lowering.tiling import Tiling
 from t3sim.units import ceil_div
-from t3sim.workload.layout import Layout, Region, part_of
-from t3sim.workload.tiling import Tiling
 
 MOST_BLOCKS = 2**19
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from t3sim.lowering.tiling import GemmKernelSpec, MacroTile, Tiling
 from t3sim.units import ceil_div
 from t3sim.workload.operations import DTYPE_BYTES, Gemm
-from t3sim.workload.tiling import GemmKernelSpec, MacroTile, Tiling
 
 PARTIAL_BYTES = 4
 """Bytes of one element of a partial sum: matrix units accumulate in fp32."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from t3sim.errors import InputError, Problem
 from t3sim.kernels import IntArray
-from t3sim.workload.chunks import Chunks, TileChunks, even_chunks, resliced
-from t3sim.workload.kernel_choice import GemmRates, KernelChoice, fastest, fastest_split, tiled
+from t3sim.lowering.chunks import Chunks, TileChunks, even_chunks, resliced
+from t3sim.lowering.kernel_choice import GemmRates, KernelChoice, fastest, fastest_split, tiled
+from t3sim.lowering.tiling import GemmKernelSpec, MacroTile, Tiling
 from t3sim.workload.operations import Collective, Gemm, Sublayer
-from t3sim.workload.tiling import GemmKernelSpec, MacroTile, Tiling
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

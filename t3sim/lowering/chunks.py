@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from t3sim.kernels import IntArray
-from t3sim.workload.tiling import Tiling
+from t3sim.lowering.tiling import Tiling
 
 
 @dataclass(frozen=True, kw_only=True)

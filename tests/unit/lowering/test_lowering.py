@@ -5,8 +5,8 @@ import math
 import pytest
 
 from t3sim.errors import InputError
-from t3sim.workload.kernel_choice import GemmRates
-from t3sim.workload.lowering import lower
+from t3sim.lowering.kernel_choice import GemmRates
+from t3sim.lowering.work import lower
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The compute side of a GPU: CUs, last-level cache, store buffer."""

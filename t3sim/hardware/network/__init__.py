@@ -1,0 +1,1 @@
+"""The network between GPUs: links, switches, routes, topologies."""

@@ -1,0 +1,1 @@
+"""What T3 adds to a GPU: the tracker and the DMA engine that it triggers."""
