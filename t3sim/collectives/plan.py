@@ -9,9 +9,10 @@ those of home ``h`` are the same with every rank moved on by ``h`` over ``shape`
 So a plan of a thousand ranks is as small as one of eight, and that one rank may stand for all is part of what it says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 
 class Kind(Enum):
@@ -25,7 +26,8 @@ class Kind(Enum):
     """Stays at its rank: contributions that arrived are summed and the sum is written to memory."""
     MERGE = "merge"
     """A contribution to a sum made on the way, in a switch, of all MERGE moves of this chunk to this destination; what
-    arrives is one value, and it replaces what the destination holds. A rank may send to itself."""
+    arrives is one value, and it replaces what the destination holds. A rank may send to itself. The value arrives under
+    the lowest number of these moves; who waits for it names that one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,51 @@ class Plan:
     by_slice: bool = False
     """Whether a move's slice waits for the same slice of the moves before it only, not for whole chunks."""
 
+    @property
+    def homes(self) -> int:
+        """How many ranks are homes of chunks: all, or rank 0 alone."""
+        whole = self.operation is Operation.ALL_REDUCE and self.parts == self.subs
+        return 1 if whole or self.operation is Operation.BROADCAST else self.ranks
+
+    @cached_property
+    def merged(self) -> Mapping[int, tuple[int, ...]]:
+        """By the number of each MERGE move: those that are summed with it, itself included, the lowest first."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        for number, move in enumerate(self.moves):
+            if move.kind is Kind.MERGE:
+                groups.setdefault((move.chunk, move.destinations[0]), []).append(number)
+        return {number: tuple(group) for group in groups.values() for number in group}
+
+    @cached_property
+    def agenda(self) -> Mapping[int, tuple["Entry", ...]]:
+        """What starts and what is only awaited at each rank, as ``tasks_of`` orders it.
+
+        In a symmetric plan rank 0 has the entries of all: each stands for one task of every rank.
+        """
+        awaited = {(number, move.source) for move in self.moves for number in move.after}
+        entries: dict[int, list[Entry]] = {}
+        for number, move in enumerate(self.moves):
+            entries.setdefault(0 if self.symmetric else move.source, []).append(Entry(number, move.source, starts=True))
+            for rank in arriving_at(self, number):
+                if (number, rank) not in awaited:
+                    entries.setdefault(0 if self.symmetric else rank, []).append(Entry(number, rank, starts=False))
+
+        def order(entry: Entry) -> tuple[int, bool, int]:
+            move = self.moves[entry.number]
+            return (move.lane, not entry.starts, move.step)
+
+        return {rank: tuple(sorted(of_rank, key=order)) for rank, of_rank in entries.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One move at one rank: it starts there, or arrives there and no move of the rank waits for it."""
+
+    number: int
+    rank: int
+    """As written in the plan: for home 0, if it is symmetric."""
+    starts: bool
+
 
 @dataclass(frozen=True, slots=True)
 class MoveId:
@@ -109,8 +156,21 @@ class Task:
     own: tuple[MoveId, ...]
     """Moves of this rank itself that must be done (a ``LOCAL`` sum)."""
     reads: int
-    """Copies of the chunk to read: what the rank holds, and one for each contribution it adds; 0 where it only waits."""
+    """Copies of the chunk to read: what the rank holds, one for each contribution it adds; 0 where it only waits."""
     lane: int
+    merges: int = 0
+    """Of a ``MERGE``: how many messages the switch sums, this one included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """What arrives at one rank; ranks and chunks are absolute."""
+
+    move: MoveId
+    chunk: int
+    source: int
+    """Of merged messages: where the first of them comes from."""
+    kind: Kind
 
 
 def tasks_of(plan: Plan, rank: int) -> tuple[Task, ...]:
@@ -118,19 +178,92 @@ def tasks_of(plan: Plan, rank: int) -> tuple[Task, ...]:
 
     Arrivals that no move of the rank waits for are awaited by tasks without a move, the last of their lane.
     """
-    raise NotImplementedError
+    return tuple(_tasks(plan, rank))
+
+
+def arrivals_of(plan: Plan, rank: int) -> tuple[Arrival, ...]:
+    """List what arrives at ``rank``, as the plan numbers it; messages that a switch merges arrive as one."""
+    arrivals = []
+    for number, move in enumerate(plan.moves):
+        for destination in arriving_at(plan, number):
+            if plan.symmetric or destination == rank:
+                home, chunk, source = _turned(plan, move, destination, rank)
+                arrivals.append(Arrival(move=MoveId(home, number), chunk=chunk, source=source, kind=move.kind))
+    return tuple(arrivals)
+
+
+def arriving_at(plan: Plan, number: int) -> tuple[int, ...]:
+    """Ranks at which a message arrives as move ``number``; of merged ones only the first does."""
+    move = plan.moves[number]
+    if move.kind is Kind.LOCAL or (move.kind is Kind.MERGE and plan.merged[number][0] != number):
+        return ()
+    return move.destinations
 
 
 def part_of(plan: Plan, chunk: int) -> int:
     """Which part of the buffer a chunk is.
 
-    All-to-all: the part of its home's buffer that is for its destination, numbered as the destination. Where every
-    rank is a home: homes from the last to the first, so that a rank's own chunk is the last of those it produces and
-    rank 0 takes the parts in order. Else (chunks of home 0 alone): as they are numbered.
+    All-to-all: the part of its home's buffer that is for its destination, numbered as the destination. Send: as the
+    chunks of its home are numbered. Where every rank is a home: homes from the last to the first, so that a rank's own
+    chunk is the last of those it produces and rank 0 takes the parts in order. Else (chunks of home 0 alone): as they
+    are numbered.
     """
-    raise NotImplementedError
+    home, sub = divmod(chunk, plan.subs)
+    if plan.operation is Operation.ALL_TO_ALL:
+        return rotated(home, sub, plan.shape)
+    if plan.operation is Operation.SEND:
+        return sub
+    return (plan.homes - 1 - home) * plan.subs + sub
 
 
 def rotated(rank: int, by: int, shape: Sequence[int]) -> int:
     """Move ``rank`` on by ``by``: coordinate by coordinate over ``shape``, each wrapping around."""
-    raise NotImplementedError
+    return _combined(rank, by, shape, 1)
+
+
+def turn(start: int, end: int, shape: Sequence[int]) -> int:
+    """By how much ``start`` has to be moved on to become ``end``: the ``by`` of ``rotated``."""
+    return _combined(end, start, shape, -1)
+
+
+def _combined(rank: int, by: int, shape: Sequence[int], sign: int) -> int:
+    result, scale = 0, 1
+    for size in reversed(shape):
+        rank, here = divmod(rank, size)
+        by, further = divmod(by, size)
+        result += (here + sign * further) % size * scale
+        scale *= size
+    return result
+
+
+def _tasks(plan: Plan, rank: int) -> Iterator[Task]:
+    for entry in plan.agenda.get(0 if plan.symmetric else rank, ()):
+        number, move = entry.number, plan.moves[entry.number]
+        home, chunk, _ = _turned(plan, move, entry.rank, rank)
+        if not entry.starts:
+            waits = (MoveId(home, number),)
+            yield Task(
+                move=None, chunk=chunk, kind=move.kind, destinations=(), waits=waits, own=(), reads=0, lane=move.lane
+            )
+            continue
+        kinds = [plan.moves[before].kind for before in move.after]
+        before = list(zip(move.after, kinds, strict=True))
+        yield Task(
+            move=MoveId(home, number),
+            chunk=chunk,
+            kind=move.kind,
+            destinations=tuple(rotated(destination, home, plan.shape) for destination in move.destinations),
+            waits=tuple(MoveId(home, other) for other, kind in before if kind is not Kind.LOCAL),
+            own=tuple(MoveId(home, other) for other, kind in before if kind is Kind.LOCAL),
+            reads=1 + kinds.count(Kind.REDUCE),
+            lane=move.lane,
+            merges=len(plan.merged[number]) if move.kind is Kind.MERGE else 0,
+        )
+
+
+def _turned(plan: Plan, move: Move, seat: int, rank: int) -> tuple[int, int, int]:
+    """(home, chunk, source) of a move once the plan is turned so that what it has at ``seat`` is at ``rank``."""
+    if not plan.symmetric:
+        return 0, move.chunk, move.source
+    home = turn(seat, rank, plan.shape)
+    return home, home * plan.subs + move.chunk, rotated(move.source, home, plan.shape)
