@@ -6,10 +6,12 @@ local sums wait for is waited for by whatever uses the sums.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, PlanError, Task, arrivals_of, part_of, tasks_of
+from t3sim.collectives.plan import Arrival, Kind, MoveId, Operation, Plan, Task, arrivals_of, part_of, tasks_of
+from t3sim.errors import PlanError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +48,14 @@ class Station:
         return all(fire.kind is Kind.COPY for fire in self.fires) and not self.is_remote
 
 
+@lru_cache(maxsize=256)
 def stations(plan: Plan, rank: int) -> tuple[Station, ...]:
     """List the stations of ``rank``: those of its own contributions in the order in which they are to be produced.
 
     That is the order in which the plan sends them off; chunks that stay come last, and then what only arrives.
     Raises ``PlanError`` where a contribution would have to be in two sums: no address space can say that.
     """
-    arrivals = arrivals_of(plan, rank)
+    arrivals = {arrival.move: arrival for arrival in arrivals_of(plan, rank)}
     summed: dict[MoveId, frozenset[MoveId]] = {}
     fires: dict[tuple[int, frozenset[MoveId]], list[Fire]] = {}
     for task in sorted(tasks_of(plan, rank), key=lambda task: _start(plan, task)):
@@ -77,21 +80,21 @@ def stations(plan: Plan, rank: int) -> tuple[Station, ...]:
     found += [
         Station(chunk=chunk, part=part_of(plan, chunk), own=True, arrivals=(), fires=()) for chunk in sorted(unmoved)
     ]
-    _refuse_shared(plan, rank, found)
+    _refuse_shared(plan, rank, found, arrivals)
     return tuple(sorted(found, key=lambda station: (not station.own, station.is_kept)))
 
 
 def own_chunks(plan: Plan, rank: int) -> set[int]:
     """Chunks to which ``rank`` has something to contribute from the start."""
     if plan.operation in (Operation.REDUCE_SCATTER, Operation.ALL_REDUCE):
-        return set(range(plan.chunks))
+        return set(range(plan.homes * plan.subs))
     if plan.operation is Operation.BROADCAST:
-        return set(range(plan.chunks)) if rank == 0 else set()
+        return set(range(plan.homes * plan.subs)) if rank == 0 else set()
     return set(range(rank * plan.subs, (rank + 1) * plan.subs))
 
 
 def production(plan: Plan, rank: int, *, staggered: bool) -> tuple[int, ...]:
-    """List the parts of the buffer in the order in which ``rank`` produces them: as the plan sends them, or by number."""
+    """List the parts of the buffer as ``rank`` produces them: in the order in which the plan sends them, or by number."""
     parts = tuple(station.part for station in stations(plan, rank) if station.own)
     return parts if staggered else tuple(sorted(parts))
 
@@ -101,10 +104,12 @@ def _start(plan: Plan, task: Task) -> tuple[int, int]:
     return (plan.moves[task.move.number].step if task.move is not None else len(plan.moves), task.lane)
 
 
-def _refuse_shared(plan: Plan, rank: int, found: Sequence[Station]) -> None:
+def _refuse_shared(
+    plan: Plan, rank: int, found: Sequence[Station], arrivals: Mapping[MoveId, Arrival]
+) -> None:
     taken = Counter(move for station in found for move in station.arrivals)
     own = Counter(station.chunk for station in found if station.own)
-    shared = [arrivals_of(plan, rank)[move].chunk for move, times in taken.items() if times > 1]
+    shared = [arrivals[move].chunk for move, times in taken.items() if times > 1]
     shared += [chunk for chunk, times in own.items() if times > 1]
     if shared:
         message = "at once takes part in several sums, which track and trigger cannot tell apart"

@@ -20,7 +20,7 @@ class Arrivals:
     def __init__(self, env: Environment, plan: Plan, rank: int, chunks: Chunks) -> None:
         self._env = env
         self._by_slice = plan.by_slice
-        self._arrivals = arrivals_of(plan, rank)
+        self._arrivals = {arrival.move: arrival for arrival in arrivals_of(plan, rank)}
         self.parts = {move: part_of(plan, arrival.chunk) for move, arrival in self._arrivals.items()}
         """Part of the buffer that each move brings."""
         self._missing = {move: len(chunks.piece_bytes[part]) for move, part in self.parts.items()}

@@ -6,10 +6,9 @@ their relative place in the chunk. Its pace is not theirs either: all chunks of 
 largest sets the pace of all, so every chunk of a GPU that stands for all takes the wire as long as the largest.
 """
 
-from collections import Counter
 from typing import Any, Protocol
 
-from t3sim.collectives.plan import Kind, MoveId, Plan
+from t3sim.collectives.plan import MoveId, Plan
 from t3sim.hardware.clock import Action
 from t3sim.hardware.network.message import Message
 from t3sim.hardware.ports import NetworkPort
@@ -37,7 +36,6 @@ class Exchange:
         self.chunks = chunks
         self._port = port
         self._largest = max(chunks.chunk_bytes)
-        self._merges = merges_of(plan)
 
     def open(self, receiver: Receiver, chunk_of: dict[MoveId, int]) -> None:
         """Hand what arrives to ``receiver``. ``chunk_of``: the part that each move to this GPU brings."""
@@ -62,18 +60,21 @@ class Exchange:
         on_wire = nbytes if wire_bytes is None else wire_bytes
         if self._port.mirrored:
             on_wire = ceil_div(on_wire * self._largest, self.chunks.chunk_bytes[part])
+        merged = self.plan.merged.get(move.number, ())
         message = Message(
             operation=self.number,
             home=move.home,
-            move=move.number,
+            # What is merged arrives as the first of those that are.
+            move=merged[0] if merged else move.number,
             piece=piece,
             pieces=pieces,
             source=self._port.rank,
             destinations=destinations,
             nbytes=nbytes,
             wire_bytes=on_wire,
-            merges=self._merges.get(move.number, 0),
+            merges=len(merged),
             key=part,
+            serial=self._port.next_serial(),
             value=value,
         )
         self._port.send(message, accepted)
@@ -90,15 +91,6 @@ class Exchange:
             self.consumed(message)
         for piece in completed:
             self._receiver.arrived(move, piece, message, last=piece == completed[-1])
-
-
-def merges_of(plan: Plan) -> dict[int, int]:
-    """How many messages a switch adds up with that of each MERGE move, itself included, by its place in the plan."""
-    merged = {
-        number: (move.chunk, move.destinations) for number, move in enumerate(plan.moves) if move.kind is Kind.MERGE
-    }
-    counts = Counter(merged.values())
-    return {number: counts[sum_] for number, sum_ in merged.items()}
 
 
 def pieces_completed(piece: int, sent_pieces: int, own_pieces: int) -> range:

@@ -29,6 +29,10 @@ class NetworkPort:
         """Take the messages of operation number ``operation`` of the program."""
         self._receivers[operation] = receive
 
+    def next_serial(self) -> int:
+        """Return a number that no other message of the run has."""
+        return self._network.next_serial()
+
     def send(self, message: Message, accepted: Action | None = None) -> None:
         """Send ``message``; ``accepted`` runs when the GPU's link has taken it."""
         self._network.send(message, accepted)

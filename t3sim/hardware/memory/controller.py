@@ -90,6 +90,10 @@ class MemoryController:
     def served_bytes(self) -> dict[Cause, int]:
         """Bytes served up to now, by cause."""
         self._advance()
+        return self.counted_bytes()
+
+    def counted_bytes(self) -> dict[Cause, int]:
+        """Bytes served up to where the channel has been advanced to, by cause."""
         served = self._channel.served()
         return {cause: int(served[number]) for cause, number in self._number_of.items()}
 

@@ -26,5 +26,7 @@ class Message:
     """How many messages a switch adds up to this one (all with this operation, home, chunk and piece); 0: none."""
     key: int = 0
     """What messages that are added up have in common beside operation, home and piece: their chunk."""
+    serial: int = 0
+    """Tells it from every other message of the run; what a switch makes of it keeps the number."""
     value: Any = field(default=None, compare=False)
     """What it carries in data mode: an array of numbers, or nothing."""

@@ -1,0 +1,46 @@
+"""Which plan carries out a collective on a system: by the algorithm it names, or one that suits its network."""
+
+from functools import lru_cache
+
+from t3sim.collectives.plan import Operation, Plan
+from t3sim.collectives.planning import NetworkFacts, algorithms_for, default_algorithm, make_plan
+from t3sim.errors import InputError, PlanError, Problem
+from t3sim.hardware.network.wiring import Wiring
+from t3sim.lowering.work import PlansOf
+from t3sim.simulation.system import SystemSpec
+
+
+@lru_cache(maxsize=32)
+def wiring_of(system: SystemSpec, gpus: int) -> Wiring:
+    """Wire ``gpus`` GPUs as the system's topology says. Raises ``InputError`` where they do not fit it."""
+    try:
+        return system.topology.wire(system.link, gpus)
+    except ValueError as error:
+        raise InputError(Problem(message=str(error), key="topology", value=system.topology.kind)) from None
+
+
+def plans_of(system: SystemSpec, gpus: int) -> PlansOf:
+    """Return what chooses the plans of a collective on ``gpus`` GPUs of ``system``.
+
+    It raises ``InputError`` where the algorithm that the system names does not work there.
+    """
+    wiring = wiring_of(system, gpus)
+    facts = NetworkFacts(
+        ranks=gpus,
+        shape=wiring.shape,
+        switch_reduces=wiring.switch_reduces,
+        switch_multicasts=wiring.switch_multicasts,
+    )
+
+    def plans(op: str) -> tuple[Plan, ...]:
+        operation = Operation(op)
+        algorithm = system.algorithms.get(op) or system.topology.algorithm_for(operation) or default_algorithm(operation)
+        halves = (Operation.REDUCE_SCATTER, Operation.ALL_GATHER)
+        split = operation is Operation.ALL_REDUCE and all(algorithm in algorithms_for(half) for half in halves)
+        try:
+            return tuple(make_plan(each, algorithm, facts) for each in (halves if split else (operation,)))
+        except PlanError as error:
+            problem = Problem(message=str(error), key=f"algorithms.{op}", value=algorithm, known=algorithms_for(operation))
+            raise InputError(problem) from None
+
+    return plans
