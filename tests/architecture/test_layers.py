@@ -2,9 +2,12 @@
 
 import pytest
 
+from t3sim.sweeps.resolve import OUTSIDE
+
 LAYERS = (
     ("cli",),
-    ("study", "report", "sweeps"),
+    ("report",),
+    ("experiments", "studies", "validation", "sweeps"),
     ("simulation",),
     ("schemes",),
     ("execution",),
@@ -76,6 +79,12 @@ def test_imports_point_down(edges):
         )
     ]
     assert not wrong
+
+
+def test_sweeps_know_what_their_results_depend_on():
+    """Finished points stay valid when something above the simulation changes, and only then."""
+    names = [name for layer in LAYERS for name in layer]
+    assert sorted(OUTSIDE) == sorted(names[: names.index("simulation")])
 
 
 def test_doors_lead_to_their_layers(imports):

@@ -9,9 +9,9 @@ from t3sim.data import traces_dir
 from t3sim.results import Row, RunResult, geomean, merged
 from t3sim.simulation import Point, SystemSpec, scheme_names
 from t3sim.simulation.run import Progress, run_points
-from t3sim.study.cu_sharing import rows_with_cus_shared
-from t3sim.study.metrics import CUS_SHARED, METRICS
-from t3sim.study.published import Published, Target
+from t3sim.studies.cu_sharing import rows_with_cus_shared
+from t3sim.studies.metrics import CUS_SHARED, METRICS
+from t3sim.studies.published import Published, Target
 from t3sim.workload.trace import load_trace
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from t3sim.errors import SimulationError
 from t3sim.simulation import Point
-from t3sim.study.traffic import dram_traffic
+from t3sim.studies.traffic import dram_traffic
 
 
 @pytest.fixture

@@ -2,14 +2,14 @@
 
 import pytest
 
+from t3sim.experiments.explanations import BUCKET_COLUMNS
+from t3sim.experiments.loss_buckets import losses
 from t3sim.observe.buckets import BOUNDS, BUCKETS
 from t3sim.registry import get
 from t3sim.results import COLUMN_NAMES
 from t3sim.schemes.phases import FusedPhase, GemmPhase, StaggeredGemmPhase, gemm_alone
 from t3sim.simulation import Point, scheme_names
 from t3sim.simulation.lab import SystemLab
-from t3sim.study.explain import BUCKET_COLUMNS
-from t3sim.study.losses import losses
 
 SHAPE = (96, 96, 64)
 SIGNED = {"gemm_dram_contention", "gemm_store_pressure", "gemm_cus_taken", "hidden"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from t3sim.study import load_published
-from t3sim.study.metrics import METRICS
+from t3sim.studies import load_published
+from t3sim.studies.metrics import METRICS
 
 ROWS = {
     "sequential": {

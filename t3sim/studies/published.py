@@ -16,7 +16,7 @@ class Target(Spec):
     id: str
     set: str
     metric: str | None = None
-    """Name of a function in ``t3sim.study.metrics``."""
+    """Name of a function in ``t3sim.studies.metrics``."""
     scheme: str | None = None
     tp: int | None = None
     """Only sublayers of this tensor-parallel degree."""

@@ -4,8 +4,8 @@ import pytest
 
 from t3sim.config import load
 from t3sim.errors import InputError
-from t3sim.study.measured import MEASURED_FORMAT, MeasuredGemm, MeasuredGemms
-from t3sim.study.validation.gemm import band, compare_gemms, gemm_fs
+from t3sim.validation.gemm import band, compare_gemms, gemm_fs
+from t3sim.validation.measured_gemms import MEASURED_FORMAT, MeasuredGemm, MeasuredGemms
 
 TABLE = """\
 format: t3sim-measured-gemms

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from t3sim.errors import InputError, Problem
+from t3sim.experiments.loss_buckets import Losses, losses
+from t3sim.experiments.what_if import WhatIf, what_if
 from t3sim.observe.buckets import BOUNDS, BUCKETS
 from t3sim.results import GLOSSARY, Column, Row
 from t3sim.simulation import Point
 from t3sim.simulation.run import Progress, load_points, manifest
-from t3sim.study.losses import Losses, losses
-from t3sim.study.what_if import WhatIf, what_if
 
 BUCKET_COLUMNS = tuple(
     Column(f"{bucket.name}_fs", int, f"fs of a run: {bucket.meaning}", bucket.formula) for bucket in BUCKETS

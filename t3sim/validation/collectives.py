@@ -12,7 +12,7 @@ from t3sim.config import Loaded, PositiveBytes, Spec, load
 from t3sim.data import configs_dir
 from t3sim.registry import register
 from t3sim.simulation import Point, SystemSpec, load_system, simulate_point
-from t3sim.study.validation.comparison import KIND, Comparison, Progress
+from t3sim.validation.comparison import KIND, Comparison, Progress
 from t3sim.workload.operations import Collective, Sublayer
 
 FORMAT = "t3sim-measured-collectives"

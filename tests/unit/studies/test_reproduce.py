@@ -5,8 +5,8 @@ import pytest
 from t3sim.errors import InputError
 from t3sim.results import geomean
 from t3sim.simulation import load_system
-from t3sim.study import Published, Target, load_published, reproduce
-from t3sim.study.cu_sharing import SharedCus
+from t3sim.studies import Published, Target, load_published, reproduce
+from t3sim.studies.cu_sharing import SharedCus
 
 
 def target(name, **fields):

@@ -13,8 +13,8 @@ from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Scheme
 from t3sim.simulation import SystemSpec, load_system
 from t3sim.simulation.lab import SystemLab
-from t3sim.study.measured import MeasuredGemm, load_measured_gemms
-from t3sim.study.validation.comparison import KIND, Comparison, Progress
+from t3sim.validation.comparison import KIND, Comparison, Progress
+from t3sim.validation.measured_gemms import MeasuredGemm, load_measured_gemms
 from t3sim.workload.operations import Gemm, Sublayer
 
 _FS_PER_US = 10**9

@@ -2,7 +2,7 @@
 
 import pytest
 
-from t3sim.study.validation import Comparison, against, checks, summary
+from t3sim.validation import Comparison, against, checks, summary
 
 
 def compared(reference, simulated, band="small", case="", group="gpu"):
