@@ -9,7 +9,7 @@ from t3sim.config import Loaded
 from t3sim.errors import InputError, Problem
 from t3sim.results import Row, RunResult
 from t3sim.simulation import Point, SystemSpec, simulate_point
-from t3sim.simulation.run import Progress, choose_schemes, choose_sublayers, choose_topology, manifest
+from t3sim.simulation.run import Progress, choose_schemes, choose_sublayers, choose_gpus, manifest
 from t3sim.workload.models import ModelSpec, transformer_trace
 from t3sim.workload.operations import Sublayer
 
@@ -61,7 +61,7 @@ def break_even(
     if not 0 < fewest <= most:
         raise InputError(Problem(message="the fewest tokens are 1 to the most", key="--from", value=fewest))
     chosen = tuple(name for name in choose_schemes(schemes) if name != "sequential")
-    topology = choose_topology(gpus, tp)
+    simulated = choose_gpus(gpus, tp)
     names = [part.sublayer for part in choose_sublayers(transformer_trace(model, tp, tokens=most), sublayers)]
     points: list[Point] = []
     rows: list[Row] = []
@@ -69,7 +69,7 @@ def break_even(
     for number, name in enumerate(names):
         if progress is not None:
             progress(number, len(names), f"{model.name} tp{tp} {name}")
-        sweep = _Sweep(model, tp, name, system, topology, chosen)
+        sweep = _Sweep(model, tp, name, system, simulated, chosen)
         for size in _ladder(fewest, most):
             sweep.simulate(size)
         if not sweep.known:
@@ -86,13 +86,13 @@ class _Sweep:
     """One sublayer at many sizes."""
 
     def __init__(
-        self, model: ModelSpec, tp: int, name: str, system: Loaded[SystemSpec], topology: str, schemes: Sequence[str]
+        self, model: ModelSpec, tp: int, name: str, system: Loaded[SystemSpec], simulated: str, schemes: Sequence[str]
     ) -> None:
         self.model = model
         self.tp = tp
         self.name = name
         self.system = system
-        self.topology = topology
+        self.simulated = simulated
         self.schemes = schemes
         self.points: dict[int, Point] = {}
         self.known: dict[int, dict[str, Row]] = {}
@@ -103,7 +103,7 @@ class _Sweep:
         if tokens in self.known:
             return
         sublayer = _sublayer(self.model, self.tp, self.name, tokens)
-        point = Point(system=self.system, sublayer=sublayer, topology=self.topology)
+        point = Point(system=self.system, sublayer=sublayer, gpus=self.simulated)
         try:
             rows = simulate_point(point, self.schemes)
         except InputError:  # too few tiles for so many GPUs

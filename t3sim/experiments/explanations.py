@@ -38,7 +38,7 @@ class Explanation:
             "phase": sublayer.phase,
             "sublayer": sublayer.sublayer,
             "tp": sublayer.tp,
-            "topology": self.point.topology,
+            "topology": self.point.system.spec.topology.kind,
             "scheme": self.losses.scheme,
             "total_fs": self.losses.total_fs,
             "bound": self.losses.bound or None,

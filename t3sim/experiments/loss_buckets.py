@@ -93,7 +93,7 @@ def losses(point: Point, schemes: Iterable[str]) -> list[Losses]:
 
     Raises ``SimulationError`` when a run fails its own checks or its parts do not add up to its time.
     """
-    lab = RecordingLab(SystemLab(point.system.spec, point.sublayer.tp, point.topology))
+    lab = RecordingLab(SystemLab(point.system.spec, point.sublayer.tp, point.gpus))
     return [_losses(lab, point, name) for name in schemes]
 
 

@@ -80,9 +80,9 @@ def what_if(point: Point, scheme: str, total_fs: int, system: str | Path, overri
 
 
 def _total_fs(point: Point, system: Loaded[SystemSpec], scheme: str) -> int:
-    changed = Point(system=system, sublayer=point.sublayer, topology=point.topology)
+    changed = Point(system=system, sublayer=point.sublayer, gpus=point.gpus)
     how: Scheme = get(SCHEME, scheme)()
-    return how.simulate(SystemLab(system.spec, point.sublayer.tp, point.topology), changed.works).total_fs
+    return how.simulate(SystemLab(system.spec, point.sublayer.tp, point.gpus), changed.works).total_fs
 
 
 def _relaxed(system: SystemSpec, knob: Knob) -> Iterator[tuple[str, str]]:

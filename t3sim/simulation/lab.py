@@ -41,7 +41,7 @@ class SystemLab:
         mirrored = isinstance(shape, tuple)
         machine = Machine(
             self.system.gpu(),
-            wiring.seen_as(shape) if isinstance(shape, tuple) else wiring,
+            wiring.over(shape) if isinstance(shape, tuple) else wiring,
             self.system.policy(scheme),
             mirrored=mirrored,
         )

@@ -19,6 +19,6 @@ def mirror_shape(system: SystemSpec, wiring: Wiring, works: Sequence[Work]) -> t
     if len(shapes) > 1:
         return "its collectives are symmetric over different grids of ranks: " + " and ".join(map(str, sorted(shapes)))
     shape = shapes.pop() if shapes else wiring.shape
-    if not wiring.is_symmetric_over(shape):
+    if not wiring.over(shape).rotations:
         return f"the network does not look the same from every GPU of a grid of {' x '.join(map(str, shape))}"
     return shape

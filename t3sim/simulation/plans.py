@@ -3,11 +3,28 @@
 from functools import lru_cache
 
 from t3sim.collectives.plan import Operation, Plan
+from t3sim.collectives.planning import KIND as ALGORITHM
 from t3sim.collectives.planning import NetworkFacts, algorithms_for, default_algorithm, make_plan
 from t3sim.errors import InputError, PlanError, Problem
 from t3sim.hardware.network.wiring import Wiring
 from t3sim.lowering.work import PlansOf
+from t3sim.registry import get, names
 from t3sim.simulation.system import SystemSpec
+
+
+def network_settings(topology: object, algorithm: object) -> dict[str, object]:
+    """Return the keys of a system that a topology's and an algorithm's name stand for; ``None``: as it is.
+
+    The algorithm is for every collective that it can do.
+    """
+    settings: dict[str, object] = {} if topology is None else {"topology": {"kind": topology}}
+    if algorithm is not None:
+        known = names(ALGORITHM)
+        if algorithm not in known:
+            raise InputError(Problem(message="unknown name", key="algorithm", value=algorithm, known=known))
+        done = get(ALGORITHM, str(algorithm)).operations
+        settings["algorithms"] = {operation.value: algorithm for operation in done}
+    return settings
 
 
 @lru_cache(maxsize=32)
@@ -28,13 +45,13 @@ def plans_of(system: SystemSpec, gpus: int) -> PlansOf:
     facts = NetworkFacts(
         ranks=gpus,
         shape=wiring.shape,
-        switch_reduces=wiring.switch_reduces,
-        switch_multicasts=wiring.switch_multicasts,
+        switch_reduces=bool(wiring.switches) and all(switch.reduces for switch in wiring.switches.values()),
+        switch_multicasts=bool(wiring.switches) and all(switch.multicasts for switch in wiring.switches.values()),
     )
 
     def plans(op: str) -> tuple[Plan, ...]:
         operation = Operation(op)
-        algorithm = system.algorithms.get(op) or system.topology.algorithm_for(operation) or default_algorithm(operation)
+        algorithm = system.algorithms.get(op) or default_algorithm(operation)
         halves = (Operation.REDUCE_SCATTER, Operation.ALL_GATHER)
         split = operation is Operation.ALL_REDUCE and all(algorithm in algorithms_for(half) for half in halves)
         try:

@@ -17,6 +17,9 @@ from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.model import KIND as MEMORY
 from t3sim.hardware.memory.model import MemorySpec
 from t3sim.hardware.network.link import LinkSpec
+from t3sim.hardware.network.topologies import KIND as TOPOLOGY
+from t3sim.hardware.network.topologies import Topology
+from t3sim.hardware.network.topologies.ring import RingSpec
 from t3sim.hardware.t3.dma import DmaSpec
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.hardware.t3.tracker import TrackerSpec
@@ -30,7 +33,7 @@ from t3sim.units import FS_PER_S
 if TYPE_CHECKING:
     PolicySpec = ArbitrationPolicy
     MemoryModelSpec = MemorySpec
-    TopologyModelSpec = TopologySpec
+    TopologyModelSpec = Topology
 else:
     TopologyModelSpec = one_of(TOPOLOGY, "kind")
     MemoryModelSpec = one_of(MEMORY, "model")
@@ -60,7 +63,7 @@ class SystemSpec(Spec):
     """Which parts of T3's mechanism there are."""
     link: LinkSpec
     """A GPU's link to a neighbour, or to a switch."""
-    topology: TopologyModelSpec = Field(default_factory=Ring)
+    topology: TopologyModelSpec = Field(default_factory=RingSpec)
     """How the GPUs are wired."""
     algorithms: dict[str, str] = Field(default_factory=dict)
     """Algorithm by collective; those that are not named take the one that suits the topology."""

@@ -30,7 +30,7 @@ def _rates(point: Point, name: str) -> Counter:
         recorders.append(Recorder(machine))
 
     scheme: Scheme = get(SCHEME, name)()
-    scheme.simulate(SystemLab(point.system.spec, point.sublayer.tp, point.topology, observe), point.works)
+    scheme.simulate(SystemLab(point.system.spec, point.sublayer.tp, point.gpus, observe), point.works)
     if len(recorders) != 1:
         raise SimulationError(f"{name} is no single run: its DRAM traffic over time is not defined")
     (recorder,) = recorders

@@ -11,10 +11,13 @@ from typing import Any
 from t3sim.config import Draft, Loaded, draft
 from t3sim.data import models_dir, systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
+from t3sim.collectives.planning import KIND as ALGORITHM
 from t3sim.hardware.network.topologies import KIND as TOPOLOGY
 from t3sim.registry import names
 from t3sim.results import Row
 from t3sim.simulation import SYSTEM_FORMAT, Point, SystemSpec, scheme_names
+from t3sim.simulation.lab import ALL, MIRROR
+from t3sim.simulation.plans import network_settings
 from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.sweeps.spec import SYSTEM_PREFIX, WORKLOAD_KEYS, Settings
 from t3sim.version import __version__
@@ -90,7 +93,8 @@ class Resolver:
         places = {(item.phase, item.sublayer): item for item in self._sublayers(*_workload_of(task.settings))}
         sublayer = places[task.phase, task.sublayer]
         # What the system was resolved from is for people: a worker needs the values only.
-        point = Point(system=replace(system, resolved={}), sublayer=sublayer, topology=_topology(task.settings))
+        simulated = str(task.settings.get("gpus", MIRROR))
+        point = Point(system=replace(system, resolved={}), sublayer=sublayer, gpus=simulated)
         own = json.dumps([self._code, point.point_id, task.schemes])
         return Job(point, task.schemes, hashlib.sha256(own.encode()).hexdigest()[:_KEY_DIGITS])
 
@@ -100,6 +104,8 @@ class Resolver:
         # Sorted, what holds a key comes before the key.
         for key in sorted(key for key in settings if key.startswith(SYSTEM_PREFIX)):
             described = described.assigned(key.removeprefix(SYSTEM_PREFIX), _listed(settings[key]))
+        for key, value in network_settings(settings.get("topology"), settings.get("algorithm")).items():
+            described = described.assigned(key, value)
         return described.checked(SystemSpec)
 
     def problems(self, settings: Settings) -> list[Problem]:
@@ -109,7 +115,7 @@ class Resolver:
             for key in ("tp", "tokens")
             if key in settings and type(settings[key]) is not int
         ]
-        known = {"dtype": tuple(DTYPE_BYTES), "topology": names(TOPOLOGY)}
+        known = {"dtype": tuple(DTYPE_BYTES), "topology": names(TOPOLOGY), "algorithm": names(ALGORITHM), "gpus": (MIRROR, ALL)}
         checks: list[Callable[[], object]] = [
             *(partial(_refuse_unknown, key, _texts(settings, key), known[key]) for key in known),
             lambda: list(self.tasks(settings)),
@@ -191,12 +197,6 @@ def identity(task: Task) -> Row:
 def _texts(settings: Settings, key: str) -> tuple[str, ...]:
     value = settings.get(key, ())
     return tuple(map(str, value)) if isinstance(value, tuple | list) else (str(value),)
-
-
-def _topology(settings: Settings) -> str:
-    name = str(settings.get("topology", "mirror"))
-    _refuse_unknown("topology", (name,), names(TOPOLOGY))
-    return name
 
 
 def _refuse_unknown(key: str, wanted: tuple[str, ...], known: tuple[str, ...]) -> None:
