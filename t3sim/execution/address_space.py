@@ -94,7 +94,7 @@ def own_chunks(plan: Plan, rank: int) -> set[int]:
 
 
 def production(plan: Plan, rank: int, *, staggered: bool) -> tuple[int, ...]:
-    """List the parts of the buffer as ``rank`` produces them: in the order in which the plan sends them, or by number."""
+    """List the parts of the buffer as ``rank`` produces them: as the plan sends them off, or by number."""
     parts = tuple(station.part for station in stations(plan, rank) if station.own)
     return parts if staggered else tuple(sorted(parts))
 
@@ -104,9 +104,7 @@ def _start(plan: Plan, task: Task) -> tuple[int, int]:
     return (plan.moves[task.move.number].step if task.move is not None else len(plan.moves), task.lane)
 
 
-def _refuse_shared(
-    plan: Plan, rank: int, found: Sequence[Station], arrivals: Mapping[MoveId, Arrival]
-) -> None:
+def _refuse_shared(plan: Plan, rank: int, found: Sequence[Station], arrivals: Mapping[MoveId, Arrival]) -> None:
     taken = Counter(move for station in found for move in station.arrivals)
     own = Counter(station.chunk for station in found if station.own)
     shared = [arrivals[move].chunk for move, times in taken.items() if times > 1]

@@ -84,6 +84,10 @@ class GemmKernel:
             yield from self._busy(cus.reduction_fs(run.kernel))
             self.last_store_fs = int(env.now)
 
+    def missing(self) -> list[str]:
+        """Say which stores have not left."""
+        return [f"{self.store_buffer.held} B of stores on their way out"] if self.store_buffer.held else []
+
     def write_back(self, nbytes: int, place: Place) -> None:
         """Write dirty output that leaves the LLC to DRAM, through the store buffer."""
         self.store_buffer.take(nbytes)

@@ -138,7 +138,7 @@ class TrackTrigger:
         return [f"{self._kept_open} tiles of what it keeps"] if self._kept_open else []
 
     def _laid_out(self) -> list[_Tiles]:
-        """Number the tiles of all stations, those of own stations as they are produced."""
+        """Give the tiles of all stations their numbers, those of own stations as they are produced."""
         laid_out, first = [], 0
         for station in self.space.stations:
             sizes = self._exchange.chunks.piece_bytes[station.part]

@@ -9,7 +9,7 @@ from t3sim.config import Loaded
 from t3sim.errors import InputError, Problem
 from t3sim.results import Row, RunResult
 from t3sim.simulation import Point, SystemSpec, simulate_point
-from t3sim.simulation.run import Progress, choose_schemes, choose_sublayers, choose_gpus, manifest
+from t3sim.simulation.run import Progress, choose_gpus, choose_schemes, choose_sublayers, manifest
 from t3sim.workload.models import ModelSpec, transformer_trace
 from t3sim.workload.operations import Sublayer
 

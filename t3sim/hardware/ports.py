@@ -23,6 +23,7 @@ class NetworkPort:
         """Whether this GPU stands for all: what it is sent is what it sends, as the others see it."""
         self._network = network
         self._receivers: dict[int, Receive] = {}
+        self._rates: dict[int, int] = {}
         network.attach(rank, self._deliver)
 
     def open(self, operation: int, receive: Receive) -> None:
@@ -43,7 +44,9 @@ class NetworkPort:
 
     def bytes_per_s(self, destination: int) -> int:
         """Rate at which the GPU can send to ``destination``: that of its own links on the way."""
-        return self._network.bytes_per_s(self.rank, destination)
+        if destination not in self._rates:
+            self._rates[destination] = self._network.bytes_per_s(self.rank, destination)
+        return self._rates[destination]
 
     def latency_fs(self, other: int) -> int:
         """Latency of all links from ``other`` to this GPU."""

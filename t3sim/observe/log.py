@@ -67,15 +67,15 @@ class EventLog(Probe):
         details = {"of": message.source, "part": message.key, "piece": message.piece, "bytes": message.nbytes}
         self._add(rank, "Network", "deliver", **details)
 
-    def _add(self, rank: int, part: str, event: str, **details: object) -> None:
+    def _add(self, rank: int, where: str, event: str, **details: object) -> None:
         text = " ".join(f"{name}={value}" for name, value in details.items())
-        self.records.append(Record(int(self.env.now), f"Gpu[{rank}].{part}", event, text))
+        self.records.append(Record(int(self.env.now), f"Gpu[{rank}].{where}", event, text))
 
-    def _noting(self, action: Action, rank: int, part: str, event: str, **details: object) -> Action:
+    def _noting(self, action: Action, rank: int, where: str, event: str, **details: object) -> Action:
         """Make an action that records the event and then does ``action``."""
 
         def noted() -> None:
-            self._add(rank, part, event, **details)
+            self._add(rank, where, event, **details)
             action()
 
         return noted

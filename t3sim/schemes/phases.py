@@ -24,11 +24,15 @@ from t3sim.hardware.gpu import Gpu, Span
 from t3sim.lowering.chunks import Chunks
 from t3sim.lowering.layout import Layout, Region, aligned, linear, received_address
 from t3sim.lowering.protocol import PLAIN, ProtocolSpec, chosen
-from t3sim.lowering.work import CollectiveWork, GemmWork
+from t3sim.lowering.work import CollectiveWork, GemmWork, Work
 
 
 class Phase(Protocol):
     """A part of a scheme's program."""
+
+    @property
+    def work(self) -> Work:
+        """What it carries out."""
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Set up on ``gpu`` as operation ``number`` of its program; return the process that runs it."""
@@ -158,7 +162,7 @@ def _protocol(gpu: Gpu, work: CollectiveWork) -> ProtocolSpec:
 
 
 def steps_of(plan: Plan) -> int:
-    """Moves between ranks that follow one another."""
+    """Count the moves between ranks that follow one another."""
     return len({move.step for move in plan.moves if move.kind is not Kind.LOCAL})
 
 

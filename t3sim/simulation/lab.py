@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from t3sim.hardware.machine import GpuReport, Machine
-from t3sim.hardware.memory.access import Cause
 from t3sim.schemes.phases import Phase, program
 from t3sim.schemes.scheme import Outcome
 from t3sim.simulation.mirror import mirror_shape
@@ -24,7 +23,7 @@ class SystemLab:
         simulated: str = MIRROR,
         observe: Callable[[Machine], None] | None = None,
     ) -> None:
-        """``simulated``: ``mirror`` (one GPU stands for all wherever it can), or ``all`` of them.
+        """Simulate one GPU that stands for all wherever it can (``mirror``), or ``all`` of them.
 
         ``observe`` is called with every machine before it runs.
         """
@@ -37,7 +36,9 @@ class SystemLab:
     def run(self, phases: Sequence[Phase], scheme: str) -> Outcome:
         """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""
         wiring = wiring_of(self.system, self.gpus)
-        shape = mirror_shape(self.system, wiring, [phase.work for phase in phases]) if self.simulated == MIRROR else None
+        shape = (
+            mirror_shape(self.system, wiring, [phase.work for phase in phases]) if self.simulated == MIRROR else None
+        )
         mirrored = isinstance(shape, tuple)
         machine = Machine(
             self.system.gpu(),

@@ -6,6 +6,8 @@ from t3sim.collectives.plan import Operation, Plan
 from t3sim.collectives.planning import KIND as ALGORITHM
 from t3sim.collectives.planning import NetworkFacts, algorithms_for, default_algorithm, make_plan
 from t3sim.errors import InputError, PlanError, Problem
+from t3sim.hardware.network.link import LinkSpec
+from t3sim.hardware.network.topologies import Topology
 from t3sim.hardware.network.wiring import Wiring
 from t3sim.lowering.work import PlansOf
 from t3sim.registry import get, names
@@ -27,13 +29,17 @@ def network_settings(topology: object, algorithm: object) -> dict[str, object]:
     return settings
 
 
-@lru_cache(maxsize=32)
 def wiring_of(system: SystemSpec, gpus: int) -> Wiring:
     """Wire ``gpus`` GPUs as the system's topology says. Raises ``InputError`` where they do not fit it."""
     try:
-        return system.topology.wire(system.link, gpus)
+        return _wired(system.topology, system.link, gpus)
     except ValueError as error:
         raise InputError(Problem(message=str(error), key="topology", value=system.topology.kind)) from None
+
+
+@lru_cache(maxsize=32)
+def _wired(topology: Topology, link: LinkSpec, gpus: int) -> Wiring:
+    return topology.wire(link, gpus)
 
 
 def plans_of(system: SystemSpec, gpus: int) -> PlansOf:
@@ -57,7 +63,9 @@ def plans_of(system: SystemSpec, gpus: int) -> PlansOf:
         try:
             return tuple(make_plan(each, algorithm, facts) for each in (halves if split else (operation,)))
         except PlanError as error:
-            problem = Problem(message=str(error), key=f"algorithms.{op}", value=algorithm, known=algorithms_for(operation))
+            problem = Problem(
+                message=str(error), key=f"algorithms.{op}", value=algorithm, known=algorithms_for(operation)
+            )
             raise InputError(problem) from None
 
     return plans

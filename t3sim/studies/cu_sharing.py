@@ -48,10 +48,10 @@ class SharedCus:
             if not isinstance(work, CollectiveWork):
                 spent["gemm"] += lab.alone(kernel_phase(work)).total_fs
                 continue
-            key = (sublayer.tp, work.algorithm, work.chunks)
+            key = (sublayer.tp, work.operation, work.chunks)
             if key not in self._collective_fs:
                 self._collective_fs[key] = lab.alone(kernel_phase(work)).total_fs
-            spent[work.algorithm] += self._collective_fs[key]
+            spent[work.operation] += self._collective_fs[key]
         return spent
 
 

@@ -8,10 +8,10 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from t3sim.collectives.planning import KIND as ALGORITHM
 from t3sim.config import Draft, Loaded, draft
 from t3sim.data import models_dir, systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
-from t3sim.collectives.planning import KIND as ALGORITHM
 from t3sim.hardware.network.topologies import KIND as TOPOLOGY
 from t3sim.registry import names
 from t3sim.results import Row
@@ -115,7 +115,12 @@ class Resolver:
             for key in ("tp", "tokens")
             if key in settings and type(settings[key]) is not int
         ]
-        known = {"dtype": tuple(DTYPE_BYTES), "topology": names(TOPOLOGY), "algorithm": names(ALGORITHM), "gpus": (MIRROR, ALL)}
+        known = {
+            "dtype": tuple(DTYPE_BYTES),
+            "topology": names(TOPOLOGY),
+            "algorithm": names(ALGORITHM),
+            "gpus": (MIRROR, ALL),
+        }
         checks: list[Callable[[], object]] = [
             *(partial(_refuse_unknown, key, _texts(settings, key), known[key]) for key in known),
             lambda: list(self.tasks(settings)),

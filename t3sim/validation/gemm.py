@@ -6,6 +6,7 @@ is no goal.
 
 from collections.abc import Sequence
 
+from t3sim.execution.gemm import GemmKernel
 from t3sim.hardware.machine import Machine
 from t3sim.lowering.work import lower
 from t3sim.registry import get, register
@@ -66,11 +67,15 @@ def gemm_fs(system: SystemSpec, op: Gemm) -> int:
     What the LLC then holds of the output is not waited for: a kernel's end does not write it back on these GPUs.
     """
     alone = Sublayer(model="gemm", phase=op.phase, sublayer=op.sublayer, tp=1, operations=(op,))
-    works = lower(alone, system.gemm, system.compute.collective_slice, system.gemm_rates())
+    works = lower(alone, system.gemm, system.compute.collective_slice, _no_plans, system.gemm_rates())
     machines: list[Machine] = []
     scheme: Scheme = get(SCHEME, "sequential")()
     scheme.simulate(SystemLab(system, 1, "mirror", observe=machines.append), works)
-    return machines[0].gpus[0].compute.last_store_fs
+    return max(program.last_store_fs for _, program in machines[0].gpus[0].programs if isinstance(program, GemmKernel))
+
+
+def _no_plans(op: str) -> tuple[Plan, ...]:
+    raise LookupError(f"a GEMM alone has no {op}")
 
 
 def band(rows: int) -> str:
