@@ -6,6 +6,7 @@ is no goal.
 
 from collections.abc import Sequence
 
+from t3sim.collectives.plan import Plan
 from t3sim.execution.gemm import GemmKernel
 from t3sim.hardware.machine import Machine
 from t3sim.lowering.work import lower
