@@ -31,7 +31,9 @@ class Order(IntEnum):
     """Buffer space handed back over a link."""
     DELIVERY = 4
     """Packets that arrive over a link."""
-    SETTLE = 5
+    FORWARD = 5
+    """Packets that go on at a switch or a GPU on their way: first all that come in, then who goes next on each link."""
+    SETTLE = 6
     """Memory arbitration over everything queued by now."""
 
 
