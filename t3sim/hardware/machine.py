@@ -47,7 +47,7 @@ class Machine:
 
     def observe(self, probe: Probe) -> None:
         """Let every part report to ``probe``; to be called before the machine runs."""
-        self.network.probe = probe
+        self.network.observe(probe)
         for gpu in self.gpus:
             gpu.observe(probe)
 

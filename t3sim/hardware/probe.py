@@ -60,8 +60,10 @@ class Probe:
     def message_sent(self, rank: int, message: Message) -> None:
         """A GPU hands a message to the network."""
 
-    def message_accepted(self, rank: int, message: Message) -> None:
-        """The GPU's link has taken the message."""
+    def message_accepted(self, rank: int, message: Message, accepted: Action | None) -> Action | None:
+        """A message is about to be queued at the GPU's link; ``accepted`` when that has taken it."""
+        del rank, message
+        return accepted
 
     def message_on_wire(self, link: str, message: Message, start_fs: int, end_fs: int) -> None:
         """A link carries a message for that time; the last link on its way is the one into its receiver."""

@@ -248,10 +248,17 @@ class Recorder(Probe):
         self.gpus[rank].packets.append(packet)
         self._packets[message.serial] = packet
 
-    def message_accepted(self, rank: int, message: Message) -> None:
+    def message_accepted(self, rank: int, message: Message, accepted: Action | None) -> Action:
         """Note when the link's send buffer took it."""
         del rank
-        self._packets[message.serial].accepted_fs = self._now
+        packet = self._packets[message.serial]
+
+        def noted() -> None:
+            packet.accepted_fs = self._now
+            if accepted is not None:
+                accepted()
+
+        return noted
 
     def message_on_wire(self, link: str, message: Message, start_fs: int, end_fs: int) -> None:
         """Note when the first and the last of its links carry it."""

@@ -22,6 +22,7 @@ from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Sp
 from t3sim.hardware.clock import Environment, Order, call_at
 from t3sim.hardware.network.conditions import Carried, Trouble
 from t3sim.hardware.network.lane import OWN, Lane, Packet, described
+from t3sim.hardware.probe import Probe
 from t3sim.units import FS_PER_S, ceil_div, transfer_fs
 
 
@@ -85,6 +86,7 @@ class Link:
         self.own: deque[Packet] = deque()
         """What the node at the sending end sends itself, the one on the wire included."""
         self.sending: Packet | None = None
+        self.probe: Probe | None = None
         self.stuck = False
         """Whether the packet on the wire never gets through."""
         self._trouble = trouble
@@ -133,6 +135,8 @@ class Link:
             self._last_end = carried.end_fs
             self.busy_fs += duration * carried.tries
             self.wire_bytes += packet.wire_bytes * carried.tries
+            if self.probe is not None and packet.message is not None:
+                self.probe.message_on_wire(self.name, packet.message, carried.end_fs - duration, carried.end_fs)
         return carried
 
     def duration_fs(self, nbytes: int) -> int:

@@ -90,7 +90,7 @@ class Network:
                 raise UnknownNameError("link", name, tuple(self.links))
         self._ways = Ways(wiring, self.links, mirrored=mirrored)
         self._serials = 0
-        self.probe: Probe | None = None
+        self._probe: Probe | None = None
         self._receivers: dict[int, Deliver] = {}
         # Deliveries to come, by GPU: what arrives at one in one instant over several links comes in the order of the
         # kinds of these, which is the same for every rank.
@@ -106,10 +106,15 @@ class Network:
 
         Raises ``ValueError`` when there is no way, or nothing on the way can do what the message asks for.
         """
+        if self._probe is not None:
+            self._probe.message_sent(message.source, message)
+            accepted = self._probe.message_accepted(message.source, message, accepted)
         self._put(self._ways.of(message), message, None, accepted)
 
     def consumed(self, message: Message) -> None:
         """Give back the room that a delivered ``message`` held at its GPU."""
+        if self._probe is not None:
+            self._probe.message_consumed(message.destinations[0], message)
         link, channel = self._ways.last(message.source, message.destinations[0], message.piece)
         link.consumed(message.nbytes, channel)
 
@@ -117,6 +122,12 @@ class Network:
         """Return a number that no other message of the run has."""
         self._serials += 1
         return self._serials
+
+    def observe(self, probe: Probe) -> None:
+        """Let all links report to ``probe``."""
+        self._probe = probe
+        for link in self.links.values():
+            link.probe = probe
 
     def bytes_per_s(self, source: int, destination: int) -> int:
         """Rate at which ``source`` can send to ``destination``: of its links that the pieces of a message take."""
@@ -191,7 +202,10 @@ class Network:
         heappush(self._due[gpu], _Due(int(self.env.now) + leg.link.spec.latency, leg.kind, message))
 
     def _deliver(self, gpu: int) -> None:
-        self._receivers[gpu](heappop(self._due[gpu]).message)
+        message = heappop(self._due[gpu]).message
+        if self._probe is not None:
+            self._probe.message_delivered(gpu, message)
+        self._receivers[gpu](message)
 
     def _as_received(self, message: Message, destination: int) -> Message:
         """Give the message that comes to rank 0 as ``message`` goes from it to ``destination``."""
@@ -206,7 +220,7 @@ def _edges(wiring: Wiring, *, mirrored: bool) -> dict[Edge, LinkSpec]:
     """List the links to simulate."""
     if mirrored:
         return dict(wiring.cabling.links(0))
-    return {(start, end): link for start, end, link in wiring.graph.edges(data="link")}
+    return {edge: wiring.graph.edges[edge]["link"] for edge in wiring.graph.edges}
 
 
 def _build(env: Environment, spec: LinkSpec, name: str, conditions: Conditions) -> Link:

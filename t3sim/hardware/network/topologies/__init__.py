@@ -13,12 +13,12 @@ KIND = "topology"
 class Topology(Protocol):
     """How the GPUs of a group are wired: a registered spec."""
 
+    def __hash__(self) -> int:
+        """Hash its values: wirings are kept by them."""
+
     @property
     def kind(self) -> str:
         """Name under which it is registered."""
-
-    def __hash__(self) -> int:
-        """Hash its values: wirings are kept by them."""
 
     def wire(self, link: LinkSpec, gpus: int) -> Wiring:
         """Wire ``gpus`` GPUs with links of which ``link`` is one; ``ValueError`` says why so many do not fit."""

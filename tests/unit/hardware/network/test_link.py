@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from t3sim.hardware.clock import call_at
+from t3sim.hardware.network.lane import Packet
 from t3sim.hardware.network.link import Link, LinkSpec
 
 # 10^12 B/s is 1000 fs a byte.
@@ -17,6 +18,11 @@ BASE = {
     "send_buffer": 100,
     "receive_buffer": 100,
 }
+
+
+def packet(nbytes, deliver, accepted=None, wire_bytes=None):
+    """Make a packet that is delivered at the other end of its link."""
+    return Packet(nbytes, wire_bytes or nbytes, deliver, accepted)
 
 
 class _Rig:
@@ -31,9 +37,11 @@ class _Rig:
     def send(self, name, nbytes):
         """Send a packet now."""
         self.link.send(
-            nbytes,
-            lambda: self.delivered.update({name: self.env.now}),
-            lambda: self.accepted.update({name: self.env.now}),
+            packet(
+                nbytes,
+                lambda: self.delivered.update({name: self.env.now}),
+                lambda: self.accepted.update({name: self.env.now}),
+            )
         )
 
     def at(self, time, action, *arguments):
@@ -107,9 +115,9 @@ def test_send_from_accepted_keeps_the_order():
     """A packet sent by the acceptance of another goes behind what is queued already."""
     rig = _Rig(receive_buffer=1_000)
     order = []
-    rig.link.send(60, lambda: order.append("a"))
-    rig.link.send(60, lambda: order.append("b"), lambda: rig.link.send(10, lambda: order.append("d")))
-    rig.link.send(10, lambda: order.append("c"))
+    rig.link.send(packet(60, lambda: order.append("a")))
+    rig.link.send(packet(60, lambda: order.append("b"), lambda: rig.link.send(packet(10, lambda: order.append("d")))))
+    rig.link.send(packet(10, lambda: order.append("c")))
     rig.env.run()
     assert order == ["a", "b", "c", "d"]
 
@@ -174,7 +182,7 @@ def test_never_above_its_rate(packets):
         call_at(env, env.now + packets[number][2], lambda: link.consumed(packets[number][1]))
 
     for number, (time, nbytes, _) in enumerate(packets):
-        call_at(env, time, lambda n=number, size=nbytes: link.send(size, lambda: deliver(n)))
+        call_at(env, time, lambda n=number, size=nbytes: link.send(packet(size, lambda: deliver(n))))
     env.run()
     assert [number for number, _ in arrivals] == list(range(len(packets)))
     free_at = 0
@@ -188,10 +196,10 @@ def test_never_above_its_rate(packets):
 def test_wire_can_be_held_for_longer_than_the_packet():
     """A packet of 10 B that holds the wire for 40 B arrives as one of 40 B would, and counts as 10 B."""
     rig = _Rig()
-    rig.link.send(10, lambda: rig.delivered.update({"a": rig.env.now}), wire_bytes=40)
+    rig.link.send(packet(10, lambda: rig.delivered.update({"a": rig.env.now}), wire_bytes=40))
     rig.env.run()
     assert rig.delivered == {"a": 45_000}
-    assert (rig.link.sent_bytes, rig.link.busy_fs) == (10, 40_000)
+    assert (rig.link.sent_bytes, rig.link.wire_bytes, rig.link.busy_fs) == (10, 40, 40_000)
 
 
 def test_efficiency_is_taken_off_the_quoted_rate():
