@@ -7,6 +7,7 @@ latency (Little's law). Its accesses stream past the LLC. What its protocol adds
 a chunk and its use.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -88,7 +89,9 @@ class CollectiveKernel:
     def _handle(self, task: Task) -> Process:
         """Move every slice of one chunk; ends when all have left the CUs."""
         env = self._ports.env
-        sizes = self._pieces[part_of(self._plan, task.chunk)]
+        part = part_of(self._plan, task.chunk)
+        sizes = self._pieces[part]
+        sources = self._sources(task, part)
         left = [len(sizes)]
         all_left = Event(env)
         for piece, nbytes in enumerate(sizes):
@@ -99,11 +102,20 @@ class CollectiveKernel:
                 self._room.append(room)
                 yield room
             self._in_flight += task.reads * nbytes
-            self._read(task, piece, nbytes, left, all_left)
+            self._read(task, part, sources, piece, nbytes, left, all_left)
         if sizes:
             yield all_left
 
-    def _read(self, task: Task, piece: int, nbytes: int, left: list[int], all_left: Event) -> None:
+    def _read(
+        self,
+        task: Task,
+        part: int,
+        sources: list[Callable[[int], Place]],
+        piece: int,
+        nbytes: int,
+        left: list[int],
+        all_left: Event,
+    ) -> None:
         def gone() -> None:
             self._in_flight -= task.reads * nbytes
             left[0] -= 1
@@ -118,26 +130,24 @@ class CollectiveKernel:
             if copies[0]:
                 return
             if task.kind is Kind.LOCAL:
-                place = self._buffers.own(part_of(self._plan, task.chunk), piece)
+                place = self._buffers.own(part, piece)
                 memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, gone)
             else:
-                self._send(task, piece, nbytes, gone)
+                self._send(task, part, piece, nbytes, gone)
 
         copies, memory = [task.reads], self._ports.memory
-        for place in self._places(task, piece):
-            memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, place, read)
+        for source in sources:
+            memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, source(piece), read)
 
-    def _places(self, task: Task, piece: int) -> list[Place]:
-        """Where the copies lie that ``task`` takes: what the GPU holds, then each contribution that it adds."""
+    def _sources(self, task: Task, part: int) -> list[Callable[[int], Place]]:
+        """Where the copies lie that ``task`` takes, by piece: what the GPU holds, then each contribution it adds."""
         added = [move for move in task.waits if self._arrivals.is_added(move)]
         held = [move for move in task.waits if move not in added]
-        own = partial(self._buffers.own, part_of(self._plan, task.chunk))
-        first = self._arrivals.place(self._buffers, held[0], piece) if held else own(piece)
-        return [first, *(self._arrivals.place(self._buffers, move, piece) for move in added)]
+        first = partial(self._arrivals.place, self._buffers, held[0]) if held else partial(self._buffers.own, part)
+        return [first, *(partial(self._arrivals.place, self._buffers, move) for move in added)]
 
-    def _send(self, task: Task, piece: int, nbytes: int, gone: Action) -> None:
+    def _send(self, task: Task, part: int, piece: int, nbytes: int, gone: Action) -> None:
         assert task.move is not None
-        part = part_of(self._plan, task.chunk)
         rate = self._ports.network.bytes_per_s(task.destinations[0])
         self._exchange.send(
             task.move,

@@ -32,6 +32,7 @@ class Ways:
         self._wiring = wiring
         self._links = links
         self._mirrored = mirrored
+        self._last: dict[tuple[int, int, int], tuple[Link, int]] = {}
         self._known: dict[tuple[int, tuple[int, ...], int], Leg] = {}
 
     def of(self, message: Message) -> Leg:
@@ -52,8 +53,11 @@ class Ways:
 
     def last(self, source: int, destination: int, piece: int) -> tuple[Link, int]:
         """Give the link by which a message reaches ``destination``, and its channel there."""
-        hop = self._wiring.route(source, destination, piece)[-1]
-        return self._link(hop.edge[0], hop.edge[1]), hop.channel
+        key = (source, destination, piece % self._wiring.cabling.spread)
+        if key not in self._last:
+            hop = self._wiring.route(*key)[-1]
+            self._last[key] = self._link(*hop.edge), hop.channel
+        return self._last[key]
 
     def latency_fs(self, source: int, destination: int) -> int:
         """Sum the latencies along the way of the first piece."""
