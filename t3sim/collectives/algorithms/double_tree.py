@@ -2,10 +2,10 @@
 
 Slices go up a tree, summed at every inner node, and down again. About half of the ranks are leaves of the one tree and
 inner nodes of the other, the rest the other way round, so no rank sends or receives more than ``2 S``. It takes about
-``2 S/B`` and, for the first slice, the way up and down: ``2 floor(log2 n)`` hops, each of ``L`` and the slice's own time.
+``2 S/B`` and, for the first slice, the way up and down: ``2 floor(log2 n)`` hops, each of ``L`` and a slice's time.
 
 Source: Sanders, Speck and Träff, "Two-tree algorithms for full bandwidth broadcast, reduction and scan", Parallel
-Computing 35 (2009), the trees of its section 3; the parents in terms of bits: NCCL (src/graph/trees.cc).
+Computing 35 (2009); the parents in terms of bits: NCCL (src/graph/trees.cc).
 """
 
 from collections import defaultdict

@@ -1,8 +1,8 @@
 """Hierarchical: straight to each other inside a node, a ring across nodes for each local index.
 
 With ``g`` nodes of ``p`` ranks, a reduce-scatter sums each chunk at the rank of every node with its home's local index,
-then along the ring of these ranks. A rank sends ``(p-1)/p S`` inside its node, through a port of ``B`` bytes per second,
-and ``(g-1)/(g p) S`` to the next node, at ``R`` with latency ``K``: that takes at most
+then along the ring of these ranks. A rank sends ``(p-1)/p S`` inside its node, through a port of ``B`` bytes per
+second, and ``(g-1)/(g p) S`` to the next node, at ``R`` with latency ``K``: that takes at most
 ``(p-1)/p S/B + L + (g-1)/(g p) S/R + (g-1) K``, less as far as some chunks are on the ring while others are not. An
 all-gather goes the same way back and takes as long, an all-reduce the sum of both.
 
