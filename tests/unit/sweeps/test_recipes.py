@@ -64,10 +64,12 @@ def recipe(folder, workload="model.yaml", **changes):
 )
 def test_a_byte_in_any_file_is_another_recipe(files, workload, name):
     """Whatever a file is extended by, and in whatever depth, what it says is part of what the point is."""
-    before = recipe(files, workload)
+    varied = {"system.protocols": {}}  # a section that a setting lays over the files
+    before = recipe(files, workload), recipe(files, workload, **varied)
     with (files / name).open("a", encoding="utf-8") as file:
         file.write("# edited\n")
-    assert recipe(files, workload) != before
+    assert recipe(files, workload) != before[0]
+    assert recipe(files, workload, **varied) != before[1]
 
 
 def test_the_files_are_all_that_there_are(files):
