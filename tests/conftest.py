@@ -4,9 +4,9 @@ import pytest
 from hypothesis import settings
 
 from t3sim.config.source import read_value
-from t3sim.hardware.memory.banked import BankedSpec
-from t3sim.hardware.memory.dram.mapping import Mop4Xor
-from t3sim.hardware.memory.dram.timing import load_dram
+from t3sim.hardware.memory.banked.dram.spec import load_dram
+from t3sim.hardware.memory.banked.mappings.mop4_xor import Mop4Xor
+from t3sim.hardware.memory.banked.spec import BankedSpec
 from t3sim.lowering.work import lower
 from t3sim.registry import get
 from t3sim.schemes.scheme import KIND as SCHEME

@@ -193,7 +193,6 @@ def _assigned(described: Draft, settings: Settings) -> Draft:
     return described
 
 
-
 def _workload_of(settings: Settings) -> tuple[Any, ...]:
     return tuple(settings.get(name) for name in ("trace", *WORKLOAD_KEYS))
 

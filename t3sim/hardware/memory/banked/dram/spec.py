@@ -1,14 +1,12 @@
-"""What a DRAM channel is made of and how fast: organisation and JEDEC timings, in cycles of the command clock."""
+"""What a DRAM channel is made of and how fast: organisation and JEDEC's parameters, in cycles of the command clock."""
 
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from t3sim.config import Loaded, PositiveBytes, PositiveHertz, Spec, load
 from t3sim.data import drams_dir
-from t3sim.kernels import IntArray
 
 DRAM_FORMAT = "t3sim-dram"
 Cycles = Annotated[int, Field(gt=0, le=10**6)]
@@ -101,81 +99,3 @@ class DramSpec(Spec):
 def load_dram(ref: str | Path) -> Loaded[DramSpec]:
     """Load a shipped DRAM by name (``hbm2``), or one from a file. Raises ``InputError`` with every mistake in it."""
     return load(DramSpec, ref, folder=drams_dir(), format_name=DRAM_FORMAT)
-
-
-# Entries of the timing array: cycles from one command's issue to the first that the other may have.
-(
-    BL,
-    READ_LATENCY,
-    WRITE_LATENCY,
-    RD_TO_RD_S,
-    RD_TO_RD_L,
-    RD_TO_WR,
-    WR_TO_WR_S,
-    WR_TO_WR_L,
-    UPDATE_TO_WR_L,
-    WR_TO_RD_S,
-    WR_TO_RD_L,
-    RD_TO_PRE,
-    WR_TO_PRE,
-    UPDATE_TO_PRE,
-    ACT_TO_RD,
-    ACT_TO_WR,
-    ACT_TO_PRE,
-    ACT_TO_ACT,
-    ACT_TO_ACT_S,
-    ACT_TO_ACT_L,
-    FAW,
-    ACT_TO_REF,
-    ACT_BUS,
-    PRE_TO_ACT,
-    PRE_TO_REF,
-    REF_TO_ACT,
-    REF_TO_PRE,
-    REFI,
-) = range(28)
-
-
-def timing_array(spec: DramSpec, *, refresh: bool) -> IntArray:
-    """Make the intervals between commands, shape (28,), from the JEDEC timings.
-
-    Timings count from the last cycle of a command, and an ACT has ``act_cycles`` of them. ``nREFI`` is 0 without
-    refresh.
-    """
-    late = spec.act_cycles - 1
-    column = max(spec.nBL, spec.nCCDS)
-    write_end = spec.nCWL + spec.nBL
-    slower = spec.nCCDWL - spec.nCCDL
-    return np.array(
-        [
-            spec.nBL,
-            spec.nCL + spec.nBL,
-            write_end,
-            column,
-            spec.nCCDL,
-            spec.nRTW,
-            column,
-            spec.nCCDL,
-            spec.nCCDWL,
-            write_end + spec.nWTRS,
-            write_end + spec.nWTRL,
-            spec.nRTP,
-            write_end + spec.nWR,
-            write_end + spec.nWR + slower,
-            spec.nRCDRD + late,
-            spec.nRCDWR + late,
-            spec.nRAS + late,
-            spec.nRC,
-            spec.nRRDS,
-            spec.nRRDL,
-            spec.nFAW,
-            spec.nRC + late,
-            spec.act_cycles,
-            spec.nRP - late,
-            spec.nRP,
-            spec.nRFC - late,
-            spec.nRFC,
-            spec.nREFI if refresh else 0,
-        ],
-        np.int64,
-    )

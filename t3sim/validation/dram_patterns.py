@@ -23,9 +23,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from t3sim.hardware.memory.dram.channel import READ, WRITE
+from t3sim.hardware.memory.access import Access
 from t3sim.kernels import IntArray
 
+READ, WRITE = int(Access.READ), int(Access.WRITE)
 REQUEST = 64
 """Bytes of a request."""
 _SEED = 20260101

@@ -1,8 +1,9 @@
-"""The banked memory: channels in detail (see ``dram``) behind the arbitration of two streams.
+"""The banked memory as a system describes it: channels in detail (see ``dram``) behind the arbitration of two streams.
 
 Each simulated channel gets the accesses that fall to it, from the addresses that bursts really touch. Addresses
 interleave, so all channels see the same load, and by default one of them stands for all: a burst is done when its
-accesses on the simulated channels are. A stream's reads pass its writes; writes are drained as ``dram.scheduler`` says.
+accesses on the simulated channels are. A stream's reads pass its writes; writes are drained as ``dram.next_command``
+says.
 """
 
 import importlib
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from t3sim.config import Femtoseconds, PositiveBytes, one_of
-from t3sim.hardware.memory.dram.control import ControlSpec
-from t3sim.hardware.memory.dram.mapping import KIND as MAPPING
-from t3sim.hardware.memory.dram.mapping import AddressMapping, mapping_array
-from t3sim.hardware.memory.dram.timing import DramSpec
+from t3sim.hardware.memory.banked.control import ControlSpec
+from t3sim.hardware.memory.banked.dram.spec import DramSpec
+from t3sim.hardware.memory.banked.mappings import KIND as MAPPING
+from t3sim.hardware.memory.banked.mappings import AddressMapping, slices_of
 from t3sim.hardware.memory.model import KIND, Channels
 from t3sim.registry import register
 
@@ -53,7 +54,7 @@ class BankedSpec(ControlSpec):
             raise ValueError(f"simulated_channels {self.simulated_channels} of {self.channels} channels")
         if self.interleave % self.dram.access:
             raise ValueError(f"interleave {self.interleave} B is no whole number of accesses of {self.dram.access} B")
-        mapping_array(self.address_mapping, self.dram)
+        slices_of(self.address_mapping, self.dram)
         _implementation()
         return self
 
@@ -79,10 +80,18 @@ class BankedSpec(ControlSpec):
 
     def channel(self) -> Channels:
         """Build the channels."""
-        channels: Channels = _implementation().BankedMemory(self)
+        channels: Channels = _implementation().BankedMemory(
+            self.dram,
+            self,
+            self.address_mapping,
+            channels=self.channels,
+            simulated_channels=self.simulated_channels,
+            interleave=self.interleave,
+            channel_hash=self.channel_hash,
+        )
         return channels
 
 
 def _implementation() -> ModuleType:
     """Import what serves, with its kernels: where no system is banked, none of them is to be compiled."""
-    return importlib.import_module("t3sim.hardware.memory.banked_memory")
+    return importlib.import_module("t3sim.hardware.memory.banked.memory")

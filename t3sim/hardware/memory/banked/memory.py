@@ -1,10 +1,12 @@
 """The channels of one GPU's banked memory: bursts spread over them, and are done when the last one is."""
 
-from t3sim.hardware.memory.access import MOST_CAUSES
-from t3sim.hardware.memory.banked import BankedSpec
-from t3sim.hardware.memory.banked_channel import BankedChannel
-from t3sim.hardware.memory.dram.mapping import mapping_array
-from t3sim.hardware.memory.interleave import spread_array
+from t3sim.hardware.memory.banked.channel import BankedChannel
+from t3sim.hardware.memory.banked.control import ControlSpec
+from t3sim.hardware.memory.banked.dram.address import address_bits
+from t3sim.hardware.memory.banked.dram.spec import DramSpec
+from t3sim.hardware.memory.banked.interleave import Spread
+from t3sim.hardware.memory.banked.mappings import AddressMapping
+from t3sim.hardware.memory.model import LANES, MOST_CAUSES
 from t3sim.kernels import IntArray
 from t3sim.lowering.layout import Place
 from t3sim.units import FS_PER_S
@@ -26,15 +28,25 @@ class _Burst:
 class BankedMemory:
     """The simulated channels of one GPU."""
 
-    def __init__(self, spec: BankedSpec) -> None:
-        self.spec = spec
-        mapping = mapping_array(spec.address_mapping, spec.dram)
-        spread = spread_array(spec.channels, spec.interleave, spec.dram.access, hashed=spec.channel_hash)
+    def __init__(
+        self,
+        dram: DramSpec,
+        control: ControlSpec,
+        mapping: AddressMapping,
+        *,
+        channels: int,
+        simulated_channels: int,
+        interleave: int,
+        channel_hash: bool,
+    ) -> None:
+        self._clock = dram.clock
+        bits = address_bits(mapping, dram)
+        spread = Spread(channels=channels, interleave=interleave, access=dram.access, hashed=channel_hash)
         # Spread over the stacks: neighbouring channels see neighbouring blocks.
-        numbers = [index * spec.channels // spec.simulated_channels for index in range(spec.simulated_channels)]
-        self._channels = [BankedChannel(spec.dram, spec, mapping, spread, number) for number in numbers]
+        numbers = [index * channels // simulated_channels for index in range(simulated_channels)]
+        self._channels = [BankedChannel(dram, control, bits, spread, number) for number in numbers]
         self._open: dict[tuple[int, int], _Burst] = {}
-        self._pushed = [0, 0, 0, 0]
+        self._pushed = [0] * LANES
         self._untouched: list[tuple[int, int]] = []
         self._due: list[tuple[int, int, int]] = []
         """Bursts without an access on a simulated channel: as they come, and with the end they were given."""
@@ -42,6 +54,7 @@ class BankedMemory:
 
     def push(self, lane: int, nbytes: int, cause: int, place: Place, *, is_update: bool, notify: bool) -> int:
         """Append a burst to ``lane``; return its number there."""
+        assert 0 <= cause < MOST_CAUSES, f"cause {cause} of {MOST_CAUSES}"
         number = self._pushed[lane]
         self._pushed[lane] += 1
         region = place()
@@ -82,7 +95,7 @@ class BankedMemory:
 
     def pending(self) -> dict[int, int]:
         """Bursts not yet served, by lane."""
-        return {lane: sum(key[0] == lane for key in self._open) for lane in range(len(self._pushed))}
+        return {lane: sum(key[0] == lane for key in self._open) for lane in range(LANES)}
 
     def served(self) -> list[int]:
         """Bytes of the bursts served in full, by cause."""
@@ -95,11 +108,16 @@ class BankedMemory:
     def busy_fs(self) -> int:
         """Time in which data moved, mean of the channels."""
         cycles = sum(channel.bus_cycles for channel in self._channels)
-        return cycles * FS_PER_S // (self.spec.dram.clock * len(self._channels))
+        return cycles * FS_PER_S // (self._clock * len(self._channels))
+
+    def counters(self) -> dict[str, int]:
+        """Count commands and requests of the simulated channels together (see ``dram.channel.COUNTERS``)."""
+        by_channel = [channel.counters() for channel in self._channels]
+        return {name: sum(counted[name] for counted in by_channel) for name in by_channel[0]}
 
     def _cycle(self, now: int) -> int:
         """Last cycle whose edge is not after ``now``."""
-        return ((now + 1) * self.spec.dram.clock - 1) // FS_PER_S
+        return ((now + 1) * self._clock - 1) // FS_PER_S
 
     def _fs(self, cycle: int) -> int:
-        return cycle * FS_PER_S // self.spec.dram.clock
+        return cycle * FS_PER_S // self._clock
