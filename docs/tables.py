@@ -22,12 +22,13 @@ from typing import Any, NamedTuple, get_args
 
 from t3sim import units, validation
 from t3sim.config import Spec
-from t3sim.config.provenance import is_sourced, plain
 from t3sim.experiments.explanations import explain
-from t3sim.observe.buckets import BUCKETS
 from t3sim.registry import get, names
 from t3sim.report.pivot import pivot
 from t3sim.results import Row, read_frame
+from t3sim.results.losses import BUCKETS
+from t3sim.results.provenance import is_sourced, plain
+from t3sim.results.published import EvaluatedTarget
 from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.studies import load_published, reproduce
@@ -159,12 +160,12 @@ def _choice_table(kind: str) -> str:
 # Results
 
 
-def reproduce_rows(targets: Sequence[Row]) -> str:
+def reproduce_rows(targets: Sequence[EvaluatedTarget]) -> str:
     """Set each published figure that is modelled beside the simulated one."""
     rows = [
-        (row["figure"], row["set"], f"{row['published']:.2f}", f"{row['simulated']:.3f}", f"{row['error']:+.3f}")
-        for row in targets
-        if row["status"] == "ok"
+        (target.figure, target.set, f"{target.published:.2f}", f"{target.simulated:.3f}", f"{target.error:+.3f}")
+        for target in targets
+        if target.status == "ok"
     ]
     return markdown(("figure", "set", "published", "simulated", "error"), rows)
 

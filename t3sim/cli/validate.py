@@ -9,8 +9,9 @@ from t3sim import validation
 from t3sim.cli.app import Format, FormatOption, app
 from t3sim.cli.output import ProgressReport, print_tables
 from t3sim.errors import InputError, Problem
-from t3sim.report.files import prepare_folder, rows_csv, to_json, write_files
+from t3sim.files import prepare_folder, write_files
 from t3sim.report.tables import validation_table
+from t3sim.report.text import rows_csv, to_json
 from t3sim.results import Row
 from t3sim.version import __version__
 

@@ -9,11 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from t3sim.config.explain import problems_at
 from t3sim.config.layers import OVERRIDE, merged
-from t3sim.config.provenance import Fault, is_sourced, plain
+from t3sim.config.problems import problems_at
 from t3sim.config.source import Document, KeyPath, read_document
+from t3sim.config.sourcing import Fault
 from t3sim.errors import InputError, Problem, nearest
+from t3sim.results.provenance import is_sourced, plain
 
 VERSION: Final = 1
 """The version of the file formats that is read and written."""

@@ -7,8 +7,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from t3sim.observe.counters import Counter
 from t3sim.results import Row, geomean
+from t3sim.results.timeline import Counter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from t3sim.results import Row, RunResult, geomean
+from t3sim.results.published import EvaluatedTarget
 
 _MIB = 2**20
 
@@ -102,7 +103,7 @@ def speedup_by_tokens(result: RunResult) -> Table:
     return table
 
 
-def target_table(targets: Sequence[Row]) -> Table:
+def target_table(targets: Sequence[EvaluatedTarget]) -> Table:
     """One line per published figure, with the simulated one beside it."""
     table = Table(title="published against simulated", title_justify="left")
     for name in ("figure", "set"):
@@ -110,11 +111,10 @@ def target_table(targets: Sequence[Row]) -> Table:
     for name in ("published", "simulated", "error"):
         table.add_column(name, justify="right")
     table.add_column("use")
-    for row in targets:
-        known = row["status"] == "ok"
-        simulated = f"{row['simulated']:.3f}" if known else row["status"]
-        error = f"{row['error']:+.3f}" if known else ""
-        table.add_row(row["id"], row["set"], f"{row['published']:.2f}", simulated, error, row["use"])
+    for target in targets:
+        simulated = target.status if target.simulated is None else f"{target.simulated:.3f}"
+        error = _or_blank(target.error, "{:+.3f}")
+        table.add_row(target.id, target.set, f"{target.published:.2f}", simulated, error, target.use)
     return table
 
 

@@ -19,7 +19,7 @@ from t3sim.sweeps.launch import SweepResult, load_sweep, run_sweep
 from t3sim.sweeps.parameters import FACTORS, Parameter, parameters
 from t3sim.sweeps.plan import Plan
 from t3sim.sweeps.resolve import Resolver
-from t3sim.sweeps.run import Backend, Report
+from t3sim.sweeps.runner import Backend, Report
 from t3sim.sweeps.spec import SWEEP_FORMAT, SYSTEM_PREFIX, SweepSpec, keys_of
 from t3sim.sweeps.table import RESULTS
 

@@ -12,7 +12,9 @@ from t3sim.hardware.memory.dram.patterns import REQUEST, RequestStream, family, 
 from t3sim.hardware.memory.dram.stream import run_stream
 from t3sim.hardware.memory.dram.timing import DramSpec
 from t3sim.registry import get, register
-from t3sim.validation.comparison import KIND, Comparison, Progress
+from t3sim.results.comparison import Comparison
+from t3sim.simulation.run import Progress
+from t3sim.validation.comparison import KIND
 from t3sim.validation.dram_table import ReferenceRun, ReferenceTable, load_table
 
 SHIPPED = configs_dir() / "measured" / "dram_channels.csv"

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from t3sim.hardware.machine import Machine
 from t3sim.lowering.work import lower
 from t3sim.registry import get, register
+from t3sim.results.comparison import Comparison
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Scheme
 from t3sim.simulation import SystemSpec, load_system
 from t3sim.simulation.lab import SystemLab
-from t3sim.validation.comparison import KIND, Comparison, Progress
+from t3sim.simulation.run import Progress
+from t3sim.validation.comparison import KIND
 from t3sim.validation.measured_gemms import MeasuredGemm, load_measured_gemms
 from t3sim.workload.operations import Gemm, Sublayer
 

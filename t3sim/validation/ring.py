@@ -8,9 +8,11 @@ from itertools import product
 from typing import Literal
 
 from t3sim.registry import register
+from t3sim.results.comparison import Comparison
 from t3sim.simulation import Point, load_system, simulate_point
+from t3sim.simulation.run import Progress
 from t3sim.units import FS_PER_S
-from t3sim.validation.comparison import KIND, Comparison, Progress
+from t3sim.validation.comparison import KIND
 from t3sim.workload.operations import Collective, Sublayer
 
 _PASSES: dict[Literal["reduce_scatter", "all_gather", "all_reduce"], int] = {

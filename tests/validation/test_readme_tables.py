@@ -26,8 +26,8 @@ def share(cell):
 def targets(reproduced):
     """Give the published figures that are modelled, by figure and set."""
     rows = [row for name in ("base", "large") for row in reproduced(name).targets]
-    modelled = {(row["figure"], row["set"]): row for row in rows if row["status"] == "ok"}
-    assert len(modelled) == sum(row["status"] == "ok" for row in rows)
+    modelled = {(row.figure, row.set): row for row in rows if row.status == "ok"}
+    assert len(modelled) == sum(row.status == "ok" for row in rows)
     return modelled
 
 
@@ -39,9 +39,9 @@ def test_published_against_simulated(tables, targets):
     assert {(row["figure"], row["set"]) for row in rows} == targets.keys()
     for row in rows:
         target = targets[row["figure"], row["set"]]
-        assert float(row["published"]) == target["published"]
-        assert float(row["simulated"]) == pytest.approx(target["simulated"], abs=SPEEDUP), row
-        assert float(row["error"]) == pytest.approx(target["error"], abs=SPEEDUP), row
+        assert float(row["published"]) == target.published
+        assert float(row["simulated"]) == pytest.approx(target.simulated, abs=SPEEDUP), row
+        assert float(row["error"]) == pytest.approx(target.error, abs=SPEEDUP), row
 
 
 def test_errors_against_references(tables, validated):
@@ -66,8 +66,8 @@ def test_unchanged_rows_of_the_studies(tables, targets):
         (line,) = (line for line in rows if line["change"] == row)
         for scheme, figure in (("t3", "T3"), ("t3-mca", "T3-MCA")):
             geomean, low_to_high = line[scheme].rstrip(")").split(" (")
-            now = targets[f"{figure}, speedup geomean", "base"]["simulated"]
-            largest = targets[f"{figure}, speedup max", "base"]["simulated"]
+            now = targets[f"{figure}, speedup geomean", "base"].simulated
+            largest = targets[f"{figure}, speedup max", "base"].simulated
             assert float(geomean) == pytest.approx(now, abs=SPEEDUP)
             assert float(low_to_high.split(" to ")[1]) == pytest.approx(largest, abs=0.01)
 

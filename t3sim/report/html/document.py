@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from t3sim.report.html.losses import loss_section
+from t3sim.report.html.loss_section import loss_section
 from t3sim.report.html.material import Material
-from t3sim.report.html.outcome import axes_of, headline_scheme, outcome_section
-from t3sim.report.html.parameters import parameter_section
+from t3sim.report.html.outcome_section import axes_of, headline_scheme, outcome_section
+from t3sim.report.html.parameter_section import parameter_section
 from t3sim.report.html.parts import Part, column, plain, scheme_style, section, table
-from t3sim.report.html.published import published_section
-from t3sim.report.html.timeline import timeline_section
+from t3sim.report.html.published_section import published_section
+from t3sim.report.html.timeline_section import timeline_section
 from t3sim.results import Row, geomean
 
 _NAMES = {

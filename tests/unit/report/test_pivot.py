@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from t3sim.errors import InputError
-from t3sim.report.figures import KINDS, Plot, write_figure
 from t3sim.report.pareto import pareto
 from t3sim.report.pivot import pivot, pivot_table
+from t3sim.report.plots import KINDS, Plot, write_figure
 from t3sim.report.quantities import quantity
 
 RATE = "system.link.bandwidth"

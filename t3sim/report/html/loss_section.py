@@ -1,8 +1,8 @@
 """Where the time went: loss buckets of every scheme, and what would help."""
 
-from t3sim.observe.buckets import BUCKETS, Bucket
-from t3sim.report.html.material import Explained, Explanation, Material
+from t3sim.report.html.material import Explained, ExplanationFile, Material
 from t3sim.report.html.parts import Part, chart, column, point_name, section, series, table, view
+from t3sim.results.losses import BUCKETS, Bucket
 
 _TITLE = "Where the time went"
 _COLORS = {"compute": 0, "DRAM": 1, "link": 2, "latency": 3, "": 5}
@@ -51,7 +51,7 @@ def _view(name: str, rows: list[Explained]) -> Part:
     return view(name, "time (us)", [row.scheme for row in rows], lines)
 
 
-def _table(found: Explanation) -> Part:
+def _table(found: ExplanationFile) -> Part:
     columns = [
         column("sublayer", choose=True),
         column("scheme", choose=True),
@@ -70,7 +70,7 @@ def _table(found: Explanation) -> Part:
     return table("Every bucket", columns, rows, found.manifest.command)
 
 
-def _what_if(found: Explanation) -> list[Part]:
+def _what_if(found: ExplanationFile) -> list[Part]:
     columns = [
         column("sublayer", choose=True),
         column("scheme", choose=True),

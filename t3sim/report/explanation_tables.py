@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from t3sim.observe.buckets import BOUNDS, BUCKETS
 from t3sim.results import Column, Row
+from t3sim.results.losses import BOUNDS, BUCKETS
 
 _FS_PER_US = 10**9
 _SHOWN = 5
