@@ -32,12 +32,12 @@ from t3sim.results.published import EvaluatedTarget
 from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.studies import load_published, reproduce
+from t3sim.units import FS_PER_US
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(r"<!-- table: (?P<kind>\w+)(?: (?P<what>[^\n]+?))? -->\n(?P<body>(?:\|[^\n]*\n)*)<!-- end -->")
 ALL = "all"
-_FS_PER_US = 10**9
 POOLED = ("ring", "dram")
 """Families whose groups all agree so well that the short table gives one line a quantity."""
 _DIMENSIONS = {item.example: item for item in (units.SIZE, units.RATE, units.DURATION, units.FREQUENCY)}
@@ -215,7 +215,7 @@ def explain_rows(what: str) -> str:
     rows = explain(trace, system=DEFAULT_SYSTEM, sublayers=(sublayer,), schemes=schemes).rows()
     lengths = {bucket.name: [row[f"{bucket.name}_fs"] for row in rows] for bucket in BUCKETS}
     lengths = {name: line for name, line in lengths.items() if any(line)} | {"total": [row["total_fs"] for row in rows]}
-    body = [(name, *(f"{fs / _FS_PER_US:.1f}" if fs else "" for fs in line)) for name, line in lengths.items()]
+    body = [(name, *(f"{fs / FS_PER_US:.1f}" if fs else "" for fs in line)) for name, line in lengths.items()]
     helps = (f"`{row['helps_most']}`, {row['helps_most_saves']:.1%} less" for row in rows)
     return markdown(("bucket", *schemes), [*body, ("helps most", *helps)])
 

@@ -12,6 +12,10 @@ from typing import Final
 
 FS_PER_S: Final = 10**15
 """Femtoseconds in a second."""
+FS_PER_US: Final = 10**9
+"""Femtoseconds in a microsecond: results are in us."""
+FS_PER_NS: Final = 10**6
+"""Femtoseconds in a nanosecond."""
 
 _LARGEST: Final = 2**63 - 1  # compiled kernels hold every quantity in a signed 64-bit integer
 # The lengths are bounded so that no text can ask for a number of a million digits.
@@ -75,7 +79,7 @@ DURATION: Final = Dimension(
     name="duration",
     base="fs",
     example="500 ns",
-    units={"fs": 1, "ps": 10**3, "ns": 10**6, "us": 10**9, "µs": 10**9, "ms": 10**12, "s": FS_PER_S},
+    units={"fs": 1, "ps": 10**3, "ns": FS_PER_NS, "us": FS_PER_US, "µs": FS_PER_US, "ms": 10**12, "s": FS_PER_S},
 )
 RATE: Final = Dimension(
     name="rate",

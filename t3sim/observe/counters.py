@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from t3sim.hardware.memory.access import Cause
 from t3sim.observe.recorder import UNKNOWN, GpuRecord, Packet
 from t3sim.results.timeline import Counter
-from t3sim.units import ceil_div
+from t3sim.units import FS_PER_US, ceil_div
 
 Floats = NDArray[np.float64]
 
-_LEAST_BIN_FS = 10**9  # 1 us: about one slab's loads; narrower bins show single bursts, which have slices of their own
+_LEAST_BIN_FS = FS_PER_US  # about one slab's loads; narrower bins show single bursts, which have slices of their own
 MOST_BINS = 4000
 """As many as a viewer draws with ease."""
 _GB_PER_S = 10**6  # GB/s in a byte per fs

@@ -10,8 +10,7 @@ from t3sim.hardware.memory.access import Stream
 from t3sim.observe.counters import counters
 from t3sim.observe.recorder import UNKNOWN, Burst, GpuRecord, Packet, Recorder, Stage, Tile, Transfer
 from t3sim.results.timeline import Arrow, Detail, GpuTimeline, Slice, Stop, Timeline, Track
-
-_FS_PER_NS = 10**6
+from t3sim.units import FS_PER_NS
 
 
 class TimelineObserver:
@@ -116,7 +115,7 @@ def _stages(span: Span, stages: Sequence[Stage], *, operands: bool) -> Iterator[
             yield Slice("store wait", cursor, stage.start_fs)
         waits = [Slice("operand wait", wait.start_fs, wait.end_fs) for wait in stage.operand_waits]
         waited = sum(wait.end_fs - wait.start_fs for wait in stage.operand_waits)
-        args = {"workgroups": stage.workgroups, "operand wait ns": waited / _FS_PER_NS}
+        args = {"workgroups": stage.workgroups, "operand wait ns": waited / FS_PER_NS}
         yield Slice(f"stage {stage.number}", stage.start_fs, stage.end_fs, args, waits if operands else [])
         cursor = stage.end_fs
     if span.end_fs > cursor:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from t3sim.results import Row, geomean
 from t3sim.results.timeline import Counter
+from t3sim.units import FS_PER_US
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_FS_PER_US = 10**9
 _OPERATIONS = {"gemm_us": "GEMM", "rs_us": "reduce-scatter", "ag_us": "all-gather"}
 _CAUSES = {
     "dram_gemm_read_bytes": "GEMM read",
@@ -84,7 +84,7 @@ def dram_traffic(title: str, counters: Mapping[str, Counter]) -> str:
     plt = _pyplot()
     figure, panels = plt.subplots(len(counters), 1, sharex=True, squeeze=False, figsize=(10, 2.4 * len(counters)))
     for axes, (scheme, counter) in zip(panels[:, 0], counters.items(), strict=True):
-        times = [start / _FS_PER_US for start in counter.starts_fs]
+        times = [start / FS_PER_US for start in counter.starts_fs]
         columns = [list(values) for values in zip(*counter.values, strict=True)]
         axes.stackplot(times, *columns, labels=counter.series, step="post")
         axes.set_ylabel(f"{scheme}\nDRAM GB/s")

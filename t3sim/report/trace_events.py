@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, cast
 
 from t3sim.files import replacing
 from t3sim.results.timeline import Arrow, GpuTimeline, Slice, Timeline
+from t3sim.units import FS_PER_NS
 
-_FS_PER_NS = 10**6
 _NS_PER_US = 1000
 _HEAD = '{"displayTimeUnit":"ns","traceEvents":['
 Event = dict[str, Any]
@@ -91,12 +91,12 @@ def _process(
     for counter in gpu.counters:
         for start, values in zip(counter.starts_fs, counter.values, strict=True):
             args = {name: round(value, 3) for name, value in zip(counter.series, values, strict=True)}
-            yield {"ph": "C", "pid": pid, "name": counter.name, "ts": _us(start // _FS_PER_NS), "args": args}
+            yield {"ph": "C", "pid": pid, "name": counter.name, "ts": _us(start // FS_PER_NS), "args": args}
 
 
 def _slices(pid: int, tid: int, slice_: Slice) -> Iterator[Event]:
     """Give a slice, then what is inside it: of two that start together, viewers take the first as the outer one."""
-    start, end = slice_.start_fs // _FS_PER_NS, slice_.end_fs // _FS_PER_NS
+    start, end = slice_.start_fs // FS_PER_NS, slice_.end_fs // FS_PER_NS
     event: Event = {"ph": "X", "pid": pid, "tid": tid, "name": slice_.name, "ts": _us(start), "dur": _us(end - start)}
     if slice_.args:
         event["args"] = slice_.args
@@ -109,9 +109,9 @@ def _flow(number: int, arrow: Arrow, places: dict[tuple[str, int, int], tuple[in
     """Give the stops of an arrow that are shown, each at a moment inside its slice."""
     stops = [(places[key], time) for key, time in arrow.stops if key in places]
     for index, ((pid, tid, slice_), time) in enumerate(stops):
-        start, end = slice_.start_fs // _FS_PER_NS, slice_.end_fs // _FS_PER_NS
+        start, end = slice_.start_fs // FS_PER_NS, slice_.end_fs // FS_PER_NS
         # A flow binds to the slice that is open at its time, and a slice is closed at its end.
-        at = max(start, min(time // _FS_PER_NS, end - 1))
+        at = max(start, min(time // FS_PER_NS, end - 1))
         event: Event = {"ph": "t", "pid": pid, "tid": tid, "name": arrow.name, "cat": "flow", "id": number}
         if index == 0:
             event["ph"] = "s"

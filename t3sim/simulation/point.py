@@ -19,12 +19,12 @@ from t3sim.schemes.scheme import Outcome, Scheme
 from t3sim.simulation.fit import check_topology, misfits
 from t3sim.simulation.lab import SystemLab
 from t3sim.simulation.system import SystemSpec
+from t3sim.units import FS_PER_US
 from t3sim.version import __version__
 from t3sim.workload.operations import Gemm, Sublayer
 
 BASELINE = "sequential"
 IDEAL = "ideal-overlap"
-_FS_PER_US = 10**9
 _LEAST_GAIN = 0.001  # a smaller gain of the ideal is none, and no share of it means anything
 SEED = 0
 
@@ -123,11 +123,11 @@ def identity(point: Point) -> Row:
 def _measured(outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None) -> Row:
     dram_total = sum(outcome.served_bytes.values())
     row: Row = {
-        "gemm_us": outcome.gemm_fs / _FS_PER_US,
-        "rs_us": outcome.rs_fs / _FS_PER_US,
-        "ag_us": outcome.ag_fs / _FS_PER_US,
-        "total_us": outcome.total_fs / _FS_PER_US,
-        "exposed_comm_us": (outcome.total_fs - outcome.gemm_fs) / _FS_PER_US,
+        "gemm_us": outcome.gemm_fs / FS_PER_US,
+        "rs_us": outcome.rs_fs / FS_PER_US,
+        "ag_us": outcome.ag_fs / FS_PER_US,
+        "total_us": outcome.total_fs / FS_PER_US,
+        "exposed_comm_us": (outcome.total_fs - outcome.gemm_fs) / FS_PER_US,
         **{f"dram_{cause.name.lower()}_bytes": outcome.served_bytes[cause] for cause in Cause},
         "dram_total_bytes": dram_total,
         "link_bytes": outcome.link_bytes,

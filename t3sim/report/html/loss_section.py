@@ -3,6 +3,7 @@
 from t3sim.report.html.material import Explained, ExplanationFile, Material
 from t3sim.report.html.parts import Part, chart, column, point_name, section, series, table, view
 from t3sim.results.losses import BUCKETS, Bucket
+from t3sim.units import FS_PER_US
 
 _TITLE = "Where the time went"
 _COLORS = {"compute": 0, "DRAM": 1, "link": 2, "latency": 3, "": 5}
@@ -62,7 +63,15 @@ def _table(found: ExplanationFile) -> Part:
         column("what it is"),
     ]
     rows = [
-        [_point(row), row.scheme, bucket.name, bucket.bound, length, 100e9 * length / row.total_fs, bucket.meaning]
+        [
+            _point(row),
+            row.scheme,
+            bucket.name,
+            bucket.bound,
+            length,
+            100 * FS_PER_US * length / row.total_fs,
+            bucket.meaning,
+        ]
         for row in found.rows
         for bucket in BUCKETS
         if (length := row.bucket_us(bucket.name))
@@ -80,7 +89,7 @@ def _what_if(found: ExplanationFile) -> list[Part]:
         column("time saved", "%", "against the run as configured", 1),
     ]
     rows = [
-        [_point(row), row.scheme, each.assignment, each.before, each.total_fs / 1e9, 100 * each.saved]
+        [_point(row), row.scheme, each.assignment, each.before, each.total_fs / FS_PER_US, 100 * each.saved]
         for row in found.rows
         for each in row.what_if
     ]

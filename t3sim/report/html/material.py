@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from t3sim.errors import InputError, Problem
 from t3sim.results.explanation import WhatIf
 from t3sim.results.published import EvaluatedTarget
+from t3sim.units import FS_PER_US
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,7 @@ class Explained(BaseModel, extra="allow"):
     def bucket_us(self, name: str) -> float:
         """Length of a loss bucket, us; 0 where there is none of it."""
         length = (self.model_extra or {}).get(f"{name}_fs", 0)
-        return float(length) / 1e9
+        return float(length) / FS_PER_US
 
 
 class ExplanationFile(BaseModel):
