@@ -11,13 +11,7 @@ from t3sim.report.html.parts import Part, column, plain, scheme_style, section, 
 from t3sim.report.html.published_section import published_section
 from t3sim.report.html.timeline_section import timeline_section
 from t3sim.results import Row, geomean
-
-_NAMES = {
-    "t3": "T3",
-    "t3-mca": "T3-MCA",
-    "ideal-overlap": "Ideal overlap",
-    "ideal-overlap-nmc": "Ideal overlap with NMC",
-}
+from t3sim.results.schemes import scheme_info
 
 
 def build(material: Material) -> dict[str, Any]:
@@ -49,7 +43,7 @@ def _answer(rows: Sequence[Row]) -> str:
     if scheme is None:
         return f"t3sim results, rows: {len(rows)}"
     speedups = [float(row["speedup"]) for row in rows if row["scheme"] == scheme and row["speedup"] is not None]
-    name = _NAMES.get(scheme, scheme)
+    name = scheme_info(scheme).label
     if len(speedups) == 1:
         return f"{name} makes this sublayer {speedups[0]:.2f}x as fast"
     return f"{name} makes these sublayers {geomean(speedups):.2f}x as fast (geomean of {len(speedups)})"
