@@ -60,12 +60,6 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def parsed(body: str) -> list[dict[str, str]]:
-    """Read a table back: one mapping a row, by the names of its header."""
-    lines = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in body.strip().splitlines()]
-    return [dict(zip(lines[0], row, strict=True)) for row in lines[2:]]
-
-
 # Parameters
 
 

@@ -116,26 +116,6 @@ def unit_of(text: str) -> str:
     return (match["unit"] or "") if match else ""
 
 
-def parse_bytes(text: str) -> int:
-    """Return a size such as '16 MiB' in bytes; ValueError as `Dimension.parse`."""
-    return SIZE.parse(text)
-
-
-def parse_duration(text: str) -> int:
-    """Return a duration such as '500 ns' in femtoseconds; ValueError as `Dimension.parse`."""
-    return DURATION.parse(text)
-
-
-def parse_rate(text: str) -> int:
-    """Return a rate such as '75 GB/s' in bytes per second; ValueError as `Dimension.parse`."""
-    return RATE.parse(text)
-
-
-def parse_frequency(text: str) -> int:
-    """Return a frequency such as '1.4 GHz' in hertz; ValueError as `Dimension.parse`."""
-    return FREQUENCY.parse(text)
-
-
 def ceil_div(dividend: int, divisor: int) -> int:
     """Return dividend / divisor rounded up; ZeroDivisionError for a divisor of 0."""
     return -(-dividend // divisor)

@@ -29,8 +29,6 @@ class Manifest(BaseModel):
     """What made the results, as far as it is recorded."""
 
     command: str = ""
-    t3sim: str = ""
-    python: str = ""
     notes: list[str] = []
 
 
