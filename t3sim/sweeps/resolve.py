@@ -24,8 +24,7 @@ from t3sim.workload.trace import TRACE_FORMAT
 
 _KEY_DIGITS = 24
 _KEPT = 64
-OUTSIDE = ("cli", "report", "experiments", "studies", "validation", "sweeps")
-"""Packages that no result of a point depends on: what stands above the simulation."""
+_OUTSIDE = ("cli", "report", "experiments", "studies", "validation", "sweeps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,7 @@ def code_version() -> str:
     package = Path(__file__).resolve().parents[1]
     for source in sorted(package.rglob("*.py")):
         place = source.relative_to(package)
-        if place.parts[0] not in OUTSIDE:
+        if place.parts[0] not in _OUTSIDE:
             digest.update(f"{place.as_posix()}\n".encode() + source.read_bytes())
     return f"{__version__}+{digest.hexdigest()[:12]}"
 

@@ -2,8 +2,6 @@
 
 import pytest
 
-from t3sim.sweeps.resolve import OUTSIDE
-
 LAYERS = (
     ("cli",),
     ("report",),
@@ -91,12 +89,6 @@ def test_reports_see_results_only(edges):
         if layer_of(module) == "report" and layer_of(target) not in REPORTS_SEE
     ]
     assert not wrong
-
-
-def test_sweeps_know_what_their_results_depend_on():
-    """Finished points stay valid when something above the simulation changes, and only then."""
-    names = [name for layer in LAYERS for name in layer]
-    assert sorted(OUTSIDE) == sorted(names[: names.index("simulation")])
 
 
 def test_doors_lead_to_their_layers(imports):
