@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from t3sim.simulation import load_system
-from t3sim.study.validation.collectives import load_measured, simulated_us
+from t3sim.validation.collectives import load_measured, simulated_us
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from functools import cache
 from statistics import fmean
 
 from t3sim.simulation import load_system
-from t3sim.study.measured import MeasuredGemm, load_measured_gemms
-from t3sim.study.validation.gemm import compare_gemms
+from t3sim.validation.gemm import compare_gemms
+from t3sim.validation.measured_gemms import MeasuredGemm, load_measured_gemms
 
 LEAST_ROWS = 512
 FRACTION_STEP = 0.01

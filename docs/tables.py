@@ -20,17 +20,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from t3sim import units
+from t3sim import units, validation
 from t3sim.config import Spec
 from t3sim.config.provenance import is_sourced, plain
+from t3sim.experiments.explanations import explain
 from t3sim.observe.buckets import BUCKETS
 from t3sim.registry import get, names
 from t3sim.report.pivot import pivot
 from t3sim.results import Row, read_frame
 from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM
-from t3sim.study import load_published, reproduce, validation
-from t3sim.study.explain import explain
+from t3sim.studies import load_published, reproduce
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))

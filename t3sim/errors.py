@@ -91,6 +91,15 @@ class InputError(T3SimError):
         return "\n".join([*lines, *([f"and {left} more problems"] if left else [])])
 
 
+class PlanError(T3SimError, ValueError):
+    """A collective cannot be planned like that, or a plan does not do what it should.
+
+    It is a ValueError too, so that a wrong choice in the validator of a spec is reported as wrong input.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+
 class SimulationError(T3SimError):
     """A run failed its own checks."""
 

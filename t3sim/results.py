@@ -1,6 +1,7 @@
 """Results as plain data: the columns of the results table, and a run's rows with what made them."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,16 @@ class Column:
         if self.kind is str:
             return ""
         return next((unit for suffix, unit in _UNITS.items() if self.name.endswith(suffix)), "1")
+
+
+_SHORT = {"reduce_scatter": "rs", "all_gather": "ag", "all_reduce": "ar", "all_to_all": "a2a"}
+USUAL_OPERATIONS = ("gemm", "reduce_scatter", "all_gather")
+"""Operations that have columns in every table; others have theirs where they ran."""
+
+
+def short_name(operation: str) -> str:
+    """Name of an operation in the names of columns: ``rs`` for ``reduce_scatter``."""
+    return _SHORT.get(operation, operation)
 
 
 _UNITS = {"_us": "us", "_fs": "fs", "_bytes": "B", "_s": "s", "pct_of_ideal": "%"}
@@ -132,6 +143,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("error_message", str, "of a failed row"),
 )
 
+_OF_OPERATION = re.compile(r"dram_\w+_(read|write)_bytes|\w+_us")
 _KINDS = {str: "str", int: "Int64", float: "float64"}
 _EMPTY = {column.name: [""] for column in COLUMNS if column.kind is not str}
 GLOSSARY: dict[str, Column] = {column.name: column for column in COLUMNS}
@@ -207,10 +219,10 @@ def complete(values: Row) -> Row:
 
     Raises ``KeyError`` for a value that no column declares.
     """
-    unknown = values.keys() - set(COLUMN_NAMES)
-    if unknown:
-        raise KeyError(f"no column for {sorted(unknown)}")
-    return {name: values.get(name) for name in COLUMN_NAMES}
+    more = sorted(values.keys() - set(COLUMN_NAMES))
+    if unknown := [name for name in more if not _OF_OPERATION.fullmatch(name)]:
+        raise KeyError(f"no column for {unknown}")
+    return {name: values.get(name) for name in (*COLUMN_NAMES, *more)}
 
 
 def merged(results: Sequence[RunResult]) -> RunResult:

@@ -19,11 +19,11 @@ from t3sim.cli.app import (
 )
 from t3sim.cli.output import ProgressReport, finish, print_result
 from t3sim.data import models_dir
+from t3sim.experiments.break_even import BreakEven
+from t3sim.experiments.break_even import break_even as run_study
 from t3sim.report.tables import speedup_by_tokens
 from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM
-from t3sim.study.break_even import BreakEven
-from t3sim.study.break_even import break_even as run_study
 from t3sim.workload.models import load_model
 
 

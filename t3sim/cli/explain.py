@@ -21,12 +21,12 @@ from t3sim.cli.app import (
 )
 from t3sim.cli.output import ProgressReport, print_tables, with_command
 from t3sim.errors import InputError, Problem
+from t3sim.experiments.explanations import Explanations, metric
+from t3sim.experiments.explanations import explain as run_study
 from t3sim.report.explanation import bucket_table, metric_text, what_if_table
 from t3sim.report.files import prepare_folder, rows_csv, to_json, write_files
 from t3sim.report.html.material import EXPLANATION
 from t3sim.simulation.run import DEFAULT_SYSTEM
-from t3sim.study.explain import Explanations, metric
-from t3sim.study.explain import explain as run_study
 
 
 @app.command()

@@ -12,9 +12,9 @@ from t3sim.report.files import prepare_folder, rows_csv, write_files
 from t3sim.report.paper_figures import by_point, dram_accesses, dram_traffic, speedups, sublayer_times
 from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM, load_points
-from t3sim.study import load_published
-from t3sim.study import reproduce as run_study
-from t3sim.study.traffic import dram_traffic as record_traffic
+from t3sim.studies import load_published
+from t3sim.studies import reproduce as run_study
+from t3sim.studies.traffic import dram_traffic as record_traffic
 
 _TRAFFIC_SCHEMES = ("sequential", "t3", "t3-mca")
 

@@ -11,8 +11,8 @@ from t3sim.report.files import prepare_folder
 from t3sim.report.tables import sublayer_table, summary_table, target_table
 from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM
-from t3sim.study import load_published
-from t3sim.study import reproduce as run_study
+from t3sim.studies import load_published
+from t3sim.studies import reproduce as run_study
 
 
 class ExperimentSet(StrEnum):

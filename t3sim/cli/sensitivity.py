@@ -20,7 +20,7 @@ from t3sim.files import prepare_folder, write_files
 from t3sim.report.files import rows_csv, to_json
 from t3sim.report.tornado import tornado_tables, write_tornado
 from t3sim.simulation import load_system
-from t3sim.simulation.run import DEFAULT_SYSTEM, choose_topology
+from t3sim.simulation.run import DEFAULT_SYSTEM, choose_gpus
 from t3sim.sweeps.launch import cores
 from t3sim.sweeps.pool import LocalPool
 from t3sim.sweeps.sensitivity import COLUMNS, Sensitivity, is_sweep, load_experiment, run_sensitivity
@@ -92,7 +92,7 @@ def _experiment(ref: str, given: dict[str, Any]) -> str | dict[str, Any]:
     if sublayers := names(given.get("sublayer", "")):
         base["sublayer"] = list(sublayers)
     tp = load_trace(ref, folder=traces_dir()).spec.tp
-    base["topology"] = choose_topology(given.get("gpus", "mirror"), tp)
+    base["gpus"] = choose_gpus(given.get("gpus", "mirror"), tp)
     for assignment in overrides:
         key, _, text = assignment.partition("=")
         base[f"system.{key.strip()}"] = read_value(text, "--set")

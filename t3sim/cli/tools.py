@@ -17,7 +17,7 @@ from t3sim.hardware.memory.dram.timing import DramSpec, load_dram
 from t3sim.report.files import to_json
 from t3sim.simulation import SystemSpec, load_system, simulate
 from t3sim.simulation.run import LIBRARIES
-from t3sim.study import Published, load_published
+from t3sim.studies import Published, load_published
 from t3sim.sweeps import load_sweep
 from t3sim.sweeps.spec import SweepSpec
 from t3sim.version import __version__

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from t3sim import validation
 from t3sim.cli.app import Format, FormatOption, app
 from t3sim.cli.output import ProgressReport, print_tables
 from t3sim.errors import InputError, Problem
 from t3sim.report.files import prepare_folder, rows_csv, to_json, write_files
 from t3sim.report.tables import validation_table
 from t3sim.results import Row
-from t3sim.study import validation
 from t3sim.version import __version__
 
 _AgainstOption = Annotated[str | None, typer.Option("--against", help="measured, ring or dram; none: all of them.")]
@@ -72,8 +72,8 @@ def _dram_check(against: str | None, reference: Path) -> validation.Check:
             Problem(message="--reference goes with --against dram", key="--reference", value=str(reference))
         )
     # Only when asked for: they bring kernels, which every other command would report as not compiled yet.
-    from t3sim.study.validation.dram import DramChannel  # noqa: PLC0415
-    from t3sim.study.validation.dram_table import load_table  # noqa: PLC0415
+    from t3sim.validation.dram import DramChannel  # noqa: PLC0415
+    from t3sim.validation.dram_table import load_table  # noqa: PLC0415
 
     table = load_table(reference)
     for line in table.left_out:

@@ -1,7 +1,3 @@
-"""Collective algorithms, one file each: step graphs over chunks, without clock or hardware."""
+"""Collectives: what an algorithm makes of an operation, as plans; no clock, no hardware."""
 
-import importlib
-import pkgutil
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+from t3sim.collectives import algorithms  # noqa: F401 - registers them

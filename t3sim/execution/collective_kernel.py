@@ -1,117 +1,126 @@
-"""A collective run as a kernel on the CUs: executes a step graph chunk by chunk, slice by slice.
+"""A collective run as a kernel on the CUs: one GPU's tasks of a plan, chunk by chunk, slice by slice.
 
-Per slice the CUs read the chunk from DRAM (twice where they reduce it with what arrived), then hand it to the link,
-or write it back. They keep at most ``collective_cus x collective_outstanding_per_cu`` bytes in flight, so a
-kernel on few CUs is limited by the memory's latency (Little's law). Its accesses stream past the LLC. What its
-protocol adds to a step comes between the arrival of a chunk and its use.
+For every slice of a task the CUs read the copies it takes from DRAM (what the GPU holds, and each contribution that is
+added), then hand the result to the link, or write it back. Tasks of one lane follow one another, lanes go on side by
+side. All lanes together keep at most ``window`` bytes in flight, so a kernel on few CUs is limited by the memory's
+latency (Little's law). Its accesses stream past the LLC. What its protocol adds to a step comes between the arrival of
+a chunk and its use.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from simpy.events import Event
 
-from t3sim.collectives.steps import Step
+from t3sim.collectives.plan import Kind, MoveId, Plan, Task, part_of, tasks_of
+from t3sim.execution.arrivals import Arrivals
+from t3sim.execution.exchange import Exchange
+from t3sim.hardware.clock import Action
 from t3sim.hardware.compute.cus import Process
-from t3sim.hardware.memory.access import Access, Cause, Stream
-from t3sim.hardware.network.message import Message, pieces_completed
-from t3sim.lowering.layout import RECEIVED, Place, linear
+from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
+from t3sim.hardware.network.message import Message
+from t3sim.hardware.ports import Ports
+from t3sim.lowering.layout import Buffers, Place
 from t3sim.lowering.protocol import ProtocolSpec
-
-if TYPE_CHECKING:
-    from t3sim.hardware.gpu import Gpu
-
-
-def with_last_copy(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Let the kernel itself read and write the chunk that a last step without work leaves in its buffer.
-
-    Copies of other chunks overlap with sending them on, and a reduction writes its result anyway.
-    """
-    last = steps[-1]
-    return steps if last.reads else (*steps[:-1], replace(last, reads=1, writes=True))
 
 
 class CollectiveKernel:
     """One collective operation on one GPU."""
 
-    def __init__(
-        self,
-        gpu: "Gpu",
-        steps: tuple[Step, ...],
-        slices: tuple[tuple[int, ...], ...],
-        addresses: tuple[tuple[int, ...], ...],
-        causes: tuple[Cause, Cause],
-        phase: int,
-        protocol: ProtocolSpec,
-    ) -> None:
-        """``slices``, ``addresses``: bytes and place in the buffer of each slice of each position.
-
-        ``causes``: of its reads and of its writes.
-        """
-        self.gpu = gpu
-        self.steps = steps
-        self.slices = slices
-        self.addresses = addresses
-        self.read_cause, self.write_cause = causes
-        self.phase = phase
-        self.protocol = protocol
-        # Wire and memory are simulated: of a step's latency this is what they leave.
-        hardware_fs = gpu.out.spec.latency + gpu.memory.spec.read_latency
-        self._handshake_fs = max(0, protocol.step_latency - hardware_fs)
-        self._chunk_bytes = [sum(pieces) for pieces in slices]
-        self._largest_chunk = max(self._chunk_bytes)
-        self._arrivals = {step.position: len(slices[step.position]) for step in steps if step.after_arrival}
-        self._arrived = {position: Event(gpu.env) for position in self._arrivals}
-        self._window = gpu.compute.spec.collective_window
+    def __init__(self, ports: Ports, exchange: Exchange, protocol: ProtocolSpec, window: int) -> None:
+        """``window``: bytes that its CUs keep in flight."""
+        self._ports = ports
+        self._exchange = exchange
+        self._plan = exchange.plan
+        self._protocol = protocol
+        self._pieces = exchange.chunks.piece_bytes
+        self._buffers = Buffers(piece_bytes=self._pieces, addresses=exchange.chunks.addresses)
+        operation = self._plan.operation.value
+        self._read_cause, self._write_cause = Cause(operation, Direction.READ), Cause(operation, Direction.WRITE)
+        self._lanes = lanes_of(self._plan, ports.rank, staged=protocol.staged)
+        self._window = window
         self._in_flight = 0
-        self._room: Event | None = None
+        self._room: list[Event] = []
+        self._arrivals = Arrivals(ports.env, self._plan, ports.rank, exchange.chunks)
+        exchange.open(self, self._arrivals.parts)
 
     def run(self) -> Process:
-        """Run all steps in order."""
-        for step in self.steps:
-            if step.after_arrival:
-                yield self._arrived[step.position]
-                if self._handshake_fs:
-                    yield self.gpu.env.timeout(self._handshake_fs)
-            if step.reads:
-                yield from self._handle(step)
+        """Run all tasks; ends when all are done and all that is sent to this GPU has arrived."""
+        if len(self._lanes) == 1:
+            yield from self._run_lane(self._lanes[0])
+        elif self._lanes:
+            yield self._ports.env.all_of([self._ports.env.process(self._run_lane(lane)) for lane in self._lanes])
 
-    def receive(self, message: Message) -> None:
-        """Write the predecessor's slices to memory."""
-        position = (message.position + 1) % len(self.slices)
-        own = self.slices[position]
-        completed = pieces_completed(message.piece, message.pieces, len(own))
-        if not completed:
-            self.gpu.consumed(message)
-        for piece in completed:
-            done = partial(self._written, position, message if piece == completed[-1] else None)
-            place = self._place(position, piece, received=True)
-            self.gpu.memory.submit(Stream.COMMUNICATION, Access.WRITE, own[piece], self.write_cause, place, done)
+    def arrived(self, move: MoveId, piece: int, message: Message, *, last: bool) -> None:
+        """Write a piece that another GPU sent to memory."""
+        part = self._arrivals.parts[move]
+        place = self._arrivals.place(self._buffers, move, piece)
+        written = partial(self._written, move, piece, message if last else None)
+        nbytes = self._pieces[part][piece]
+        self._ports.memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
 
     def missing(self) -> list[str]:
         """Say which chunks have not arrived in full."""
-        return [f"position {position}: {left} slices" for position, left in self._arrivals.items() if left]
+        return self._arrivals.missing()
 
-    def _handle(self, step: Step) -> Process:
+    def _run_lane(self, lane: tuple[Task, ...]) -> Process:
+        for task in lane:
+            if not self._plan.by_slice:
+                yield from self._await(task)
+            if task.reads:
+                yield from self._handle(task)
+            elif self._plan.by_slice:
+                yield from self._await(task)
+
+    def _await(self, task: Task) -> Process:
+        """Wait until all that ``task`` waits for is in memory, and for what the protocol adds to that."""
+        for move in task.waits:
+            yield self._arrivals.complete(move)
+        if delay := max(map(self._handshake_fs, task.waits), default=0):
+            yield self._ports.env.timeout(delay)
+
+    def _handshake_fs(self, move: MoveId) -> int:
+        """Wire and memory are simulated: what they leave of a step's latency."""
+        source = self._arrivals.source(move)
+        simulated = self._ports.network.latency_fs(source) + self._ports.memory.spec.read_latency
+        return max(0, self._protocol.step_latency - simulated)
+
+    def _handle(self, task: Task) -> Process:
         """Move every slice of one chunk; ends when all have left the CUs."""
-        sizes = self.slices[step.position]
+        env = self._ports.env
+        part = part_of(self._plan, task.chunk)
+        sizes = self._pieces[part]
+        sources = self._sources(task, part)
         left = [len(sizes)]
-        all_left = Event(self.gpu.env)
+        all_left = Event(env)
         for piece, nbytes in enumerate(sizes):
-            while self._in_flight and self._in_flight + step.reads * nbytes > self._window:
-                self._room = Event(self.gpu.env)
-                yield self._room
-            self._in_flight += step.reads * nbytes
-            self._read(step, piece, nbytes, left, all_left)
-        yield all_left
+            if self._plan.by_slice:
+                yield from self._arrivals.await_piece(task.waits, piece)
+            while self._in_flight and self._in_flight + task.reads * nbytes > self._window:
+                room = Event(env)
+                self._room.append(room)
+                yield room
+            self._in_flight += task.reads * nbytes
+            self._read(task, part, sources, piece, nbytes, left, all_left)
+        if sizes:
+            yield all_left
 
-    def _read(self, step: Step, piece: int, nbytes: int, left: list[int], all_left: Event) -> None:
+    def _read(
+        self,
+        task: Task,
+        part: int,
+        sources: list[Callable[[int], Place]],
+        piece: int,
+        nbytes: int,
+        left: list[int],
+        all_left: Event,
+    ) -> None:
         def gone() -> None:
-            self._in_flight -= step.reads * nbytes
+            self._in_flight -= task.reads * nbytes
             left[0] -= 1
-            if self._room is not None:
-                room, self._room = self._room, None
+            waiting, self._room = self._room, []
+            for room in waiting:
                 room.succeed()
             if not left[0]:
                 all_left.succeed()
@@ -120,35 +129,51 @@ class CollectiveKernel:
             copies[0] -= 1
             if copies[0]:
                 return
-            if step.sends:
-                message = Message(
-                    phase=self.phase,
-                    position=step.position,
-                    piece=piece,
-                    pieces=len(self.slices[step.position]),
-                    nbytes=nbytes,
-                    wire_bytes=self.protocol.wire_bytes(nbytes, self.gpu.out.spec.bytes_per_s),
-                    chunk_bytes=self._chunk_bytes[step.position],
-                    largest_chunk_bytes=self._largest_chunk,
-                )
-                self.gpu.send(message, gone)
-            elif step.writes:
-                place = self._place(step.position, piece, received=False)
-                self.gpu.memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self.write_cause, place, gone)
+            if task.kind is Kind.LOCAL:
+                place = self._buffers.own(part, piece)
+                memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, gone)
+            else:
+                self._send(task, part, piece, nbytes, gone)
 
-        copies = [step.reads]
-        for copy in range(step.reads):
-            place = self._place(step.position, piece, received=copy > 0)
-            self.gpu.memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self.read_cause, place, read)
+        copies, memory = [task.reads], self._ports.memory
+        for source in sources:
+            memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, source(piece), read)
 
-    def _place(self, position: int, piece: int, *, received: bool) -> Place:
-        """Where a slice lies: in the operation's buffer, or in the one for received chunks."""
-        address = self.addresses[position][piece] + (RECEIVED if received else 0)
-        return partial(linear, address, self.slices[position][piece])
+    def _sources(self, task: Task, part: int) -> list[Callable[[int], Place]]:
+        """Where the copies lie that ``task`` takes, by piece: what the GPU holds, then each contribution it adds."""
+        added = [move for move in task.waits if self._arrivals.is_added(move)]
+        held = [move for move in task.waits if move not in added]
+        first = partial(self._arrivals.place, self._buffers, held[0]) if held else partial(self._buffers.own, part)
+        return [first, *(partial(self._arrivals.place, self._buffers, move) for move in added)]
 
-    def _written(self, position: int, message: Message | None) -> None:
+    def _send(self, task: Task, part: int, piece: int, nbytes: int, gone: Action) -> None:
+        assert task.move is not None
+        rate = self._ports.network.bytes_per_s(task.destinations[0])
+        self._exchange.send(
+            task.move,
+            part,
+            task.destinations,
+            piece,
+            len(self._pieces[part]),
+            nbytes,
+            accepted=gone,
+            wire_bytes=self._protocol.wire_bytes(nbytes, rate),
+        )
+
+    def _written(self, move: MoveId, piece: int, message: Message | None) -> None:
         if message is not None:
-            self.gpu.consumed(message)
-        self._arrivals[position] -= 1
-        if not self._arrivals[position]:
-            self._arrived[position].succeed()
+            self._exchange.consumed(message)
+        self._arrivals.mark(move, piece)
+
+
+def lanes_of(plan: Plan, rank: int, *, staged: bool) -> tuple[tuple[Task, ...], ...]:
+    """Group a rank's tasks by lane.
+
+    ``staged``: data arrive in a buffer of the kernel's, so that a chunk which is only waited for has to be copied by
+    the kernel itself. Copies of other chunks overlap with sending them on, and a sum is written anyway.
+    """
+    lanes: dict[int, list[Task]] = {}
+    for task in tasks_of(plan, rank):
+        copied = staged and not task.reads and task.waits
+        lanes.setdefault(task.lane, []).append(replace(task, kind=Kind.LOCAL, reads=1) if copied else task)
+    return tuple(tuple(lane) for lane in lanes.values())

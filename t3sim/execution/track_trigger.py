@@ -1,225 +1,251 @@
 """The track-and-trigger unit: T3's address-space configuration at work on one GPU.
 
-It routes each tile the GEMM stores by its chunk's mapping, counts local and incoming updates in the tracker, and on
-the last one triggers the tile's DMA or, for the chunk this GPU keeps, counts the tile as done. Updates are done by
-near-memory ALUs: they bypass the caches and use no CUs. Without such ALUs, both contributions are stored side by side
-and CUs sum them once the tracker has counted both: read, read, write.
+It routes each tile the GEMM stores by its chunk's station, counts local and incoming updates in the tracker, and on
+the last one triggers the tile's DMA or, for what this GPU keeps, counts the tile as done. Updates are done by
+near-memory ALUs: they bypass the caches and use no CUs. Without such ALUs, all contributions are stored side by side
+and CUs sum them once the tracker has counted them: read, read, write.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
 import numpy as np
 from simpy.events import Event
 
-from t3sim.collectives.steps import ChunkMapping
-from t3sim.hardware.memory.access import Access, Cause, Stream
-from t3sim.hardware.network.message import Message, pieces_completed
+from t3sim.collectives.plan import MoveId, Operation
+from t3sim.execution.address_space import Fire, Station
+from t3sim.execution.exchange import Exchange
+from t3sim.execution.gemm import WRITE as GEMM_WRITE
+from t3sim.hardware.clock import Action
+from t3sim.hardware.compute.store_buffer import StoreBuffer
+from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
+from t3sim.hardware.network.message import Message
+from t3sim.hardware.ports import Ports
 from t3sim.hardware.t3.dma import Command
-from t3sim.lowering.layout import RECEIVED, Place, Region
+from t3sim.lowering.layout import Place, Region
 from t3sim.units import ceil_div
-
-if TYPE_CHECKING:
-    from t3sim.hardware.gpu import Gpu
-
-_OVER = np.array([RECEIVED, 0, 0, 0], np.int64)
-"""From a tile to its copy that came over the link."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddressSpace:
-    """Configuration of the producer's output buffer, by chunk position on this GPU."""
+    """Configuration of the producer's output buffer on one GPU."""
 
-    mappings: tuple[ChunkMapping, ...]
-    piece_bytes: tuple[tuple[int, ...], ...]
-    """Bytes of each tile of each position, in the order they are produced."""
-    regions: Region
-    """Where the tiles lie, in the order they are produced, one block each."""
+    stations: tuple[Station, ...]
+    """Own ones first, in the order in which they are produced."""
+    regions: Mapping[int, Region]
+    """Where the tiles of each part of the buffer lie, one block each."""
+    copies: int
+    """Distance from a tile to its first copy that came over the network."""
+    copies_stride: int
+    """Distance from one copy to the next."""
     wavefronts: int
     """Updates by which a workgroup's store of one tile is counted."""
     stored_locally: bool
-    """Whether a GEMM's stores make the local contribution; if not, it is in memory from the start."""
-    produced: tuple[int, ...]
-    """Positions in the order in which they are produced."""
+    """Whether a GEMM's stores make the own contribution; if not, it is in memory from the start."""
     near_memory: bool = True
     tiles_per_command: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Consecutive tiles of one position that one DMA command moves."""
+class _Tiles:
+    """The tiles of one station, and the groups of them that one DMA command moves."""
 
-    position: int
-    number: int
-    """Which of the position's groups it is."""
-    first: int
-    last: int
-    """Its workgroups are ``first`` to ``last - 1``."""
+    def __init__(self, station: Station, sizes: tuple[int, ...], first: int, tiles_per_command: int) -> None:
+        """``sizes``: bytes of each tile. ``first``: number of its first tile among all of this unit."""
+        self.station = station
+        self.sizes = sizes
+        self.first = first
+        self._groups = ceil_div(len(sizes), tiles_per_command) if sizes else 0
+        bounds = [number * len(sizes) // self._groups for number in range(self._groups + 1)]
+        # Cut as ``pieces_completed`` does, so that a group arrives as its tiles.
+        self.groups = [range(low, high) for low, high in pairwise(bounds)]
+        self._group_of = [number for number, group in enumerate(self.groups) for _ in group]
+        self._incomplete = [len(group) for group in self.groups]
+
+    def complete(self, piece: int) -> int | None:
+        """Count a complete tile; return the number of its group if that is complete now."""
+        group = self._group_of[piece]
+        self._incomplete[group] -= 1
+        return None if self._incomplete[group] else group
 
 
 class TrackTrigger:
-    """One fused (or near-memory) reduce-scatter on one GPU; also the store path of the GEMM it is fused with."""
+    """One fused (or near-memory) collective on one GPU; also the store path of the GEMM it is fused with."""
 
-    def __init__(self, gpu: "Gpu", space: AddressSpace, phase: int) -> None:
-        self.gpu = gpu
+    def __init__(self, ports: Ports, space: AddressSpace, exchange: Exchange) -> None:
         self.space = space
-        self.phase = phase
-        self.finished = Event(gpu.env)
+        self.finished = Event(ports.env)
         self.started_fs = -1
-        self._position_of = [position for position in space.produced for _ in space.piece_bytes[position]]
-        self._first = [self._position_of.index(position) for position in range(len(space.piece_bytes))]
-        self._tracked_from = gpu.tracker.reserve(len(self._position_of))
-        self._groups = [self._cut(position) for position in range(len(space.piece_bytes))]
-        self._group_of = {
-            wg: group for groups in self._groups for group in groups for wg in range(group.first, group.last)
-        }
-        self._incomplete = {group: group.last - group.first for groups in self._groups for group in groups}
-        self._chunk_bytes = [sum(pieces) for pieces in space.piece_bytes]
-        self._largest_chunk = max(self._chunk_bytes)
-        self._kept_open = len(space.piece_bytes[-1])
+        self.kept: Callable[[int, int], None] | None = None
+        """Told of every tile of a chunk that stays: its part and its number there."""
+        self._ports = ports
+        self._exchange = exchange
+        operation = exchange.plan.operation.value
+        self._read_cause, self._write_cause = Cause(operation, Direction.READ), Cause(operation, Direction.WRITE)
+        self._tiles = self._laid_out()
+        self._of = [tiles for tiles in self._tiles for _ in tiles.sizes]
+        self._tracked_from = ports.tracker.reserve(len(self._of))
+        self._at = {move: tiles for tiles in self._tiles for move in tiles.station.arrivals}
+        self._slots = self._numbered()
+        self._own_of = {tiles.station.part: tiles for tiles in self._tiles if tiles.station.own}
+        self._kept_open = sum(len(tiles.sizes) for tiles in self._tiles if tiles.station.is_kept)
+        exchange.open(self, {move: tiles.station.part for move, tiles in self._at.items()})
 
-    def send_first_chunk(self) -> None:
-        """Trigger the DMAs of position 0, whose local contribution is already in memory."""
-        for group in self._groups[0]:
-            self._forward(group)
+    def start(self) -> None:
+        """Let go of all chunks whose only contribution is in memory from the start."""
+        for tiles in self._tiles:
+            if tiles.station.own and not tiles.station.arrivals:
+                for piece in range(len(tiles.sizes)):
+                    self._complete(tiles, piece)
 
-    def store_stage(self, first: int, last: int) -> None:
-        """Issue the output tiles of workgroups ``first`` to ``last - 1`` by their chunks' mappings."""
+    def contribute(self, part: int, piece: int) -> None:
+        """Take one tile of an own chunk, complete in memory, as the contribution of this GPU."""
+        tiles = self._own_of[part]
+        if tiles.station.arrivals:
+            self._count(tiles, piece)
+        else:
+            self._complete(tiles, piece)
+
+    def store_stage(self, first: int, last: int, buffer: StoreBuffer) -> None:
+        """Issue the output tiles of workgroups ``first`` to ``last - 1`` by their chunks' stations."""
         for workgroup in range(first, last):
-            nbytes = self._bytes_of(workgroup)
-            buffer = self.gpu.compute.store_buffer
+            tiles = self._of[workgroup]
+            piece = workgroup - tiles.first
+            nbytes = tiles.sizes[piece]
             buffer.take(nbytes)
-            if self.space.mappings[self._position_of[workgroup]] is ChunkMapping.REMOTE:
-                position = self._position_of[workgroup]
-                piece, pieces = workgroup - self._first[position], len(self.space.piece_bytes[position])
-                self._send(self._message(position, piece, pieces, nbytes), accepted=partial(buffer.give, nbytes))
+            if tiles.station.is_remote:
+                (fire,) = tiles.station.fires
+                self._send(tiles, fire, piece, len(tiles.sizes), nbytes, accepted=partial(buffer.give, nbytes))
             else:
-                stored = partial(self._stored, workgroup, nbytes)
-                place = self._place(workgroup)
-                self.gpu.memory.submit(Stream.COMPUTE, self._access, nbytes, Cause.GEMM_WRITE, place, stored)
+                stored = partial(self._stored, tiles, piece, buffer)
+                access = Access.UPDATE if self.space.near_memory and tiles.station.arrivals else Access.WRITE
+                place = self._place(tiles, range(piece, piece + 1))
+                self._ports.memory.submit(Stream.COMPUTE, access, nbytes, GEMM_WRITE, place, stored)
 
-    def receive(self, message: Message) -> None:
-        """Update memory with the predecessor's tiles; a piece gives back its link buffer when the last is in memory."""
-        position = message.position + 1
-        own_pieces = len(self.space.piece_bytes[position])
-        completed = pieces_completed(message.piece, message.pieces, own_pieces)
-        if not completed:
-            self.gpu.consumed(message)
-        for piece in completed:
-            workgroup = self._first[position] + piece
-            is_last = piece == completed[-1]
-            arrived = partial(self._arrived, workgroup, message if is_last else None)
-            nbytes = self._bytes_of(workgroup)
-            place = self._place(workgroup, received=not self.space.near_memory)
-            self.gpu.memory.submit(Stream.COMMUNICATION, self._access, nbytes, Cause.RS_WRITE, place, arrived)
+    def arrived(self, move: MoveId, piece: int, message: Message, *, last: bool) -> None:
+        """Bring another GPU's tile to memory: as an update where the memory adds, else beside what is there."""
+        tiles = self._at[move]
+        nbytes = tiles.sizes[piece]
+        done = partial(self._landed, tiles, piece, message if last else None)
+        adds = self.space.near_memory and tiles.station.own
+        place = self._place(tiles, range(piece, piece + 1), None if adds else self._slots.get(move))
+        access = Access.UPDATE if adds else Access.WRITE
+        self._ports.memory.submit(Stream.COMMUNICATION, access, nbytes, self._write_cause, place, done)
 
     def missing(self) -> list[str]:
-        """Say how much of the chunk this GPU keeps is not complete."""
-        return [f"{self._kept_open} tiles of the kept chunk"] if self._kept_open else []
+        """Say how much of what this GPU keeps is not complete."""
+        return [f"{self._kept_open} tiles of what it keeps"] if self._kept_open else []
 
-    def _stored(self, workgroup: int, nbytes: int) -> None:
-        self.gpu.compute.store_buffer.give(nbytes)
-        self._count(workgroup)
+    def _laid_out(self) -> list[_Tiles]:
+        """Give the tiles of all stations their numbers, those of own stations as they are produced."""
+        laid_out, first = [], 0
+        for station in self.space.stations:
+            sizes = self._exchange.chunks.piece_bytes[station.part]
+            laid_out.append(_Tiles(station, sizes, first, self.space.tiles_per_command))
+            first += len(sizes)
+        return laid_out
 
-    def _arrived(self, workgroup: int, message: Message | None) -> None:
+    def _numbered(self) -> dict[MoveId, int]:
+        """Give every arrival that cannot lie in the GPU's own buffer one for copies."""
+        slots: dict[MoveId, int] = {}
+        for tiles in self._tiles:
+            station = tiles.station
+            if station.own or self._exchange.plan.operation is Operation.ALL_TO_ALL:
+                before = 0 if station.own else len(slots)
+                slots.update({move: before + slot for slot, move in enumerate(station.arrivals)})
+        return slots
+
+    def _stored(self, tiles: _Tiles, piece: int, buffer: StoreBuffer) -> None:
+        buffer.give(tiles.sizes[piece])
+        self.contribute(tiles.station.part, piece)
+
+    def _landed(self, tiles: _Tiles, piece: int, message: Message | None) -> None:
         if message is not None:
-            self.gpu.consumed(message)
-        self._count(workgroup)
+            self._exchange.consumed(message)
+        self._count(tiles, piece)
 
-    def _count(self, workgroup: int) -> None:
+    def _count(self, tiles: _Tiles, piece: int) -> None:
         updates = self.space.wavefronts
-        expected = updates * (2 if self.space.stored_locally else 1)
-        self.gpu.tracker.count(self._tracked_from + workgroup, updates, expected, partial(self._complete, workgroup))
+        own = tiles.station.own and self.space.stored_locally
+        expected = updates * (len(tiles.station.arrivals) + own)
+        number = self._tracked_from + tiles.first + piece
+        self._ports.tracker.count(number, updates, expected, partial(self._counted, tiles, piece))
 
-    def _complete(self, workgroup: int) -> None:
+    def _counted(self, tiles: _Tiles, piece: int) -> None:
         """Act on a tile whose last update is in memory: its sum, or what is to be summed."""
-        if self.space.near_memory:
-            self._summed(workgroup)
+        if self.space.near_memory or not tiles.station.own:
+            self._complete(tiles, piece)
         else:
-            self._sum(workgroup)
+            self._sum(tiles, piece)
 
-    def _sum(self, workgroup: int) -> None:
-        """Let CUs read both contributions and write the sum over the local one."""
-        nbytes, memory, left = self._bytes_of(workgroup), self.gpu.memory, [2]
+    def _sum(self, tiles: _Tiles, piece: int) -> None:
+        """Let CUs read all contributions and write the sum over the local one."""
+        nbytes, memory, slots = (
+            tiles.sizes[piece],
+            self._ports.memory,
+            [self._slots[move] for move in tiles.station.arrivals],
+        )
+        left = [1 + len(slots)]
+        one = range(piece, piece + 1)
 
         def read() -> None:
             left[0] -= 1
             if not left[0]:
-                summed = partial(self._summed, workgroup)
-                place = self._place(workgroup)
-                memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, Cause.RS_WRITE, place, summed)
+                done = partial(self._complete, tiles, piece)
+                memory.submit(
+                    Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, self._place(tiles, one), done
+                )
 
-        for received in (False, True):
-            place = self._place(workgroup, received=received)
-            memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, Cause.RS_READ, place, read)
+        for slot in (None, *slots):
+            place = self._place(tiles, one, slot)
+            memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, place, read)
 
-    def _summed(self, workgroup: int) -> None:
-        """Act on a tile whose sum is in memory."""
-        if self.space.mappings[self._position_of[workgroup]] is ChunkMapping.FORWARD:
-            group = self._group_of[workgroup]
-            self._incomplete[group] -= 1
-            if not self._incomplete[group]:
-                self._forward(group)
+    def _complete(self, tiles: _Tiles, piece: int) -> None:
+        """Act on a tile that is complete in memory: trigger what is to be sent, and count what stays."""
+        group = tiles.complete(piece)
+        if group is not None:
+            for fire in tiles.station.fires:
+                self._trigger(tiles, fire, group)
+        if not tiles.station.is_kept:
             return
+        if self.kept is not None:
+            self.kept(tiles.station.part, piece)
         self._kept_open -= 1
         if not self._kept_open:
             self.finished.succeed()
 
-    def _forward(self, group: _Group) -> None:
-        nbytes = sum(map(self._bytes_of, range(group.first, group.last)))
-        message = self._message(group.position, group.number, len(self._groups[group.position]), nbytes)
+    def _trigger(self, tiles: _Tiles, fire: Fire, number: int) -> None:
+        """Mark the DMA command ready that moves a group of tiles."""
+        group = tiles.groups[number]
+        nbytes = sum(tiles.sizes[piece] for piece in group)
         self._mark_started()
-        place = self._place(group.first, group.last)
-        self.gpu.dma.trigger(Command(message.nbytes, place, partial(self.gpu.send, message)))
 
-    def _send(self, message: Message, accepted: Callable[[], None]) -> None:
+        def send(accepted: Action) -> None:
+            self._send(tiles, fire, number, len(tiles.groups), nbytes, accepted=accepted)
+
+        self._ports.dma.trigger(Command(nbytes, self._place(tiles, group), self._read_cause, send))
+
+    def _send(self, tiles: _Tiles, fire: Fire, piece: int, pieces: int, nbytes: int, *, accepted: Action) -> None:
         self._mark_started()
-        self.gpu.send(message, accepted)
+        part = tiles.station.part
+        self._exchange.send(fire.move, part, fire.destinations, piece, pieces, nbytes, accepted=accepted)
 
     def _mark_started(self) -> None:
         if self.started_fs < 0:
-            self.started_fs = int(self.gpu.env.now)
+            self.started_fs = int(self._ports.env.now)
 
-    @property
-    def _access(self) -> Access:
-        """How a contribution gets into memory."""
-        return Access.UPDATE if self.space.near_memory else Access.WRITE
-
-    def _cut(self, position: int) -> list[_Group]:
-        """Cut a position's tiles into groups; as ``pieces_completed`` does, so that a group arrives as its tiles."""
-        first, tiles = self._first[position], len(self.space.piece_bytes[position])
-        count = ceil_div(tiles, self.space.tiles_per_command)
-        return [
-            _Group(position, number, first + number * tiles // count, first + (number + 1) * tiles // count)
-            for number in range(count)
-        ]
-
-    def _message(self, position: int, piece: int, pieces: int, nbytes: int) -> Message:
-        return Message(
-            phase=self.phase,
-            position=position,
-            piece=piece,
-            pieces=pieces,
-            nbytes=nbytes,
-            wire_bytes=nbytes,
-            chunk_bytes=self._chunk_bytes[position],
-            largest_chunk_bytes=self._largest_chunk,
-        )
-
-    def _place(self, workgroup: int, last: int | None = None, *, received: bool = False) -> Place:
-        """Where tiles lie, ``workgroup`` or those before ``last``; ``received``: the copies that came over the link."""
+    def _place(self, tiles: _Tiles, pieces: range, slot: int | None = None) -> Place:
+        """Where tiles of a station lie; ``slot``: in which buffer of copies, if not in the GPU's own."""
 
         def region() -> Region:
-            tiles = self.space.regions[workgroup : workgroup + 1 if last is None else last]
-            return np.add(tiles, _OVER) if received else tiles
+            blocks = self.space.regions[tiles.station.part][pieces.start : pieces.stop]
+            if slot is None:
+                return blocks
+            over = np.array([self.space.copies + slot * self.space.copies_stride, 0, 0, 0], np.int64)
+            return np.add(blocks, over)
 
         return region
-
-    def _bytes_of(self, workgroup: int) -> int:
-        position = self._position_of[workgroup]
-        return self.space.piece_bytes[position][workgroup - self._first[position]]
 
 
 class NoCommunication(TrackTrigger):
@@ -228,10 +254,8 @@ class NoCommunication(TrackTrigger):
     It shows how fast the same kernel is when nothing contends with it.
     """
 
-    def _stored(self, workgroup: int, nbytes: int) -> None:
-        del workgroup
-        self.gpu.compute.store_buffer.give(nbytes)
+    def contribute(self, part: int, piece: int) -> None:
+        """Leave a stored tile at that."""
 
-    def _send(self, message: Message, accepted: Callable[[], None]) -> None:
-        del message
+    def _send(self, tiles: _Tiles, fire: Fire, piece: int, pieces: int, nbytes: int, *, accepted: Action) -> None:
         accepted()

@@ -1,10 +1,9 @@
-"""A machine: GPUs wired by a topology in one SimPy environment, run once and checked."""
+"""A machine: GPUs on a network in one SimPy environment, run once and checked."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import networkx as nx
 import simpy
 from simpy.core import EmptySchedule
 from simpy.events import Event
@@ -13,10 +12,11 @@ from t3sim.errors import SimulationError, StallError
 from t3sim.hardware.gpu import Gpu, GpuSpec, Span
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
-from t3sim.hardware.network.link import Link, LinkSpec
-from t3sim.units import FS_PER_S
+from t3sim.hardware.network.network import Network
+from t3sim.hardware.network.wiring import Wiring
+from t3sim.hardware.probe import Probe
 
-Program = Callable[[Gpu], Generator[Event, Any, Any]]
+RunProgram = Callable[[Gpu], Generator[Event, Any, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,10 @@ class GpuReport:
 
     served_bytes: dict[Cause, int]
     link_bytes: int
+    """Bytes that it sent over its own links."""
     dram_busy_fs: int
     link_busy_fs: int
+    """Time its busiest own link was sending."""
     operand_stall_fs: int
     tracker_peak_entries: int
     tracker_waits: int
@@ -34,23 +36,22 @@ class GpuReport:
 
 
 class Machine:
-    """The GPUs to simulate and the links between them."""
+    """The GPUs to simulate and the network between them."""
 
-    def __init__(self, gpu: GpuSpec, link: LinkSpec, graph: "nx.DiGraph[int]", policy: ArbitrationPolicy) -> None:
-        """Wire the GPUs; ``ValueError`` when one of ``graph`` does not have exactly one link out and one in."""
+    def __init__(self, gpu: GpuSpec, wiring: Wiring, policy: ArbitrationPolicy, *, mirrored: bool) -> None:
+        """``mirrored``: one GPU stands for all of ``wiring``, which must look the same from each of them."""
         self.env = simpy.Environment(0)
-        self.gpus = [Gpu(self.env, gpu, policy, index) for index in sorted(graph.nodes)]
-        if any(degree != 1 for _, degree in (*graph.in_degree, *graph.out_degree)):
-            raise ValueError("every GPU of a ring has one link out and one in")
-        self.links = {
-            source: Link(self.env, link, f"Link[{source}->{target}]") for source, target in sorted(graph.edges)
-        }
-        source_of = {target: source for source, target in graph.edges}
-        for gpu_ in self.gpus:
-            (target,) = graph.successors(gpu_.index)
-            gpu_.connect(self.links[gpu_.index], self.gpus[target], self.links[source_of[gpu_.index]])
+        self.network = Network(self.env, wiring, mirrored=mirrored)
+        ranks = 1 if mirrored else wiring.gpus
+        self.gpus = [Gpu(self.env, gpu, policy, rank, self.network) for rank in range(ranks)]
 
-    def run(self, program: Program) -> int:
+    def observe(self, probe: Probe) -> None:
+        """Let every part report to ``probe``; to be called before the machine runs."""
+        self.network.observe(probe)
+        for gpu in self.gpus:
+            gpu.observe(probe)
+
+    def run(self, program: RunProgram) -> int:
         """Run ``program`` on every GPU; the time in fs at which the last one ends.
 
         Raises ``StallError`` when nothing can happen any more and a GPU is not done, ``SimulationError`` when the
@@ -71,39 +72,42 @@ class Machine:
 
     def report(self, gpu: Gpu) -> GpuReport:
         """Read one GPU's counters after a run."""
+        links = self.network.out_links(gpu.index)
         return GpuReport(
             served_bytes=gpu.memory.served_bytes(),
-            link_bytes=gpu.out.sent_bytes,
+            link_bytes=sum(link.sent_bytes for link in links),
             dram_busy_fs=gpu.memory.busy_fs(),
-            link_busy_fs=gpu.out.busy_fs,
+            link_busy_fs=max((link.busy_fs for link in links), default=0),
             operand_stall_fs=gpu.compute.stall_fs,
             tracker_peak_entries=gpu.tracker.peak_entries,
             tracker_waits=gpu.tracker.waited,
             spans=tuple(gpu.spans),
         )
 
+    def wire_bytes(self) -> Mapping[str, int]:
+        """Bytes that each link carried, by its name."""
+        return {name: link.sent_bytes for name, link in self.network.links.items()}
+
     def _stall_report(self) -> str:
         waiting = [line for gpu in self.gpus for line in (*gpu.waiting(), *gpu.missing())]
+        waiting += self.network.waiting()
         details = "\n  ".join(waiting) or "no component waits for another: a program waits for what nobody does"
         return f"nothing can happen any more at {int(self.env.now) / 1e9:.3f} us, but the run is not done:\n  {details}"
 
     def _check(self, total_fs: int) -> None:
         faults = [f"left in a queue: {line}" for gpu in self.gpus for line in gpu.waiting()]
+        faults += [f"left in a queue: {line}" for line in self.network.waiting()]
         for gpu in self.gpus:
             served = gpu.memory.served_bytes()
             faults += [
-                f"{gpu.memory.name}: {gpu.memory.submitted[cause]} B of {cause.name} asked, {served[cause]} B served"
-                for cause in Cause
-                if gpu.memory.submitted[cause] != served[cause]
+                f"{gpu.memory.name}: {asked} B of {cause.operation} {cause.direction} asked, {served[cause]} B served"
+                for cause, asked in gpu.memory.submitted.items()
+                if asked != served[cause]
             ]
             if gpu.memory.busy_fs() > int(self.env.now):
                 faults.append(f"{gpu.memory.name}: busy for longer than the run took")
             if gpu.tracker.issued != gpu.tracker.counted:
                 faults.append(f"{gpu.tracker.name}: {gpu.tracker.issued} updates issued, {gpu.tracker.counted} counted")
-        for link in self.links.values():
-            if link.sent_bytes != link.delivered_bytes:
-                faults.append(f"{link.name}: {link.sent_bytes} B sent, {link.delivered_bytes} B received")
-            if link.sent_bytes * FS_PER_S > link.spec.bytes_per_s * total_fs:
-                faults.append(f"{link.name}: {link.sent_bytes} B in {total_fs} fs is above its rate")
+        faults += self.network.faults(total_fs)
         if faults:
             raise SimulationError("the run contradicts itself:\n  " + "\n  ".join(faults))

@@ -1,5 +1,6 @@
-"""Chunks: the N parts of a buffer that travel around the ring, and the staggered order that produces them."""
+"""Chunks: the parts of a buffer that travel, in pieces; and the output tiles of a GEMM grouped into them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -12,25 +13,22 @@ from t3sim.lowering.tiling import Tiling
 
 @dataclass(frozen=True, kw_only=True)
 class Chunks:
-    """A buffer cut into ``count`` chunks of whole pieces; a piece is what one message carries.
+    """A buffer cut into parts of whole pieces; a piece is what one message carries, a chunk of a plan is one part.
 
-    Chunk ids are global: chunk ``i`` holds the same pieces on every GPU. A *position* is local: the ``p``-th chunk
-    in a GPU's own order. GPU ``g`` takes chunks in the order ``(p - g) mod count``, so the chunk that ``g`` sends
-    at position ``p`` is the one its successor ``g + 1`` meets at position ``p + 1``: each GPU has a chunk ready
-    when its turn in the ring comes.
+    Part ``i`` holds the same bytes on every GPU. In which order a GPU produces parts is up to the plan.
     """
 
     piece_bytes: tuple[tuple[int, ...], ...]
-    """Bytes of every piece, by chunk id."""
+    """Bytes of every piece, by part. A part of a tiny buffer may be empty."""
 
     @property
     def count(self) -> int:
-        """Chunks, equal to the GPUs in the ring."""
+        """Parts of the buffer."""
         return len(self.piece_bytes)
 
     @cached_property
     def chunk_bytes(self) -> tuple[int, ...]:
-        """Bytes of each chunk, by chunk id."""
+        """Bytes of each part."""
         return tuple(sum(pieces) for pieces in self.piece_bytes)
 
     @property
@@ -38,32 +36,16 @@ class Chunks:
         """Bytes of the whole buffer."""
         return sum(self.chunk_bytes)
 
-    def chunk_id(self, gpu: int, position: int) -> int:
-        """Which chunk GPU ``gpu`` handles at ``position`` of its order."""
-        return (position - gpu) % self.count
-
-    def production(self, gpu: int, *, staggered: bool) -> tuple[int, ...]:
-        """List the positions of GPU ``gpu`` in the order in which it produces them: in turn, or by chunk id."""
-        turn = range(self.count)
-        return tuple(turn if staggered else ((chunk + gpu) % self.count for chunk in turn))
-
-    def at(self, gpu: int, position: int) -> tuple[int, ...]:
-        """Bytes of the pieces that GPU ``gpu`` handles at ``position``."""
-        return self.piece_bytes[self.chunk_id(gpu, position)]
-
     @cached_property
-    def _starts(self) -> tuple[tuple[int, ...], ...]:
+    def addresses(self) -> tuple[tuple[int, ...], ...]:
+        """Place in the buffer of every piece, by part."""
         ends = np.cumsum([size for pieces in self.piece_bytes for size in pieces]).tolist()
         starts = iter([0, *ends[:-1]])
         return tuple(tuple(next(starts) for _ in pieces) for pieces in self.piece_bytes)
 
-    def addresses_at(self, gpu: int, position: int) -> tuple[int, ...]:
-        """Place in the buffer of the pieces that GPU ``gpu`` handles at ``position``."""
-        return self._starts[self.chunk_id(gpu, position)]
-
 
 def even_chunks(total_bytes: int, count: int, piece_bytes: int) -> Chunks:
-    """Cut ``total_bytes`` into ``count`` chunks as equal as whole bytes allow, in pieces of ``piece_bytes``."""
+    """Cut ``total_bytes`` into ``count`` parts as equal as whole bytes allow, in pieces of ``piece_bytes``."""
     bounds = [total_bytes * index // count for index in range(count + 1)]
     return Chunks(piece_bytes=tuple(pieces_of(high - low, piece_bytes) for low, high in pairwise(bounds)))
 
@@ -113,7 +95,6 @@ class TileChunks:
         pairs = pairwise(self.bounds)
         return Chunks(piece_bytes=tuple(tuple(sizes[low:high].tolist()) for low, high in pairs))
 
-    def production_order(self, gpu: int, *, staggered: bool = True) -> IntArray:
-        """List the tiles in the order in which GPU ``gpu`` produces them, shape (tiles,)."""
-        ids = [self.chunks.chunk_id(gpu, position) for position in self.chunks.production(gpu, staggered=staggered)]
-        return np.concatenate([self.order[self.bounds[i] : self.bounds[i + 1]] for i in ids])
+    def production_order(self, parts: Sequence[int]) -> IntArray:
+        """List the tiles in the order in which a GPU that takes ``parts`` in turn produces them, shape (tiles,)."""
+        return np.concatenate([self.order[self.bounds[part] : self.bounds[part + 1]] for part in parts])

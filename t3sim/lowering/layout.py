@@ -6,6 +6,7 @@ their own, as kernels for it use.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -19,8 +20,8 @@ Place = Callable[[], Region]
 """A region, worked out only for who looks at addresses."""
 
 _ALIGNMENT = 2**21
-RECEIVED = 2**36
-"""Address of the buffer for received chunks, beyond any matrix."""
+_RECEIVED = 2**36
+"""Where buffers for received chunks start, unless what lies before them is larger."""
 
 
 def linear(address: int, nbytes: int) -> Region:
@@ -48,12 +49,12 @@ class Layout:
     @property
     def b_address(self) -> int:
         """Address of B."""
-        return _aligned(self.tiling.M * self.a_stride)
+        return aligned(self.tiling.M * self.a_stride)
 
     @property
     def c_address(self) -> int:
         """Address of C."""
-        return self.b_address + _aligned(self.tiling.K * self.split_k * self.row_bytes)
+        return self.b_address + aligned(self.tiling.K * self.split_k * self.row_bytes)
 
     def tiles(self, tiles: IntArray) -> Region:
         """Return the regions of output tiles, one block each."""
@@ -96,9 +97,49 @@ class Layout:
             axis=1,
         )
 
+    @property
+    def end(self) -> int:
+        """Address behind C."""
+        return self.c_address + aligned(self.tiling.output_bytes)
+
     def output(self) -> Region:
         """Return the region of C."""
         return np.array([[self.c_address, self.tiling.M, self.row_bytes, self.row_bytes]], np.int64)
+
+
+def received_address(end: int) -> int:
+    """Address of the first buffer for received chunks, where the GPU's own data end at ``end``."""
+    return max(_RECEIVED, aligned(end))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Buffers:
+    """Where the pieces of a collective lie: in the GPU's own buffer at address 0, or in one of those for copies.
+
+    A contribution that is added later waits in a buffer for copies of its own; there are as many as arrive.
+    """
+
+    piece_bytes: tuple[tuple[int, ...], ...]
+    """Bytes of every piece, by part."""
+    addresses: tuple[tuple[int, ...], ...]
+    """Place of every piece in the buffer, by part."""
+
+    def own(self, part: int, piece: int) -> Place:
+        """Place of a piece in the GPU's own buffer."""
+        return partial(linear, self.addresses[part][piece], self.piece_bytes[part][piece])
+
+    def copy(self, slot: int, part: int, piece: int) -> Place:
+        """Place of a piece in the buffer for copies number ``slot``."""
+        address = self._copies + slot * self._stride + self.addresses[part][piece]
+        return partial(linear, address, self.piece_bytes[part][piece])
+
+    @cached_property
+    def _stride(self) -> int:
+        return aligned(sum(map(sum, self.piece_bytes)))
+
+    @cached_property
+    def _copies(self) -> int:
+        return received_address(self._stride)
 
 
 def part_of(region: Region, index: IntArray, nbytes: int) -> Region:
@@ -111,5 +152,6 @@ def part_of(region: Region, index: IntArray, nbytes: int) -> Region:
     return np.stack([address + first * stride, count, row_bytes, stride], axis=1)
 
 
-def _aligned(nbytes: int) -> int:
+def aligned(nbytes: int) -> int:
+    """Round up to where a matrix or buffer may start, bytes."""
     return -(-nbytes // _ALIGNMENT) * _ALIGNMENT

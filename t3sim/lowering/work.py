@@ -1,8 +1,9 @@
-"""From a sublayer's operations to work: tiled GEMMs, and collectives over chunks, with what can be fused marked."""
+"""From a sublayer's operations to work: tiled GEMMs, and collectives by plan, with what can be fused marked."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from t3sim.collectives.plan import Operation, Plan
 from t3sim.errors import InputError, Problem
 from t3sim.kernels import IntArray
 from t3sim.lowering.chunks import Chunks, TileChunks, even_chunks, resliced
@@ -28,19 +29,29 @@ class GemmWork:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CollectiveWork:
-    """One reduce-scatter or all-gather (an all-reduce is one of each)."""
+    """What one plan moves: a whole collective, or half of an all-reduce that is a reduce-scatter and an all-gather."""
 
     op: Collective
-    algorithm: str
-    """Registered name of the step graph: ``reduce_scatter`` or ``all_gather``."""
+    plan: Plan
     chunks: Chunks
+    """The parts that the plan cuts the buffer into."""
     continues: bool = False
     """Whether it is the second half of an all-reduce, and so of the kernel that the first half started."""
     producer: GemmWork | None = None
-    """The GEMM this reduce-scatter can be fused with: the only one it waits for, and of the same output."""
+    """The GEMM this collective can be fused with: the only one it waits for, and of the same output."""
+
+    @property
+    def operation(self) -> str:
+        """Name of what it does, as traffic is counted by."""
+        return self.plan.operation.value
 
 
 Work = GemmWork | CollectiveWork
+PlansOf = Callable[[str], tuple[Plan, ...]]
+"""Chooses the plans that carry out a collective of this name, one after the other."""
+
+FUSABLE = (Operation.REDUCE_SCATTER, Operation.ALL_TO_ALL)
+"""What can take a GEMM's tiles as they are produced: each tile has a GPU to go to."""
 
 MOST_PIECES = 2**22
 """Tiles or slices that are still simulated one by one; about a thousand times what the largest model needs."""
@@ -49,13 +60,13 @@ MOST_SLABS_EACH = 2**16
 
 
 def lower(
-    sublayer: Sublayer, kernel: GemmKernelSpec, slice_bytes: int, rates: GemmRates | None = None
+    sublayer: Sublayer, kernel: GemmKernelSpec, slice_bytes: int, plans: PlansOf, rates: GemmRates | None = None
 ) -> tuple[Work, ...]:
     """Lower the operations of ``sublayer`` in execution order.
 
     ``slice_bytes``: grain of the collectives' messages. ``rates``: to choose among the kernel's macro-tiles; a kernel
     of one tile needs none. Raises ``InputError`` when operations do not fit the kernel
-    or the ring (see ``misfits``).
+    or the group (see ``misfits``).
     """
     if problems := [problem for op in sublayer.operations for problem in misfits(op, kernel, sublayer.tp, slice_bytes)]:
         raise InputError(*problems)
@@ -64,26 +75,35 @@ def lower(
     shaped: dict[str, Chunks] = {}  # chunks of the buffer that an operation leaves behind, by its id
     for op in sublayer.operations:
         if isinstance(op, Gemm):
-            producers[op.id] = _gemm(op, kernel, sublayer.tp, rates)
+            producers[op.id] = _gemm(op, kernel, _parts_of(op, sublayer, plans), rates)
             works.append(producers[op.id])
             continue
-        producer = _producer(op, producers, sublayer)
-        chunks = _chunks(op, producer, shaped, sublayer.tp, slice_bytes)
-        shaped[op.id] = chunks
-        works += _collectives(op, chunks, producer)
+        for number, plan in enumerate(plans(op.op)):
+            producer = None if number else _producer(op, plan, producers, sublayer)
+            chunks = _chunks(op, plan, producer, shaped, slice_bytes)
+            shaped[op.id] = chunks
+            works.append(CollectiveWork(op=op, plan=plan, chunks=chunks, continues=number > 0, producer=producer))
     return tuple(works)
 
 
+def _parts_of(gemm: Gemm, sublayer: Sublayer, plans: PlansOf) -> int:
+    """Parts that the output of ``gemm`` is cut into: as the collective does that takes it, or one a GPU."""
+    for op in sublayer.operations:
+        if isinstance(op, Collective) and op.after == (gemm.id,):
+            first = plans(op.op)[0]
+            if first.operation in FUSABLE:
+                return first.parts
+    return sublayer.tp
+
+
 def fusable(works: Iterable[Work]) -> dict[CollectiveWork, GemmWork]:
-    """Pair each reduce-scatter that can be fused with the GEMM that produces its data."""
+    """Pair each collective that can be fused with the GEMM that produces its data."""
     return {work: work.producer for work in works if isinstance(work, CollectiveWork) and work.producer is not None}
 
 
 def misfits(op: Gemm | Collective, kernel: GemmKernelSpec, tp: int, slice_bytes: int) -> Iterator[Problem]:
     """Say why ``op`` cannot run on the kernel and a ring of ``tp``: too small to cut up, or too large to simulate."""
     if isinstance(op, Collective):
-        if op.bytes < tp:
-            yield _misfit(op, "bytes", op.bytes, f"is less than one byte for each of {tp} chunks")
         if op.bytes > MOST_PIECES * slice_bytes:
             yield _misfit(op, "bytes", op.bytes, f"makes more than {MOST_PIECES} slices of {slice_bytes} B")
         return
@@ -122,53 +142,41 @@ def _fitting(op: Gemm, kernel: GemmKernelSpec, tp: int) -> tuple[MacroTile, ...]
     return tuple(tile for tile in kernel.macro_tiles if not any(_tile_misfits(op, tiled(op, kernel, tile).tiling, tp)))
 
 
-def _gemm(op: Gemm, kernel: GemmKernelSpec, tp: int, rates: GemmRates | None) -> GemmWork:
-    tiles = _fitting(op, kernel, tp)
+def _gemm(op: Gemm, kernel: GemmKernelSpec, parts: int, rates: GemmRates | None) -> GemmWork:
+    tiles = _fitting(op, kernel, parts)
     plain, fused = fastest_split(op, kernel, tiles, rates), fastest(op, kernel, tiles, rates)
-    plain_rows, _ = group_rows(plain.tiling.grid_m, tp, kernel.group_rows)
-    _, inside_chunks = group_rows(fused.tiling.grid_m, tp, kernel.group_rows)
+    plain_rows, _ = group_rows(plain.tiling.grid_m, parts, kernel.group_rows)
+    _, inside_chunks = group_rows(fused.tiling.grid_m, parts, kernel.group_rows)
     return GemmWork(
         op=op,
         plain=plain,
         order=plain.tiling.dispatch_order(plain_rows),
         fused=fused,
-        tiles=TileChunks(tiling=fused.tiling, order=fused.tiling.dispatch_order(inside_chunks), count=tp),
+        tiles=TileChunks(tiling=fused.tiling, order=fused.tiling.dispatch_order(inside_chunks), count=parts),
     )
 
 
-def _producer(op: Collective, producers: dict[str, GemmWork], sublayer: Sublayer) -> GemmWork | None:
+def _producer(op: Collective, plan: Plan, producers: dict[str, GemmWork], sublayer: Sublayer) -> GemmWork | None:
     """Find the GEMM that ``op`` can be fused with: all that it waits for, and awaited by nothing else."""
-    if op.op == "all_gather" or len(op.after) != 1:
+    if plan.operation not in FUSABLE or len(op.after) != 1:
         return None
     producer = producers.get(op.after[0])
     if producer is None or (producer.op.output_bytes, producer.op.dtype) != (op.bytes, op.dtype):
         return None
     awaited_by = [other.id for other in sublayer.operations if producer.op.id in other.after]
-    return producer if awaited_by == [op.id] else None
+    return producer if awaited_by == [op.id] and producer.tiles.count == plan.parts else None
 
 
-def _chunks(op: Collective, producer: GemmWork | None, shaped: dict[str, Chunks], tp: int, slice_bytes: int) -> Chunks:
+def _chunks(
+    op: Collective, plan: Plan, producer: GemmWork | None, shaped: dict[str, Chunks], slice_bytes: int
+) -> Chunks:
     """Cut the buffer as its producer does, so that a chunk is the same bytes from GEMM to all-gather."""
     if producer is not None:
         return resliced(producer.tiles.chunks, slice_bytes)
-    for name in op.after:
-        if name in shaped and shaped[name].total_bytes == op.bytes:
+    for name in (op.id, *op.after):
+        if name in shaped and (shaped[name].total_bytes, shaped[name].count) == (op.bytes, plan.parts):
             return shaped[name]
-    return even_chunks(op.bytes, tp, slice_bytes)
-
-
-def _collectives(op: Collective, chunks: Chunks, producer: GemmWork | None) -> list[Work]:
-    algorithms = ("reduce_scatter", "all_gather") if op.op == "all_reduce" else (op.op,)
-    return [
-        CollectiveWork(
-            op=op,
-            algorithm=name,
-            chunks=chunks,
-            continues=number > 0,
-            producer=producer if name == "reduce_scatter" else None,
-        )
-        for number, name in enumerate(algorithms)
-    ]
+    return even_chunks(op.bytes, plan.parts, slice_bytes)
 
 
 def _misfit(op: Gemm | Collective, key: str, value: object, message: str) -> Problem:

@@ -1,7 +1,7 @@
-"""Observers: they watch a machine from outside and can never change when anything happens on it."""
+"""Observers: subscribers of the probe. They watch a machine and can never change when anything happens on it."""
 
-from t3sim.observe.log import EventLog, Record, attach
+from t3sim.observe.log import EventLog, Record
 from t3sim.observe.recorder import Recorder
 from t3sim.observe.timeline import Detail
 
-__all__ = ["Detail", "EventLog", "Record", "Recorder", "attach"]
+__all__ = ["Detail", "EventLog", "Record", "Recorder"]

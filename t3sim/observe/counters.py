@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from t3sim.hardware.memory.access import Cause
 from t3sim.observe.recorder import UNKNOWN, GpuRecord, Packet
+from t3sim.results import USUAL_OPERATIONS, short_name
 from t3sim.units import ceil_div
 
 Floats = NDArray[np.float64]
@@ -72,13 +73,23 @@ def _counter(name: str, series: tuple[str, ...], edges: NDArray[np.int64], value
 
 
 def _served(gpu: GpuRecord, edges: NDArray[np.int64]) -> dict[str, Floats]:
-    """DRAM bytes in each bin by cause."""
+    """DRAM bytes in each bin by cause, in the order in which causes appeared."""
     latest = {sample.time_fs: sample.served_bytes for sample in gpu.dram}
-    latest.setdefault(0, (0,) * len(Cause))
-    times = np.array(sorted(latest), np.float64)
-    served = np.array([latest[int(time)] for time in times], np.float64)
-    names = [cause.name.lower().replace("_", " ") for cause in Cause]
-    return {name: np.diff(np.interp(edges, times, served[:, cause])) for cause, name in zip(Cause, names, strict=True)}
+    latest.setdefault(0, {})
+    times = sorted(latest)
+    causes = dict.fromkeys(cause for time in times for cause in latest[time])
+    moments = np.array(times, np.float64)
+    return {
+        f"{short_name(cause.operation)} {cause.direction}": np.diff(
+            np.interp(edges, moments, np.array([latest[time].get(cause, 0) for time in times], np.float64))
+        )
+        for cause in sorted(causes, key=_order)
+    }
+
+
+def _order(cause: Cause) -> tuple[int, str, str]:
+    usual = cause.operation in USUAL_OPERATIONS
+    return (USUAL_OPERATIONS.index(cause.operation) if usual else len(USUAL_OPERATIONS), *cause)
 
 
 def _carried(packets: Iterable[Packet], edges: NDArray[np.int64], arriving: int) -> Floats:
@@ -87,8 +98,10 @@ def _carried(packets: Iterable[Packet], edges: NDArray[np.int64], arriving: int)
     wires: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)
     for packet in packets:
         if packet.delivered_fs != UNKNOWN:
-            shift = arriving * (packet.delivered_fs - packet.wire_end_fs)
-            wires[packet.sender].append((packet.wire_start_fs + shift, packet.wire_end_fs + shift, packet.nbytes))
+            start, end = packet.wire_start_fs, packet.wire_end_fs
+            if arriving:
+                start, end = packet.delivered_fs - (packet.last_end_fs - packet.last_start_fs), packet.delivered_fs
+            wires[packet.sender].append((start, end, packet.nbytes))
     for spans in wires.values():
         times = np.array([time for start, end, _ in sorted(spans) for time in (start, end)], np.float64)
         steps = np.array([step for _, _, nbytes in sorted(spans) for step in (0, nbytes)], np.float64)

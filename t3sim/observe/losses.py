@@ -36,7 +36,7 @@ class Part(NamedTuple):
     """A part of one operation."""
 
     operation: str
-    """``gemm``, ``reduce_scatter`` or ``all_gather``."""
+    """``gemm``, or the name of a collective."""
     kind: str
     """Name of the part, as listed above."""
 
@@ -79,12 +79,12 @@ def _gemm(gpu: GpuRecord, span: Span) -> dict[str, Moments]:
 def _collective(gpu: GpuRecord, span: Span, exposed: Interval) -> dict[str, Moments]:
     """Give each part what it claims of ``exposed`` and those before it left."""
     came = [packet for packet in gpu.received if packet.delivered_fs != UNKNOWN]
-    own = [packet for packet in came if packet.wire_start_fs >= span.start_fs]
-    first_byte = min((packet.wire_start_fs for packet in own), default=exposed.start_fs)
+    own = [packet for packet in came if packet.last_start_fs >= span.start_fs]
+    first_byte = min((packet.last_start_fs for packet in own), default=exposed.start_fs)
     claims: dict[str, Moments] = {
         "launch": union([(span.start_fs, span.start_fs + span.launch_fs)]),
-        "link": union((packet.wire_start_fs, packet.wire_end_fs) for packet in came),
-        "latency": union((packet.wire_end_fs, packet.delivered_fs) for packet in came),
+        "link": union((packet.last_start_fs, packet.last_end_fs) for packet in came),
+        "latency": union((packet.last_end_fs, packet.delivered_fs) for packet in came),
         "fill": union([(exposed.start_fs, first_byte)]),
         "tracker": _uncounted(gpu),
         "memory": union((burst.start_fs, burst.end_fs) for burst in gpu.bursts),

@@ -1,27 +1,19 @@
 """The recorder: what every part of a machine did and when, as plain records; timelines and loss buckets are made of it.
 
-It stands in front of the parts' public methods, hands every call on with the same arguments and schedules nothing,
-so no finish time depends on it. All times are fs. What a record is about is followed through the machine by nesting:
-a trigger that fires inside a tile's last count belongs to that tile, a message that is sent inside a command's
-hand-over belongs to that command.
+All times are fs. What a record is about is followed through the machine by nesting: a trigger that fires inside a
+tile's last count belongs to that tile, a message that is sent inside a command's hand-over belongs to that command.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from t3sim.hardware.clock import Action, Environment
-from t3sim.hardware.compute.cus import GemmRun, Process
+from t3sim.hardware.clock import Action
 from t3sim.hardware.gpu import Gpu
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.network.message import Message
-from t3sim.hardware.t3.dma import Command
-from t3sim.kernels import IntArray
-from t3sim.lowering.layout import Place
+from t3sim.hardware.probe import Probe
 from t3sim.observe.intervals import Interval
-from t3sim.observe.wrap import wrap
-from t3sim.units import transfer_fs
 
 UNKNOWN = -1
 """Stands for a time that has not come (yet), and for the tile or command of what has none."""
@@ -64,10 +56,12 @@ class Transfer:
 
 @dataclass(slots=True)
 class Packet:
-    """A message: queued at the link, on the wire, delivered, and in the receiver's memory."""
+    """A message: queued at its sender's link, on the wires, delivered, and in the receiver's memory."""
 
-    phase: int
-    position: int
+    operation: int
+    """Number of its operation in the program."""
+    part: int
+    """Which part of the operation's buffer it belongs to."""
     nbytes: int
     transfer: int
     """Index of its DMA command in the sender's ``transfers``, or ``UNKNOWN``."""
@@ -78,6 +72,10 @@ class Packet:
     """When the link's send buffer took it."""
     wire_start_fs: int = UNKNOWN
     wire_end_fs: int = UNKNOWN
+    """On the first link of its way."""
+    last_start_fs: int = UNKNOWN
+    last_end_fs: int = UNKNOWN
+    """On the last link of its way, the one into its receiver."""
     delivered_fs: int = UNKNOWN
     consumed_fs: int = UNKNOWN
     tile: int = UNKNOWN
@@ -100,8 +98,8 @@ class DramSample(NamedTuple):
     """The memory controller at one moment."""
 
     time_fs: int
-    served_bytes: tuple[int, ...]
-    """Bytes of the requests whose service has started, by ``Cause``."""
+    served_bytes: dict[Cause, int]
+    """Bytes of the requests whose service has started."""
     queue_entries: int
 
 
@@ -125,217 +123,162 @@ class GpuRecord:
     packets: list[Packet] = field(default_factory=list)
     """What it sent, in the order of sending."""
     received: list[Packet] = field(default_factory=list)
-    """What was sent to it, in the order of sending."""
+    """What was delivered to it, in the order of delivery."""
     bursts: list[Burst] = field(default_factory=list)
     dram: list[DramSample] = field(default_factory=list)
     tracker: list[TrackerSample] = field(default_factory=list)
 
 
-class Recorder:
-    """Records of one machine: attach it before the machine runs, read ``gpus`` after."""
+class Recorder(Probe):
+    """Records of one machine: let it observe the machine before that runs, read ``gpus`` after."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.gpus = [GpuRecord(gpu) for gpu in machine.gpus]
-        by_index = {record.gpu.index: record for record in self.gpus}
-        on_the_way: dict[tuple[int, Message], Packet] = {}
-        for record in self.gpus:
-            _watch_compute(record)
-            _watch_dram(record)
-            _Traffic(machine.env, record, by_index, on_the_way).watch()
+        self._env = machine.env
+        self._open_tiles: list[dict[int, int]] = [{} for _ in self.gpus]
+        self._transfers: dict[Any, tuple[int, Transfer]] = {}
+        self._packets: dict[int, Packet] = {}
+        self._arriving: dict[tuple[int, int, int], Packet] = {}
+        self._firing = UNKNOWN
+        self._sending = UNKNOWN
+        self._consumed: Packet | None = None
+        machine.observe(self)
 
     @property
     def end_fs(self) -> int:
         """When the last thing happened."""
-        return int(self.machine.env.now)
-
-
-def _watch_compute(record: GpuRecord) -> None:
-    env, compute = record.gpu.env, record.gpu.compute
-
-    def stage(forward: Callable[..., Process], run: GemmRun, number: int, workgroups: int, *rest: Any) -> Process:
-        noted = Stage(number, workgroups, int(env.now))
-        record.stages.append(noted)
-        yield from forward(run, number, workgroups, *rest)
-        noted.end_fs = int(env.now)
-
-    def await_operands(forward: Callable[..., Process], load: object) -> Process:
-        start = int(env.now)
-        yield from forward(load)
-        record.stages[-1].operand_waits.append(Interval(start, int(env.now)))
-
-    wrap(compute, "stage", stage)
-    wrap(compute, "await_operands", await_operands)
-
-
-def _watch_dram(record: GpuRecord) -> None:
-    env, channel = record.gpu.env, record.gpu.memory.channel
-
-    # The channel is read only when it has been advanced for the machine's own reasons: with every arrival and at every
-    # completion. Advancing it at other times would be exact, but could reorder what happens in one instant.
-    def advance(forward: Callable[..., Any], table: IntArray, now: int) -> Any:
-        completed = forward(table, now)
-        sample = DramSample(now, tuple(channel.served()), channel.occupancy())
-        record.dram.append(sample)
-        return completed
-
-    def admit(forward: Callable[..., int], table: IntArray, now: int) -> int:
-        end = forward(table, now)
-        sample = DramSample(int(env.now), tuple(channel.served()), channel.occupancy())
-        record.dram.append(sample)
-        return end
-
-    wrap(channel, "advance", advance)
-    wrap(channel, "admit", admit)
-
-
-class _Traffic:
-    """Follows data through one GPU: bursts, tiles, DMA commands and messages."""
-
-    def __init__(
-        self,
-        env: Environment,
-        record: GpuRecord,
-        gpus: dict[int, GpuRecord],
-        on_the_way: dict[tuple[int, Message], Packet],
-    ) -> None:
-        """``on_the_way``: packets that are not in memory yet, by receiver and message, of all GPUs."""
-        self.env = env
-        self.record = record
-        self.gpus = gpus
-        self.on_the_way = on_the_way
-        self._open_tiles: dict[int, int] = {}
-        self._commands_begun = 0
-        self._firing = UNKNOWN
-        self._sending_transfer = UNKNOWN
-        self._sending: Packet | None = None
-        self._consumed: Packet | None = None
+        return self._now
 
     @property
-    def now(self) -> int:
-        """The time, fs."""
-        return int(self.env.now)
+    def _now(self) -> int:
+        return int(self._env.now)
 
-    def watch(self) -> None:
-        """Stand in front of the GPU's parts."""
-        gpu = self.record.gpu
-        wrap(gpu.memory, "submit", self.submit)
-        wrap(gpu.tracker, "count", self.count)
-        wrap(gpu.dma, "trigger", self.trigger)
-        wrap(gpu.dma, "read", self.read)
-        wrap(gpu, "send", self.send)
-        wrap(gpu, "consumed", self.consumed)
-        wrap(gpu.out, "send", self.send_packet)
+    def stage_started(self, rank: int, number: int, workgroups: int) -> None:
+        """Note a stage."""
+        self.gpus[rank].stages.append(Stage(number, workgroups, self._now))
 
-    def submit(
-        self,
-        forward: Callable[..., None],
-        stream: Stream,
-        access: Access,
-        nbytes: int,
-        cause: Cause,
-        place: Place,
-        done: Action | None = None,
-    ) -> None:
+    def operands_awaited(self, rank: int, since_fs: int) -> None:
+        """Note a wait inside the latest stage."""
+        self.gpus[rank].stages[-1].operand_waits.append(Interval(since_fs, self._now))
+
+    def stage_ended(self, rank: int) -> None:
+        """Note the end of the latest stage."""
+        self.gpus[rank].stages[-1].end_fs = self._now
+
+    def burst_submitted(
+        self, rank: int, stream: Stream, access: Access, nbytes: int, cause: Cause, done: Action | None
+    ) -> Action | None:
         """Note a burst and when it is done; one that nobody waits for stays so, its end unknown."""
-        burst = Burst(stream, access, cause, nbytes, self.now)
-        self.record.bursts.append(burst)
+        burst = Burst(stream, access, cause, nbytes, self._now)
+        self.gpus[rank].bursts.append(burst)
+        if done is None:
+            return None
+        inner = done
 
-        forward(stream, access, nbytes, cause, place, done and self._noting_end(burst, done))
-
-    def _noting_end(self, burst: Burst, done: Action) -> Action:
         def noted() -> None:
-            burst.end_fs = self.now
+            burst.end_fs = self._now
             self._consumed = None
-            done()
+            inner()
 
         return noted
 
-    def count(self, forward: Callable[..., None], workgroup: int, updates: int, expected: int, fire: Action) -> None:
+    def memory_advanced(self, rank: int) -> None:
+        """Sample the memory's counters."""
+        memory = self.gpus[rank].gpu.memory
+        self.gpus[rank].dram.append(DramSample(self._now, memory.counted_bytes(), memory.channel.occupancy()))
+
+    def update_counted(self, rank: int, tile: int, updates: int, expected: int, fire: Action) -> Action:
         """Note a tile's first and last update, and the message that the update came with."""
-        tile = self._open_tiles.get(workgroup, UNKNOWN)
-        if tile == UNKNOWN:
-            tile = self._open_tiles[workgroup] = len(self.record.tiles)
-            self.record.tiles.append(Tile(workgroup, self.now))
+        del updates, expected
+        record, open_tiles = self.gpus[rank], self._open_tiles[rank]
+        index = open_tiles.get(tile, UNKNOWN)
+        if index == UNKNOWN:
+            index = open_tiles[tile] = len(record.tiles)
+            record.tiles.append(Tile(tile, self._now))
         if self._consumed is not None:
-            self._consumed.tile, self._consumed = tile, None
+            self._consumed.tile, self._consumed = index, None
 
         def fired() -> None:
-            self.record.tiles[tile].fired_fs = self.now
-            del self._open_tiles[workgroup]
-            before, self._firing = self._firing, tile
+            record.tiles[index].fired_fs = self._now
+            del open_tiles[tile]
+            before, self._firing = self._firing, index
             fire()
             self._firing = before
 
-        forward(workgroup, updates, expected, fired)
-        tracker = self.record.gpu.tracker
-        sample = TrackerSample(self.now, tracker.live_entries, tracker.issued - tracker.counted)
-        self.record.tracker.append(sample)
+        return fired
 
-    def trigger(self, forward: Callable[..., None], command: Command) -> None:
-        """Note a command that is ready, and follow its data to the link."""
-        transfer = Transfer(self._firing, command.nbytes, self.now)
-        index = len(self.record.transfers)
-        self.record.transfers.append(transfer)
+    def tracker_changed(self, rank: int) -> None:
+        """Sample the tracker."""
+        tracker = self.gpus[rank].gpu.tracker
+        sample = TrackerSample(self._now, tracker.live_entries, tracker.issued - tracker.counted)
+        self.gpus[rank].tracker.append(sample)
 
-        def send(accepted: Action) -> None:
-            def taken() -> None:
-                transfer.accepted_fs = self.now
-                accepted()
+    def command_triggered(self, rank: int, command: Any) -> None:
+        """Note a command that is ready, and the tile that fired it."""
+        transfers = self.gpus[rank].transfers
+        transfer = Transfer(self._firing, command.nbytes, self._now)
+        self._transfers[command] = (len(transfers), transfer)
+        transfers.append(transfer)
 
-            transfer.read_end_fs = self.now
-            self._sending_transfer = index
-            command.send(taken)
-            self._sending_transfer = UNKNOWN
+    def command_started(self, rank: int, command: Any) -> None:
+        """Note the start of a command's read."""
+        del rank
+        self._transfers[command][1].read_fs = self._now
 
-        forward(replace(command, send=send))
+    def command_read(self, rank: int, command: Any) -> None:
+        """Note the end of a command's read; what is sent now is its data."""
+        del rank
+        self._sending, transfer = self._transfers[command]
+        transfer.read_end_fs = self._now
 
-    def read(self, forward: Callable[..., None], nbytes: int, place: Place, done: Action) -> None:
-        """Note the start of a command's read; commands start in the order in which they became ready."""
-        self.record.transfers[self._commands_begun].read_fs = self.now
-        self._commands_begun += 1
-        forward(nbytes, place, done)
+    def command_handed_over(self, rank: int, command: Any) -> None:
+        """Note that what is sent from now on is not the command's."""
+        del rank, command
+        self._sending = UNKNOWN
 
-    def send(self, forward: Callable[..., None], message: Message, *rest: Any) -> None:
-        """Note a message that is queued at the link."""
-        receiver = self.record.gpu.successor.index
-        packet = Packet(
-            message.phase, message.position, message.nbytes, self._sending_transfer, self.now, self.record.gpu.index
-        )
-        self.record.packets.append(packet)
-        self.gpus[receiver].received.append(packet)
-        self.on_the_way[receiver, message] = self._sending = packet
-        forward(message, *rest)
+    def command_ended(self, rank: int, command: Any) -> None:
+        """Note that the link has a command's data."""
+        del rank
+        self._transfers[command][1].accepted_fs = self._now
 
-    def send_packet(
-        self,
-        forward: Callable[..., None],
-        nbytes: int,
-        deliver: Action,
-        accepted: Action | None = None,
-        wire_bytes: int | None = None,
-    ) -> None:
-        """Note when a packet was on the wire, which its arrival tells."""
-        packet, link = self._sending, self.record.gpu.out.spec
-        assert packet is not None, "what a GPU sends is a message"
-        on_wire_fs = transfer_fs(nbytes if wire_bytes is None else wire_bytes, link.bytes_per_s)
+    def message_sent(self, rank: int, message: Message) -> None:
+        """Note a message that is queued at the sender's link."""
+        packet = Packet(message.operation, message.key, message.nbytes, self._sending, self._now, rank)
+        self.gpus[rank].packets.append(packet)
+        self._packets[message.serial] = packet
 
-        def delivered() -> None:
-            packet.delivered_fs = self.now
-            packet.wire_end_fs = self.now - link.latency
-            packet.wire_start_fs = packet.wire_end_fs - on_wire_fs
-            deliver()
+    def message_accepted(self, rank: int, message: Message, accepted: Action | None) -> Action:
+        """Note when the link's send buffer took it."""
+        del rank
+        packet = self._packets[message.serial]
 
-        def taken() -> None:
-            packet.accepted_fs = self.now
+        def noted() -> None:
+            packet.accepted_fs = self._now
             if accepted is not None:
                 accepted()
 
-        forward(nbytes, delivered, taken, wire_bytes)
+        return noted
 
-    def consumed(self, forward: Callable[..., None], message: Message) -> None:
+    def message_on_wire(self, link: str, message: Message, start_fs: int, end_fs: int) -> None:
+        """Note when the first and the last of its links carry it."""
+        del link
+        packet = self._packets[message.serial]
+        if packet.wire_start_fs == UNKNOWN:
+            packet.wire_start_fs, packet.wire_end_fs = start_fs, end_fs
+        packet.last_start_fs, packet.last_end_fs = start_fs, end_fs
+
+    def message_delivered(self, rank: int, message: Message) -> None:
+        """Note an arrival; of a message that a switch multiplied, each has a record of its own at its receiver."""
+        packet = self._packets[message.serial]
+        if packet.delivered_fs != UNKNOWN:
+            packet = replace(packet, consumed_fs=UNKNOWN, tile=UNKNOWN)
+        packet.delivered_fs = self._now
+        self.gpus[rank].received.append(packet)
+        self._arriving[rank, message.serial, message.source] = packet
+
+    def message_consumed(self, rank: int, message: Message) -> None:
         """Note a message that is in memory; the count that follows is its update's."""
-        packet = self.on_the_way.pop((self.record.gpu.index, message))
-        packet.consumed_fs = self.now
+        packet = self._arriving.pop((rank, message.serial, message.source))
+        packet.consumed_fs = self._now
         self._consumed = packet
-        forward(message)

@@ -17,6 +17,7 @@ from t3sim.hardware.gpu import Span
 from t3sim.hardware.memory.access import Stream
 from t3sim.observe.counters import Counter, counters
 from t3sim.observe.recorder import UNKNOWN, Burst, GpuRecord, Packet, Recorder, Stage, Tile, Transfer
+from t3sim.results import short_name
 
 _FS_PER_NS = 10**6
 
@@ -111,7 +112,7 @@ def lanes(slices: Iterable[Slice]) -> list[list[Slice]]:
 
 def _tracks(gpu: GpuRecord, detail: Detail) -> Iterator[Track]:
     yield from _group("GEMM", _gemms(gpu, operands=detail is not Detail.STAGE))
-    for operation in ("reduce_scatter", "all_gather"):
+    for operation in dict.fromkeys(span.operation for span in gpu.gpu.spans if span.operation != "gemm"):
         spans = [span for span in gpu.gpu.spans if span.operation == operation]
         yield from _group(operation, map(_operation, spans))
     if detail is Detail.STAGE:
@@ -171,11 +172,11 @@ def _chunks(packets: Iterable[Packet], start: str, end: str) -> Iterator[Slice]:
     chunks: dict[tuple[int, int], list[Packet]] = {}
     for packet in packets:
         if packet.consumed_fs != UNKNOWN:
-            chunks.setdefault((packet.phase, packet.position), []).append(packet)
-    for (phase, position), messages in chunks.items():
+            chunks.setdefault((packet.operation, packet.part), []).append(packet)
+    for (operation, part), messages in chunks.items():
         first, last = min(getattr(each, start) for each in messages), max(getattr(each, end) for each in messages)
-        args = {"operation": phase, "bytes": sum(each.nbytes for each in messages)}
-        yield Slice(f"chunk {position}", first, last, args)
+        args = {"operation": operation, "bytes": sum(each.nbytes for each in messages)}
+        yield Slice(f"chunk {part}", first, last, args)
 
 
 def _command(gpu: int, number: int, transfer: Transfer) -> Slice:
@@ -188,18 +189,18 @@ def _command(gpu: int, number: int, transfer: Transfer) -> Slice:
 
 def _on_wire(gpu: int, number: int, packet: Packet) -> Slice:
     args = {"bytes": packet.nbytes}
-    name = f"chunk {packet.position}"
+    name = f"chunk {packet.part}"
     return Slice(name, packet.wire_start_fs, packet.wire_end_fs, args, key=("out", gpu, number))
 
 
 def _into_memory(gpu: int, number: int, packet: Packet) -> Slice:
     args = {"bytes": packet.nbytes, "from": packet.sender}
-    name = f"chunk {packet.position}"
+    name = f"chunk {packet.part}"
     return Slice(name, packet.delivered_fs, packet.consumed_fs, args, key=("in", gpu, number))
 
 
 def _burst(burst: Burst) -> Slice:
-    name = f"{burst.cause.name.lower()} {burst.access.name.lower()}"
+    name = f"{short_name(burst.cause.operation)} {burst.access.name.lower()}"
     return Slice(name, burst.start_fs, burst.end_fs, {"bytes": burst.nbytes})
 
 
@@ -209,9 +210,11 @@ def _tile(gpu: int, number: int, tile: Tile) -> Slice:
 
 def _arrows(recorder: Recorder) -> Iterator[Arrow]:
     """Follow every message: from the trigger of its tile, if it has one, to the tile it updates, if that is tracked."""
-    received = {id(packet): number for gpu in recorder.gpus for number, packet in enumerate(gpu.received)}
+    received = {
+        id(packet): (gpu.gpu.index, number) for gpu in recorder.gpus for number, packet in enumerate(gpu.received)
+    }
     for gpu in recorder.gpus:
-        index, receiver = gpu.gpu.index, gpu.gpu.successor.index
+        index = gpu.gpu.index
         for number, packet in enumerate(gpu.packets):
             if packet.consumed_fs == UNKNOWN:
                 continue
@@ -222,7 +225,8 @@ def _arrows(recorder: Recorder) -> Iterator[Arrow]:
                     stops.append((("tile", index, transfer.tile), transfer.trigger_fs))
                 stops.append((("dma", index, packet.transfer), transfer.trigger_fs))
             stops.append((("out", index, number), packet.wire_start_fs))
-            stops.append((("in", receiver, received[id(packet)]), packet.delivered_fs))
+            receiver, place = received[id(packet)]
+            stops.append((("in", receiver, place), packet.delivered_fs))
             if packet.tile != UNKNOWN:
                 stops.append((("tile", receiver, packet.tile), packet.consumed_fs))
             yield Arrow("trigger" if packet.transfer != UNKNOWN else "message", tuple(stops))

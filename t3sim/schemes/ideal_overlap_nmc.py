@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from t3sim.lowering.work import Work
 from t3sim.registry import register
 from t3sim.schemes.ideal_overlap import overlapped
-from t3sim.schemes.phases import NearMemoryReduceScatterPhase
+from t3sim.schemes.phases import NearMemoryPhase
 from t3sim.schemes.scheme import KIND, Lab, Outcome
 
 
@@ -18,4 +18,4 @@ class IdealOverlapNmc:
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Time every part alone, the reduce-scatters by near-memory compute."""
-        return overlapped(lab, works, NearMemoryReduceScatterPhase)
+        return overlapped(lab, works, NearMemoryPhase)

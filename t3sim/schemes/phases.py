@@ -4,36 +4,35 @@
 receiver of its messages; the returned process runs the phase and records its spans.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
-from t3sim.collectives.steps import KIND as COLLECTIVE
-from t3sim.collectives.steps import CollectiveAlgorithm
-from t3sim.execution.collective_kernel import CollectiveKernel, with_last_copy
+from t3sim.collectives.plan import Kind, Plan, part_of, tasks_of
+from t3sim.execution.address_space import Station, production, stations
+from t3sim.execution.collective_kernel import CollectiveKernel
+from t3sim.execution.exchange import Exchange
+from t3sim.execution.gemm import GemmKernel, GemmRun
 from t3sim.execution.track_trigger import AddressSpace, NoCommunication, TrackTrigger
-from t3sim.hardware.compute.cus import GemmRun, Process
+from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic, gemm_traffic
+from t3sim.hardware.compute.store_buffer import StoreBuffer
 from t3sim.hardware.gpu import Gpu, Span
-from t3sim.hardware.memory.access import Cause
-from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.lowering.chunks import Chunks
-from t3sim.lowering.layout import Layout, Region, linear
-from t3sim.lowering.protocol import ProtocolSpec, chosen
-from t3sim.lowering.work import CollectiveWork, GemmWork
-from t3sim.registry import get
-
-_CAUSES = {
-    "reduce_scatter": (Cause.RS_READ, Cause.RS_WRITE),
-    "all_gather": (Cause.AG_READ, Cause.AG_WRITE),
-}
+from t3sim.lowering.layout import Layout, Region, aligned, linear, received_address
+from t3sim.lowering.protocol import PLAIN, ProtocolSpec, chosen
+from t3sim.lowering.work import CollectiveWork, GemmWork, Work
 
 
 class Phase(Protocol):
     """A part of a scheme's program."""
+
+    @property
+    def work(self) -> Work:
+        """What it carries out."""
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Set up on ``gpu`` as operation ``number`` of its program; return the process that runs it."""
@@ -57,20 +56,21 @@ class GemmPhase:
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Tile in plain dispatch order."""
-        del number
-        return lambda: self._run(gpu)
+        return lambda: self._run(gpu, number)
 
-    def store_stage(self, first: int, last: int) -> None:
-        """Leave the stores to the LLC: what it evicts, the CU array writes back."""
+    def store_stage(self, first: int, last: int, buffer: StoreBuffer) -> None:
+        """Leave the stores to the LLC: what it evicts, the kernel writes back."""
 
-    def _run(self, gpu: Gpu) -> Process:
+    def _run(self, gpu: Gpu, number: int) -> Process:
         start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
         yield gpu.env.timeout(launch)
-        run = _gemm_run(gpu, self.work, fused=False)
-        yield from gpu.compute.gemm(run, self)
-        if run.traffic.flush_bytes:
-            gpu.compute.write_back(run.traffic.flush_bytes, run.traffic.flushed)
-        drained = gpu.compute.store_buffer.drained()
+        kernel = GemmKernel(gpu.ports, _gemm_run(gpu, self.work, None), self)
+        gpu.programs.append((number, kernel))
+        yield from kernel.process()
+        traffic = kernel.run.traffic
+        if traffic.flush_bytes:
+            kernel.write_back(traffic.flush_bytes, traffic.flushed)
+        drained = kernel.store_buffer.drained()
         if drained is not None:
             yield drained
         gpu.spans.append(Span("gemm", start, int(gpu.env.now), launch))
@@ -85,43 +85,39 @@ class CollectivePhase:
     """Whether it starts a kernel; the second half of an all-reduce goes on in the first half's."""
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
-        """Register the kernel for what the predecessor sends."""
-        chunks, algorithm = self.work.chunks, _algorithm(self.work)
-        slices = tuple(chunks.at(gpu.index, position) for position in range(chunks.count))
-        steps, causes = algorithm.steps(chunks.count), _CAUSES[self.work.algorithm]
-        protocol = _protocol(gpu, self.work)
-        # An all-reduce makes one such pass in all: it sends its own reduced chunk as it writes it.
-        if protocol.staged and self.launched:
-            steps = with_last_copy(steps)
-        addresses = tuple(chunks.addresses_at(gpu.index, position) for position in range(chunks.count))
-        kernel = CollectiveKernel(gpu, steps, slices, addresses, causes, number, protocol)
-        gpu.receivers[number] = kernel
-        return lambda: self._run(gpu, kernel)
+        """Register the kernel for what is sent to this GPU."""
+        work = self.work
+        protocol = _protocol(gpu, work)
+        exchange = Exchange(gpu.ports.network, number, work.plan, work.chunks)
+        # An all-reduce makes one pass of copies in all: it sends its own reduced chunk as it writes it.
+        running = protocol if self.launched else protocol.model_copy(update={"staged": False})
+        kernel = CollectiveKernel(gpu.ports, exchange, running, gpu.compute.spec.collective_window)
+        gpu.programs.append((number, kernel))
+        return lambda: self._run(gpu, kernel, _launch_fs(gpu, protocol) if self.launched else 0)
 
-    def _run(self, gpu: Gpu, kernel: CollectiveKernel) -> Process:
+    def _run(self, gpu: Gpu, kernel: CollectiveKernel, launch: int) -> Process:
         start = int(gpu.env.now)
-        launch = _launch_fs(gpu, kernel.protocol) if self.launched else 0
         if self.launched:
             yield gpu.env.timeout(launch)
         yield from kernel.run()
-        gpu.spans.append(Span(self.work.algorithm, start, int(gpu.env.now), launch))
+        gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now), launch))
 
 
 @dataclass(frozen=True)
 class FusedPhase:
-    """A GEMM and its reduce-scatter fused by track and trigger: staggered, output bypasses the LLC as updates."""
+    """A GEMM and its collective fused by track and trigger: staggered, output bypasses the LLC as updates."""
 
     work: CollectiveWork
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the output's address space."""
         unit = _track_trigger(gpu, self.work, number, stored_locally=True)
-        return lambda: self._run(gpu, unit)
+        return lambda: self._run(gpu, number, unit)
 
-    def _run(self, gpu: Gpu, unit: TrackTrigger) -> Process:
-        yield from _staggered_gemm(gpu, self.work, unit)
+    def _run(self, gpu: Gpu, number: int, unit: TrackTrigger) -> Process:
+        yield from _staggered_gemm(gpu, number, self.work, unit)
         yield unit.finished
-        gpu.spans.append(Span("reduce_scatter", unit.started_fs, int(gpu.env.now)))
+        gpu.spans.append(Span(self.work.operation, unit.started_fs, int(gpu.env.now)))
 
 
 @dataclass(frozen=True)
@@ -133,12 +129,12 @@ class StaggeredGemmPhase:
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the output's address space, but for a kernel that stands alone."""
         unit = _track_trigger(gpu, self.work, number, stored_locally=True, kind=NoCommunication)
-        return lambda: _staggered_gemm(gpu, self.work, unit)
+        return lambda: _staggered_gemm(gpu, number, self.work, unit)
 
 
 @dataclass(frozen=True)
-class NearMemoryReduceScatterPhase:
-    """A reduce-scatter alone, by DMA and near-memory updates: as fast as NMC makes it, with no GEMM beside it."""
+class NearMemoryPhase:
+    """A collective alone, by DMA and near-memory updates: as fast as NMC makes it, with no GEMM beside it."""
 
     work: CollectiveWork
 
@@ -149,17 +145,25 @@ class NearMemoryReduceScatterPhase:
 
     def _run(self, gpu: Gpu, unit: TrackTrigger) -> Process:
         start = int(gpu.env.now)
-        unit.send_first_chunk()
+        unit.start()
         yield unit.finished
-        gpu.spans.append(Span("reduce_scatter", start, int(gpu.env.now)))
+        gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now)))
 
 
 def _protocol(gpu: Gpu, work: CollectiveWork) -> ProtocolSpec:
-    """Choose for the whole operation: an all-reduce is one kernel of twice the steps."""
-    passes = 2 if work.op.op == "all_reduce" else 1
-    steps = passes * (work.chunks.count - 1)
-    sent_bytes = passes * (work.chunks.total_bytes - min(work.chunks.chunk_bytes))
-    return chosen(gpu.spec.protocols, steps, sent_bytes, gpu.out.spec.bytes_per_s)
+    """Choose for the whole operation: an all-reduce is one kernel of both its halves."""
+    passes = 2 if work.op.op != work.operation else 1
+    steps = passes * steps_of(work.plan)
+    sends = [task for task in tasks_of(work.plan, gpu.index) if task.move is not None and task.kind is not Kind.LOCAL]
+    if not sends:
+        return next(iter(gpu.spec.protocols.values()), PLAIN)
+    sent_bytes = passes * sum(work.chunks.chunk_bytes[part_of(work.plan, task.chunk)] for task in sends)
+    return chosen(gpu.spec.protocols, steps, sent_bytes, gpu.ports.network.bytes_per_s(sends[0].destinations[0]))
+
+
+def steps_of(plan: Plan) -> int:
+    """Count the moves between ranks that follow one another."""
+    return len({move.step for move in plan.moves if move.kind is not Kind.LOCAL})
 
 
 def _launch_fs(gpu: Gpu, protocol: ProtocolSpec) -> int:
@@ -174,88 +178,106 @@ def gemm_alone(phase: Phase) -> Phase | None:
     return phase if isinstance(phase, GemmPhase) else None
 
 
-def _algorithm(work: CollectiveWork) -> CollectiveAlgorithm:
-    algorithm: CollectiveAlgorithm = get(COLLECTIVE, work.algorithm)()
-    return algorithm
-
-
 def _track_trigger(
     gpu: Gpu, work: CollectiveWork, number: int, *, stored_locally: bool, kind: type[TrackTrigger] = TrackTrigger
 ) -> TrackTrigger:
-    chunks: Chunks = work.producer.tiles.chunks if work.producer is not None else work.chunks
     spec = gpu.spec.track_trigger
-    staggered = spec.staggered or not stored_locally
+    tiles = work.producer.tiles if work.producer is not None else None
+    chunks = tiles.chunks if tiles is not None else work.chunks
+    regions = _tile_regions(work) if tiles is not None else _linear_regions(chunks)
+    end = Layout(tiling=tiles.tiling).end if tiles is not None else aligned(chunks.total_bytes)
     space = AddressSpace(
-        mappings=get(COLLECTIVE, "reduce_scatter")().mappings(chunks.count),
-        piece_bytes=tuple(chunks.at(gpu.index, position) for position in range(chunks.count)),
-        regions=_tile_regions(gpu, work, staggered=staggered),
+        stations=_in_order(work.plan, gpu.index, staggered=spec.staggered or not stored_locally),
+        regions=regions,
+        copies=received_address(end),
+        copies_stride=aligned(end),
         wavefronts=gpu.spec.gemm.wavefronts,
         stored_locally=stored_locally,
-        produced=chunks.production(gpu.index, staggered=staggered),
-        # A near-memory reduce-scatter is one on every system: it says what such a memory would bring.
+        # A near-memory collective is one on every system: it says what such a memory would bring.
         near_memory=spec.near_memory or not stored_locally,
         tiles_per_command=spec.tiles_per_command,
     )
-    unit = kind(gpu, space, number)
-    gpu.receivers[number] = unit
+    unit = kind(gpu.ports, space, Exchange(gpu.ports.network, number, work.plan, chunks))
+    gpu.programs.append((number, unit))
     return unit
 
 
-def _tile_regions(gpu: Gpu, work: CollectiveWork, *, staggered: bool) -> Region:
-    """Where the pieces of a fused reduce-scatter lie, in the order in which this GPU produces them."""
-    if work.producer is not None:
-        tiles = work.producer.tiles
-        return Layout(tiling=tiles.tiling).tiles(tiles.production_order(gpu.index, staggered=staggered))
-    chunks = work.chunks
-    pieces = [
-        (address, nbytes)
-        for position in range(chunks.count)
-        for address, nbytes in zip(
-            chunks.addresses_at(gpu.index, position), chunks.at(gpu.index, position), strict=True
-        )
-    ]
-    return np.concatenate([linear(address, nbytes) for address, nbytes in pieces])
+def _in_order(plan: Plan, rank: int, *, staggered: bool) -> tuple[Station, ...]:
+    """Stations with the own ones in the order in which they are produced."""
+    found = stations(plan, rank)
+    return found if staggered else tuple(sorted(found, key=lambda station: (not station.own, station.part)))
 
 
-def _staggered_gemm(gpu: Gpu, work: CollectiveWork, unit: TrackTrigger) -> Process:
+def _tile_regions(work: CollectiveWork) -> Mapping[int, Region]:
+    """Where the output tiles of the producer lie, by part."""
+    assert work.producer is not None
+    tiles = work.producer.tiles
+    layout = Layout(tiling=tiles.tiling)
+    return {part: layout.tiles(tiles.production_order([part])) for part in range(tiles.count)}
+
+
+def _linear_regions(chunks: Chunks) -> Mapping[int, Region]:
+    """Where the pieces of a buffer at address 0 lie, by part."""
+    return {
+        part: np.concatenate([linear(*piece) for piece in zip(chunks.addresses[part], sizes, strict=True)])
+        for part, sizes in enumerate(chunks.piece_bytes)
+        if sizes
+    }
+
+
+def _staggered_gemm(gpu: Gpu, number: int, work: CollectiveWork, unit: TrackTrigger) -> Process:
     """Run the producer of ``work`` in this GPU's order; its stores go to ``unit``."""
     assert work.producer is not None
     start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
     yield gpu.env.timeout(launch)
-    yield from gpu.compute.gemm(_gemm_run(gpu, work.producer, fused=True), unit)
-    gpu.spans.append(Span("gemm", start, gpu.compute.last_store_fs, launch))
+    kernel = GemmKernel(gpu.ports, _gemm_run(gpu, work.producer, work.plan), unit)
+    gpu.programs.append((number, kernel))
+    yield from kernel.process()
+    gpu.spans.append(Span("gemm", start, kernel.last_store_fs, launch))
 
 
-def _gemm_run(gpu: Gpu, work: GemmWork, *, fused: bool) -> GemmRun:
-    kernel = work.fused if fused else work.plain
-    stage_workgroups = gpu.compute.stage_workgroups(kernel)
+def _gemm_run(gpu: Gpu, work: GemmWork, fused_with: Plan | None) -> GemmRun:
+    kernel = work.plain if fused_with is None else work.fused
+    stage_workgroups = gpu.compute.spec.cus * kernel.workgroups_per_cu
     llc, with_places = gpu.spec.llc, gpu.spec.memory.uses_places
+    if fused_with is None:
+        traffic = _plain_traffic(llc, work, stage_workgroups, with_places=with_places)
+    else:
+        spec = gpu.spec.track_trigger
+        order = production(fused_with, gpu.index, staggered=spec.staggered)
+        leaving = {station.part for station in stations(fused_with, gpu.index) if station.is_remote}
+        allocating = () if spec.updates_bypass_llc else tuple(part for part in order if part not in leaving)
+        traffic = _fused_traffic(llc, work, order, allocating, stage_workgroups, with_places=with_places)
     return GemmRun(
         kernel=kernel,
         dtype=work.op.dtype,
-        traffic=_fused_traffic(llc, work, gpu.index, gpu.spec.track_trigger, stage_workgroups, with_places=with_places)
-        if fused
-        else _plain_traffic(llc, work, stage_workgroups, with_places=with_places),
+        traffic=traffic,
         stage_workgroups=stage_workgroups,
+        cus=gpu.compute.spec.cus,
+        prefetch_slabs=gpu.spec.gemm.prefetch_slabs,
     )
 
 
 @lru_cache(maxsize=64)
 def _fused_traffic(
-    llc: LlcSpec, work: GemmWork, gpu: int, spec: TrackTriggerSpec, stage_workgroups: int, *, with_places: bool
+    llc: LlcSpec,
+    work: GemmWork,
+    parts: tuple[int, ...],
+    allocating: tuple[int, ...],
+    stage_workgroups: int,
+    *,
+    with_places: bool,
 ) -> LlcTraffic:
-    """Traffic of the kernel that GPU ``gpu`` runs fused, whose output bypasses the LLC or is written through it."""
-    chunks = work.tiles.chunks
-    positions = chunks.production(gpu, staggered=spec.staggered)
-    allocates = [
-        not spec.updates_bypass_llc and position > 0  # stores to position 0 leave the GPU
-        for position in positions
-        for _ in chunks.at(gpu, position)
-    ]
+    """Traffic of a fused kernel that produces ``parts`` in this order.
+
+    Its output bypasses the LLC but for the parts in ``allocating``, which are written through it.
+    """
+    sizes = work.tiles.chunks.piece_bytes
+    allocates = [part in allocating for part in parts for _ in sizes[part]]
     return gemm_traffic(
         llc,
         work.fused.tiling,
-        work.tiles.production_order(gpu, staggered=spec.staggered),
+        work.tiles.production_order(parts),
         stage_workgroups,
         write_allocate=np.array(allocates),
         with_places=with_places,

@@ -1,8 +1,8 @@
 """What a scheme is, what it may use to answer, and the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from t3sim.hardware.machine import GpuReport
 from t3sim.hardware.memory.access import Cause
@@ -10,6 +10,7 @@ from t3sim.lowering.work import Work
 from t3sim.schemes.phases import Phase
 
 KIND = "scheme"
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +18,8 @@ class Outcome:
     """What a scheme costs: times in fs, traffic in bytes per GPU (the mean, where GPUs are simulated one by one)."""
 
     total_fs: int
-    gemm_fs: int
-    rs_fs: int
-    ag_fs: int
+    operation_fs: dict[str, int]
+    """Time of each operation, by its name: the longest of the GPUs'."""
     served_bytes: dict[Cause, int]
     link_bytes: int
     dram_busy_fs: int
@@ -27,20 +27,31 @@ class Outcome:
     tracker_peak_entries: int
     gpus: tuple[GpuReport, ...] = ()
 
+    def of(self, operation: str) -> int:
+        """Time of ``operation``, fs; 0 where none ran."""
+        return self.operation_fs.get(operation, 0)
+
 
 def in_sequence(parts: Sequence[Outcome], *, saved_fs: int = 0) -> Outcome:
     """Put outcomes one after the other and take ``saved_fs`` off for what is assumed to overlap."""
     return Outcome(
         total_fs=sum(part.total_fs for part in parts) - saved_fs,
-        gemm_fs=sum(part.gemm_fs for part in parts),
-        rs_fs=sum(part.rs_fs for part in parts),
-        ag_fs=sum(part.ag_fs for part in parts),
-        served_bytes={cause: sum(part.served_bytes[cause] for part in parts) for cause in Cause},
+        operation_fs=_summed([part.operation_fs for part in parts]),
+        served_bytes=_summed([part.served_bytes for part in parts]),
         link_bytes=sum(part.link_bytes for part in parts),
         dram_busy_fs=sum(part.dram_busy_fs for part in parts),
         link_busy_fs=sum(part.link_busy_fs for part in parts),
         tracker_peak_entries=max(part.tracker_peak_entries for part in parts),
     )
+
+
+def _summed(counts: Sequence[Mapping[_Key, int]]) -> dict[_Key, int]:
+    """Add up counters key by key, in the order of their first appearance."""
+    total: dict[_Key, int] = {}
+    for count in counts:
+        for key, value in count.items():
+            total[key] = total.get(key, 0) + value
+    return total
 
 
 class Lab(Protocol):

@@ -19,13 +19,6 @@ def misfits(system: SystemSpec, op: Gemm | Collective, tp: int) -> Iterator[Prob
         yield Problem(message=message, key="dtype", value=op.dtype, known=tuple(rates))
 
 
-def check_topology(system: SystemSpec, topology: str) -> None:
-    """Raise ``InputError`` where one GPU cannot stand for all of them."""
-    if topology == "mirror" and not system.track_trigger.staggered:
-        message = "needs all GPUs (--gpus N, topology: ring): without staggering each of them runs another program"
-        raise InputError(Problem(message=message, key="track_trigger.staggered", value=False))
-
-
 def check_fit(trace: Loaded[Trace], sublayers: Sequence[Sublayer], system: SystemSpec) -> None:
     """Raise ``InputError`` with every operation of ``sublayers`` that does not fit, and its line in the trace."""
     chosen = [op for sublayer in sublayers for op in sublayer.operations]

@@ -3,38 +3,49 @@
 from collections.abc import Callable, Sequence
 
 from t3sim.hardware.machine import GpuReport, Machine
-from t3sim.hardware.memory.access import Cause
-from t3sim.hardware.network.topologies import KIND as TOPOLOGY
-from t3sim.registry import get
 from t3sim.schemes.phases import Phase, program
 from t3sim.schemes.scheme import Outcome
+from t3sim.simulation.mirror import mirror_shape
+from t3sim.simulation.plans import wiring_of
 from t3sim.simulation.system import SystemSpec
+
+MIRROR = "mirror"
+ALL = "all"
 
 
 class SystemLab:
-    """A ``t3sim.schemes.scheme.Lab`` for one system and ring size."""
+    """A ``t3sim.schemes.scheme.Lab`` for one system and number of GPUs."""
 
     def __init__(
         self,
         system: SystemSpec,
         gpus: int,
-        topology: str,
+        simulated: str = MIRROR,
         observe: Callable[[Machine], None] | None = None,
     ) -> None:
-        """``topology``: ``mirror`` (one GPU stands for ``gpus``) or ``ring`` (all of them).
+        """Simulate one GPU that stands for all wherever it can (``mirror``), or ``all`` of them.
 
         ``observe`` is called with every machine before it runs.
         """
         self.system = system
         self.gpus = gpus
-        self.topology = topology
+        self.simulated = simulated
         self.observe = observe
         self._alone: dict[Phase, Outcome] = {}
 
     def run(self, phases: Sequence[Phase], scheme: str) -> Outcome:
         """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""
-        graph = get(TOPOLOGY, self.topology)().graph(self.gpus)
-        machine = Machine(self.system.gpu(), self.system.link, graph, self.system.policy(scheme))
+        wiring = wiring_of(self.system, self.gpus)
+        shape = (
+            mirror_shape(self.system, wiring, [phase.work for phase in phases]) if self.simulated == MIRROR else None
+        )
+        mirrored = isinstance(shape, tuple)
+        machine = Machine(
+            self.system.gpu(),
+            wiring.over(shape) if isinstance(shape, tuple) else wiring,
+            self.system.policy(scheme),
+            mirrored=mirrored,
+        )
         if self.observe is not None:
             self.observe(machine)
         total = machine.run(program(phases))
@@ -56,12 +67,12 @@ def _outcome(total_fs: int, gpus: tuple[GpuReport, ...]) -> Outcome:
     def mean(values: Sequence[int]) -> int:
         return round(sum(values) / len(values))
 
+    operations = dict.fromkeys(span.operation for gpu in gpus for span in gpu.spans)
+    causes = dict.fromkeys(cause for gpu in gpus for cause in gpu.served_bytes)
     return Outcome(
         total_fs=total_fs,
-        gemm_fs=longest("gemm"),
-        rs_fs=longest("reduce_scatter"),
-        ag_fs=longest("all_gather"),
-        served_bytes={cause: mean([gpu.served_bytes[cause] for gpu in gpus]) for cause in Cause},
+        operation_fs={operation: longest(operation) for operation in operations},
+        served_bytes={cause: mean([gpu.served_bytes.get(cause, 0) for gpu in gpus]) for cause in causes},
         link_bytes=mean([gpu.link_bytes for gpu in gpus]),
         dram_busy_fs=mean([gpu.dram_busy_fs for gpu in gpus]),
         link_busy_fs=mean([gpu.link_busy_fs for gpu in gpus]),

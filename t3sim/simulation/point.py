@@ -10,14 +10,15 @@ from functools import cached_property, partial
 from t3sim.config import Loaded
 from t3sim.errors import InputError, SimulationError
 from t3sim.hardware.machine import Machine
-from t3sim.hardware.memory.access import Cause
+from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.lowering.work import Work, lower
 from t3sim.registry import get, names
-from t3sim.results import Row, complete
+from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
-from t3sim.simulation.fit import check_topology, misfits
-from t3sim.simulation.lab import SystemLab
+from t3sim.simulation.fit import misfits
+from t3sim.simulation.lab import MIRROR, SystemLab
+from t3sim.simulation.plans import plans_of
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
 from t3sim.workload.operations import Gemm, Sublayer
@@ -25,6 +26,7 @@ from t3sim.workload.operations import Gemm, Sublayer
 BASELINE = "sequential"
 IDEAL = "ideal-overlap"
 _FS_PER_US = 10**9
+_NO_TRAFFIC = {Cause(operation, direction): 0 for operation in USUAL_OPERATIONS for direction in Direction}
 _LEAST_GAIN = 0.001  # a smaller gain of the ideal is none, and no share of it means anything
 SEED = 0
 
@@ -40,19 +42,21 @@ class Point:
 
     system: Loaded[SystemSpec]
     sublayer: Sublayer
-    topology: str = "mirror"
+    gpus: str = MIRROR
+    """``mirror``: one that stands for all, wherever it can; ``all``."""
 
     @cached_property
     def works(self) -> tuple[Work, ...]:
         """The operations as tiled and chunked work; ``InputError`` when they do not fit the system."""
         system = self.system.spec
-        return lower(self.sublayer, system.gemm, system.compute.slice_bytes, system.gemm_rates())
+        plans = plans_of(system, self.sublayer.tp)
+        return lower(self.sublayer, system.gemm, system.compute.slice_bytes, plans, system.gemm_rates())
 
     @property
     def point_id(self) -> str:
         """12 hex digits over everything that can change the result."""
         operations = [op.model_dump(mode="json") for op in self.sublayer.operations]
-        key = [__version__, self.system.config_hash, self.sublayer.tp, self.topology, operations]
+        key = [__version__, self.system.config_hash, self.sublayer.tp, self.gpus, operations]
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -71,8 +75,7 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
     system, sublayer = point.system.spec, point.sublayer
     if problems := [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]:
         raise InputError(*problems)
-    check_topology(system, point.topology)
-    lab = SystemLab(system, sublayer.tp, point.topology)
+    lab = SystemLab(system, sublayer.tp, point.gpus)
     outcomes: dict[str, Outcome] = {}
     errors: dict[str, SimulationError] = {}
     walls: dict[str, float] = {}
@@ -109,7 +112,7 @@ def identity(point: Point) -> Row:
         "sublayer": sublayer.sublayer,
         "tp": sublayer.tp,
         "num_gpus": sublayer.tp,
-        "topology": point.topology,
+        "topology": point.system.spec.topology.kind,
         "M": gemm and gemm.M,
         "N": gemm and gemm.N,
         "K_local": gemm and gemm.K_local,
@@ -122,13 +125,15 @@ def identity(point: Point) -> Row:
 
 def _measured(outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None) -> Row:
     dram_total = sum(outcome.served_bytes.values())
+    times = {**dict.fromkeys(USUAL_OPERATIONS, 0), **outcome.operation_fs}
     row: Row = {
-        "gemm_us": outcome.gemm_fs / _FS_PER_US,
-        "rs_us": outcome.rs_fs / _FS_PER_US,
-        "ag_us": outcome.ag_fs / _FS_PER_US,
+        **{f"{short_name(name)}_us": time_fs / _FS_PER_US for name, time_fs in times.items()},
         "total_us": outcome.total_fs / _FS_PER_US,
-        "exposed_comm_us": (outcome.total_fs - outcome.gemm_fs) / _FS_PER_US,
-        **{f"dram_{cause.name.lower()}_bytes": outcome.served_bytes[cause] for cause in Cause},
+        "exposed_comm_us": (outcome.total_fs - outcome.of("gemm")) / _FS_PER_US,
+        **{
+            f"dram_{short_name(cause.operation)}_{cause.direction}_bytes": nbytes
+            for cause, nbytes in {**_NO_TRAFFIC, **outcome.served_bytes}.items()
+        },
         "dram_total_bytes": dram_total,
         "link_bytes": outcome.link_bytes,
         "dram_util": outcome.dram_busy_fs / outcome.total_fs,

@@ -11,7 +11,8 @@ from t3sim.data import systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
 from t3sim.lowering.work import fusable
 from t3sim.results import Row, RunResult
-from t3sim.simulation.fit import check_fit, check_topology
+from t3sim.simulation.fit import check_fit
+from t3sim.simulation.lab import ALL, MIRROR
 from t3sim.simulation.point import SEED, Observe, Point, scheme_names, simulate_point
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
@@ -67,9 +68,8 @@ def load_points(
     spec = load_system(system, overrides)
     chosen = choose_sublayers(loaded.spec, sublayers)
     check_fit(loaded, chosen, spec.spec)
-    topology = choose_topology(gpus, loaded.spec.tp)
-    check_topology(spec.spec, topology)
-    points = [Point(system=spec, sublayer=sublayer, topology=topology) for sublayer in chosen]
+    simulated = choose_gpus(gpus, loaded.spec.tp)
+    points = [Point(system=spec, sublayer=sublayer, gpus=simulated) for sublayer in chosen]
     return points, choose_schemes(schemes)
 
 
@@ -133,11 +133,11 @@ def _choose(wanted: Iterable[str], known: tuple[str, ...], key: str) -> tuple[st
     return chosen
 
 
-def choose_topology(gpus: str, tp: int) -> str:
-    """Name the topology that ``--gpus`` asks for. Raises ``InputError`` when it is neither."""
-    if gpus == "mirror":
-        return "mirror"
-    if gpus == str(tp):
-        return "ring"
+def choose_gpus(gpus: str, tp: int) -> str:
+    """Say which GPUs ``--gpus`` asks to simulate. Raises ``InputError`` when it is no way to say that."""
+    if gpus == MIRROR:
+        return MIRROR
+    if gpus in (ALL, str(tp)):
+        return ALL
     message = "is neither 'mirror' nor the number of GPUs in the trace's tensor-parallel group"
-    raise InputError(Problem(message=message, key="--gpus", value=gpus, known=("mirror", str(tp))))
+    raise InputError(Problem(message=message, key="--gpus", value=gpus, known=(MIRROR, str(tp))))

@@ -17,6 +17,9 @@ from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.model import KIND as MEMORY
 from t3sim.hardware.memory.model import MemorySpec
 from t3sim.hardware.network.link import LinkSpec
+from t3sim.hardware.network.topologies import KIND as TOPOLOGY
+from t3sim.hardware.network.topologies import Topology
+from t3sim.hardware.network.topologies.ring import RingSpec
 from t3sim.hardware.t3.dma import DmaSpec
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.hardware.t3.tracker import TrackerSpec
@@ -30,13 +33,15 @@ from t3sim.units import FS_PER_S
 if TYPE_CHECKING:
     PolicySpec = ArbitrationPolicy
     MemoryModelSpec = MemorySpec
+    TopologyModelSpec = Topology
 else:
+    TopologyModelSpec = one_of(TOPOLOGY, "kind")
     MemoryModelSpec = one_of(MEMORY, "model")
     PolicySpec = one_of(ARBITRATION, "policy")
 
 
 class SystemSpec(Spec):
-    """N equal GPUs in a ring."""
+    """N equal GPUs on a network."""
 
     name: str
     """Name in results."""
@@ -57,7 +62,11 @@ class SystemSpec(Spec):
     track_trigger: TrackTriggerSpec = Field(default_factory=TrackTriggerSpec)
     """Which parts of T3's mechanism there are."""
     link: LinkSpec
-    """The link to the next GPU."""
+    """A GPU's link to a neighbour, or to a switch."""
+    topology: TopologyModelSpec = Field(default_factory=RingSpec)
+    """How the GPUs are wired."""
+    algorithms: dict[str, str] = Field(default_factory=dict)
+    """Algorithm by collective; those that are not named take the one that suits the topology."""
     protocols: dict[str, ProtocolSpec] = Field(default_factory=dict)
     """What collective kernels may run with; none: they cost their launch and what is simulated."""
     arbitration: dict[str, PolicySpec]

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from typing import Any
 
+from t3sim.collectives.planning import KIND as ALGORITHM
 from t3sim.config import Draft, Loaded, draft, may_change_parts, read_document
 from t3sim.data import models_dir, systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
@@ -14,6 +15,8 @@ from t3sim.hardware.network.topologies import KIND as TOPOLOGY
 from t3sim.registry import names
 from t3sim.results import Row
 from t3sim.simulation import SYSTEM_FORMAT, Point, SystemSpec, scheme_names
+from t3sim.simulation.lab import ALL, MIRROR
+from t3sim.simulation.plans import network_settings
 from t3sim.simulation.point import identity as point_identity
 from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.sweeps.spec import SYSTEM_PREFIX, WORKLOAD_KEYS, Settings
@@ -24,6 +27,9 @@ from t3sim.workload.trace import TRACE_FORMAT
 
 _KEY_DIGITS = 24
 _KEPT = 64
+
+_Laid = tuple[str, Any]
+"""A key of a system and the value that is laid over it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +98,15 @@ class Resolver:
         places = {(item.phase, item.sublayer): item for item in self._sublayers(*_workload_of(task.settings))}
         sublayer = places[task.phase, task.sublayer]
         # What the system was resolved from is for people: a worker needs the values only.
-        point = Point(system=replace(system, resolved={}), sublayer=sublayer, topology=_topology(task.settings))
+        simulated = str(task.settings.get("gpus", MIRROR))
+        point = Point(system=replace(system, resolved={}), sublayer=sublayer, gpus=simulated)
         own = json.dumps([self._code, point_identity(point), task.schemes])
         return Job(point, task.schemes, hashlib.sha256(own.encode()).hexdigest()[:_KEY_DIGITS])
 
     def system(self, settings: Settings) -> Loaded[SystemSpec]:
         """Load the system of a combination. Raises ``InputError`` when it is not valid."""
         described = self._draft(str(settings.get("system", DEFAULT_SYSTEM)), SYSTEM_FORMAT)
-        return _assigned(described, _of_system(settings)).checked(SystemSpec)
+        return _assigned(described, _laid_over(settings)).checked(SystemSpec)
 
     def problems(self, settings: Settings) -> list[Problem]:
         """Return what is wrong with settings, as far as each is wrong by itself: types, names, the system's values."""
@@ -108,7 +115,12 @@ class Resolver:
             for key in ("tp", "tokens")
             if key in settings and type(settings[key]) is not int
         ]
-        known = {"dtype": tuple(DTYPE_BYTES), "topology": names(TOPOLOGY)}
+        known = {
+            "dtype": tuple(DTYPE_BYTES),
+            "topology": names(TOPOLOGY),
+            "algorithm": names(ALGORITHM),
+            "gpus": (MIRROR, ALL),
+        }
         checks: list[Callable[[], object]] = [
             *(partial(_refuse_unknown, key, _texts(settings, key), known[key]) for key in known),
             lambda: list(self.tasks(settings)),
@@ -133,16 +145,16 @@ class Resolver:
     def _files(self, settings: Settings) -> list[tuple[str, ...]]:
         """Return a digest of each file that is read for the settings, so that an edited one is another recipe."""
         system = str(settings.get("system", DEFAULT_SYSTEM))
-        found = [self._read_for(system, SYSTEM_FORMAT, _of_system(settings))]
-        found += [self._read_for(str(settings["trace"]), TRACE_FORMAT, {})] if "trace" in settings else []
-        found += [self._read_for(str(settings["model"]), MODEL_FORMAT, {})] if "model" in settings else []
+        found = [self._read_for(system, SYSTEM_FORMAT, _laid_over(settings))]
+        found += [self._read_for(str(settings["trace"]), TRACE_FORMAT, ())] if "trace" in settings else []
+        found += [self._read_for(str(settings["model"]), MODEL_FORMAT, ())] if "model" in settings else []
         return found
 
-    def _read_for(self, ref: str, form: str, laid_over: Settings) -> tuple[str, ...]:
+    def _read_for(self, ref: str, form: str, laid_over: Sequence[_Laid]) -> tuple[str, ...]:
         """Return a digest of each file that is read for a draft with settings; of one that cannot be, what is wrong."""
         described = self._draft(ref, form)
         # Most settings are numbers, which lead to no file: the many points of a range share one answer.
-        steering = {key: value for key, value in laid_over.items() if may_change_parts(key, value)}
+        steering = [(key, value) for key, value in laid_over if may_change_parts(key, value)]
         place = ref, form, json.dumps(steering, sort_keys=True) if steering else ""
         if place not in self._digests:
             try:
@@ -172,14 +184,17 @@ _HELD_OTHERWISE = ("scheme", "sublayer", "system", "trace", "model")
 """Settings that a recipe holds in another form: by name, or as what the file that they name says."""
 
 
-def _of_system(settings: Settings) -> Settings:
-    """Return the settings that are laid over a system, by their keys in it."""
-    return {key.removeprefix(SYSTEM_PREFIX): item for key, item in settings.items() if key.startswith(SYSTEM_PREFIX)}
+def _laid_over(settings: Settings) -> list[_Laid]:
+    """List what settings lay over a system, by keys of it, in the order in which that is done."""
+    own = sorted(key for key in settings if key.startswith(SYSTEM_PREFIX))
+    named = network_settings(settings.get("topology"), settings.get("algorithm"))
+    # Sorted, what holds a key comes before the key.
+    return [*((key.removeprefix(SYSTEM_PREFIX), settings[key]) for key in own), *named.items()]
 
 
-def _assigned(described: Draft, settings: Settings) -> Draft:
-    for key in sorted(settings):  # sorted, what holds a key comes before the key
-        described = described.assigned(key, _listed(settings[key]))
+def _assigned(described: Draft, laid_over: Sequence[_Laid]) -> Draft:
+    for key, item in laid_over:
+        described = described.assigned(key, _listed(item))
     return described
 
 
@@ -199,12 +214,6 @@ def identity(task: Task) -> Row:
 def _texts(settings: Settings, key: str) -> tuple[str, ...]:
     value = settings.get(key, ())
     return tuple(map(str, value)) if isinstance(value, tuple | list) else (str(value),)
-
-
-def _topology(settings: Settings) -> str:
-    name = str(settings.get("topology", "mirror"))
-    _refuse_unknown("topology", (name,), names(TOPOLOGY))
-    return name
 
 
 def _refuse_unknown(key: str, wanted: tuple[str, ...], known: tuple[str, ...]) -> None:

@@ -1,8 +1,8 @@
 """What a sweep file says: base settings, axes, and what to skip.
 
 Everything that can vary is a *setting*, one flat mapping of dotted keys: ``system``, ``trace`` or ``model``, ``tp``,
-``tokens`` and ``dtype``, ``sublayer``, ``scheme``, ``topology``, and any value of the system, as in
-``system.link.bandwidth``.
+``tokens`` and ``dtype``, ``sublayer``, ``scheme``, ``topology``, ``algorithm``, ``gpus``, and any value of the system,
+as in ``system.link.bandwidth``.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from t3sim.sweeps.conditions import Condition
 SWEEP_FORMAT = "t3sim-sweep"
 
 WORKLOAD_KEYS = ("model", "tp", "tokens", "dtype")
-KEYS = ("system", "trace", *WORKLOAD_KEYS, "sublayer", "scheme", "topology")
+KEYS = ("system", "trace", *WORKLOAD_KEYS, "sublayer", "scheme", "topology", "algorithm", "gpus")
 SYSTEM_PREFIX = "system."
 _MOST_OPTIONS = 10**6
 

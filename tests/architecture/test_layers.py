@@ -4,7 +4,8 @@ import pytest
 
 LAYERS = (
     ("cli",),
-    ("study", "report", "sweeps"),
+    ("report",),
+    ("experiments", "studies", "validation", "sweeps"),
     ("simulation",),
     ("schemes",),
     ("execution",),

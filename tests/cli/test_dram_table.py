@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from t3sim.errors import InputError
-from t3sim.study.validation.dram_table import load_table
+from t3sim.validation.dram_table import load_table
 
 HEADER = "stream,dram,mapping,scheduler,refresh,read_entries,write_entries,bandwidth_gbps,read_latency_ns\n"
 

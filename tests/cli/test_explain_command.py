@@ -5,9 +5,9 @@ import io
 
 import pytest
 
+from t3sim.experiments.what_if import KNOBS
 from t3sim.observe.buckets import BUCKETS
 from t3sim.results import COLUMNS
-from t3sim.study.what_if import KNOBS
 
 NAMES = [f"{bucket.name}_fs" for bucket in BUCKETS]
 

@@ -12,7 +12,7 @@ import t3sim as package
 from t3sim.data import models_dir, traces_dir
 from t3sim.results import COLUMN_NAMES
 from t3sim.simulation import load_system
-from t3sim.study import load_published
+from t3sim.studies import load_published
 from t3sim.workload import load_trace
 
 TARGETS = load_published().spec.targets

@@ -12,8 +12,8 @@ from t3sim.lowering.work import lower
 from t3sim.registry import get
 from t3sim.simulation import Point, load_system, simulate_point
 from t3sim.simulation.lab import SystemLab
-from t3sim.study import load_published, reproduce
-from t3sim.study.validation import checks, summary
+from t3sim.studies import load_published, reproduce
+from t3sim.validation import checks, summary
 from t3sim.workload import Collective, Gemm, Trace, load_trace
 
 NAMES = {"phase": "forward", "sublayer": "op", "dtype": "fp16"}

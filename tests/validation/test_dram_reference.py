@@ -2,8 +2,8 @@
 
 import pytest
 
-from t3sim.study.validation.dram import SHIPPED, DramChannel
-from t3sim.study.validation.dram_table import load_table
+from t3sim.validation.dram import SHIPPED, DramChannel
+from t3sim.validation.dram_table import load_table
 
 BANDWIDTH, LATENCY = 0.03, 0.10  # as promised
 IN_CI = 8

@@ -6,9 +6,9 @@ from statistics import fmean
 import pytest
 
 from t3sim.simulation import load_system
-from t3sim.study.validation import checks, summary
-from t3sim.study.validation.collectives import load_measured, simulated_us
-from t3sim.study.validation.sublayers import load_measured as load_sublayers
+from t3sim.validation import checks, summary
+from t3sim.validation.collectives import load_measured, simulated_us
+from t3sim.validation.sublayers import load_measured as load_sublayers
 
 MIB = 2**20
 SAMPLE = (1 * MIB, 8 * MIB, 64 * MIB)

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from t3sim.simulation import load_system
-from t3sim.study.measured import load_measured_gemms
-from t3sim.study.validation.gemm import compare_gemms
+from t3sim.validation.gemm import compare_gemms
+from t3sim.validation.measured_gemms import load_measured_gemms
 
 MEAN_ERROR = 0.10
 BIAS = 0.10

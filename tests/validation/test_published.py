@@ -6,7 +6,7 @@ The bounds around each published figure are ours; none of them is a parameter th
 import pytest
 
 from t3sim.results import geomean
-from t3sim.study import load_published
+from t3sim.studies import load_published
 
 pytestmark = pytest.mark.xdist_group("base set")  # simulated once, by one worker
 PUBLISHED = load_published().spec

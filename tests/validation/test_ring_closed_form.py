@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from t3sim.simulation import load_system
-from t3sim.study.validation.ring import FREE_MEMORY
+from t3sim.validation.ring import FREE_MEMORY
 
 TOLERANCE = 0.005
 LATENCY_S = 500e-9

@@ -1,6 +1,7 @@
 """What can be asked of the memory: streams, access types, and the causes by which traffic is counted."""
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 
 class Stream(IntEnum):
@@ -21,12 +22,20 @@ class Access(IntEnum):
     """Near-memory op-and-store: adds into memory without a read by the GPU."""
 
 
-class Cause(IntEnum):
-    """Why bytes moved; one traffic counter each, named as the result columns are."""
+class Direction(StrEnum):
+    """Which way bytes move between a GPU and its memory; an update moves them in."""
 
-    GEMM_READ = 0
-    GEMM_WRITE = 1
-    RS_READ = 2
-    RS_WRITE = 3
-    AG_READ = 4
-    AG_WRITE = 5
+    READ = "read"
+    WRITE = "write"
+
+
+class Cause(NamedTuple):
+    """Why bytes moved: what traffic is counted by."""
+
+    operation: str
+    """``gemm``, or the name of a collective."""
+    direction: Direction
+
+
+MOST_CAUSES = 64
+"""Causes that a memory can tell apart: twice the operations of a program that have names of their own."""

@@ -1,6 +1,6 @@
 """The channels of one GPU's banked memory: bursts spread over them, and are done when the last one is."""
 
-from t3sim.hardware.memory.access import Cause
+from t3sim.hardware.memory.access import MOST_CAUSES
 from t3sim.hardware.memory.banked import BankedSpec
 from t3sim.hardware.memory.banked_channel import BankedChannel
 from t3sim.hardware.memory.dram.mapping import mapping_array
@@ -38,7 +38,7 @@ class BankedMemory:
         self._untouched: list[tuple[int, int]] = []
         self._due: list[tuple[int, int, int]] = []
         """Bursts without an access on a simulated channel: as they come, and with the end they were given."""
-        self._served = [0] * len(Cause)
+        self._served = [0] * MOST_CAUSES
 
     def push(self, lane: int, nbytes: int, cause: int, place: Place, *, is_update: bool, notify: bool) -> int:
         """Append a burst to ``lane``; return its number there."""

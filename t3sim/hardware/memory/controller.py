@@ -5,21 +5,27 @@ happens once per instant, after everything that arrives in it (``Order.SETTLE``)
 submit within one femtosecond does not matter.
 """
 
+from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Action, Environment, Order, call_after, call_at
-from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.memory.access import MOST_CAUSES, Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
 from t3sim.hardware.memory.model import Channels, MemorySpec
+from t3sim.hardware.probe import Probe
 from t3sim.lowering.layout import Place
 
 
 class MemoryController:
     """One GPU's memory controller, DRAM queue and channels."""
 
-    def __init__(self, env: Environment, spec: MemorySpec, policy: ArbitrationPolicy, name: str) -> None:
+    def __init__(self, env: Environment, spec: MemorySpec, policy: ArbitrationPolicy, rank: int) -> None:
         self.env = env
-        self.name = name
+        self.name = f"Gpu[{rank}].Memory"
         self.spec = spec
-        self.submitted = [0] * len(Cause)
+        self.probe: Probe | None = None
+        self.submitted: dict[Cause, int] = {}
+        """Bytes asked of it, by cause, in the order of their first bursts."""
+        self._rank = rank
+        self._number_of: dict[Cause, int] = {}
         self._channel = spec.channel()
         self._waiters: dict[tuple[int, int], Action] = {}
         self._settling = False
@@ -41,13 +47,26 @@ class MemoryController:
         ``done`` runs when a read's data arrive or a write or update is in memory.
         """
         assert nbytes > 0, f"{self.name}: empty burst"
+        if self.probe is not None:
+            done = self.probe.burst_submitted(self._rank, stream, access, nbytes, cause, done)
         lane = 2 * stream + (access is not Access.READ)
         is_update, notify = access is Access.UPDATE, done is not None
-        number = self._channel.push(lane, nbytes, cause, place, is_update=is_update, notify=notify)
+        number_of_cause = self._number_of.get(cause)
+        if number_of_cause is None:
+            number_of_cause = self._new_cause(cause)
+        number = self._channel.push(lane, nbytes, number_of_cause, place, is_update=is_update, notify=notify)
         self.submitted[cause] += nbytes
         if done is not None:
             self._waiters[lane, number] = done
         self._settle_later()
+
+    def _new_cause(self, cause: Cause) -> int:
+        """Give a cause its number in the channel's counters. Raises ``SimulationError`` for too many."""
+        if len(self._number_of) == MOST_CAUSES:
+            raise SimulationError(f"{self.name}: more than {MOST_CAUSES} causes of traffic")
+        number = self._number_of[cause] = len(self._number_of)
+        self.submitted[cause] = 0
+        return number
 
     def start_kernel(self) -> None:
         """Forget what was tuned for the kernel before."""
@@ -71,8 +90,12 @@ class MemoryController:
     def served_bytes(self) -> dict[Cause, int]:
         """Bytes served up to now, by cause."""
         self._advance()
+        return self.counted_bytes()
+
+    def counted_bytes(self) -> dict[Cause, int]:
+        """Bytes served up to where the channel has been advanced to, by cause."""
         served = self._channel.served()
-        return {cause: int(served[cause]) for cause in Cause}
+        return {cause: int(served[number]) for cause, number in self._number_of.items()}
 
     def busy_fs(self) -> int:
         """Time the channel has spent serving."""
@@ -102,6 +125,8 @@ class MemoryController:
     def _plan(self) -> None:
         """Let in what was pushed and wake at the next completion that somebody waits for."""
         next_end = self._channel.admit(self._table, int(self.env.now))
+        if self.probe is not None:
+            self.probe.memory_advanced(self._rank)
         if next_end and next_end != self._wake_fs:
             call_at(self.env, next_end, lambda: self._wake(next_end), Order.MEMORY)
         self._wake_fs = next_end
@@ -119,7 +144,10 @@ class MemoryController:
         if now == self._advanced_fs:
             return
         self._advanced_fs = now
-        for lane, number, end in self._channel.advance(self._table, now):
+        completed = self._channel.advance(self._table, now)
+        if self.probe is not None:
+            self.probe.memory_advanced(self._rank)
+        for lane, number, end in completed:
             done = self._waiters.pop((lane, number))
             if lane % 2 == 0:
                 call_at(self.env, end + self.spec.read_latency, done)

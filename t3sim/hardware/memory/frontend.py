@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from t3sim.hardware.memory.access import Cause
+from t3sim.hardware.memory.access import MOST_CAUSES
 from t3sim.hardware.memory.turns import new_turns, next_stream
 from t3sim.kernels import IntArray, copy_items, kernel
 
@@ -51,7 +51,7 @@ def new_state(queue_entries: int) -> State:
         np.zeros((queue_entries, 2), np.int64),
         scalars,
         new_turns(),
-        np.zeros(len(Cause), np.int64),
+        np.zeros(MOST_CAUSES, np.int64),
     )
 
 

@@ -1,43 +1,50 @@
-"""What travels over a link, and who takes it at the other end."""
+"""What travels through the network: one piece of a chunk. Nobody changes a message that has been sent."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)  # frozen, making one would take three times as long
 class Message:
-    """One piece of a chunk on its way to the successor."""
+    """One piece of a chunk from one GPU to another, or to several."""
 
-    phase: int
-    """Which operation of the program it belongs to."""
-    position: int
-    """Chunk position at the sender; the receiver meets the chunk at the next one."""
+    operation: int
+    """Number of the operation in the program it belongs to."""
+    home: int
+    move: int
+    """Which move of the operation's plan: its ``MoveId``."""
     piece: int
     """Which piece of the sender's chunk, of ``pieces``."""
     pieces: int
+    source: int
+    destinations: tuple[int, ...]
+    """Several: a switch on the way multiplies it."""
     nbytes: int
     wire_bytes: int
-    """Bytes whose time it holds the wire: with flags among the data, more than its own."""
-    chunk_bytes: int
-    largest_chunk_bytes: int
-    """Size of its chunk, and of the largest chunk in the ring."""
+    """Bytes whose time it holds a wire: with flags among the data, more than its own."""
+    merges: int = 0
+    """How many messages a switch adds up to this one (all with this operation, home, chunk and piece); 0: none."""
+    key: int = 0
+    """What messages that are added up have in common beside operation, home and piece: their chunk."""
+    serial: int = 0
+    """Tells it from every other message of the run; what a switch makes of it keeps the number."""
+    value: Any = None
+    """What it carries in data mode: an array of numbers, or nothing."""
 
-
-class Receiver(Protocol):
-    """The end of a link for one operation."""
-
-    def receive(self, message: Message) -> None:
-        """Take a message whose last byte has arrived; give its link buffer back once it is in memory."""
-
-    def missing(self) -> list[str]:
-        """Say what has not arrived yet, for a stall report."""
-
-
-def pieces_completed(piece: int, sent_pieces: int, own_pieces: int) -> range:
-    """Which of the receiver's pieces the sender's ``piece`` completes.
-
-    The identity where both cut the chunk alike, as they always do between two GPUs of a ring. The mirrored GPU
-    stands for both ends, and where chunks differ in size its neighbour positions may differ in pieces: then pieces
-    correspond by their relative place in the chunk.
-    """
-    return range(piece * own_pieces // sent_pieces, (piece + 1) * own_pieces // sent_pieces)
+    def redirected(self, source: int, destinations: tuple[int, ...], home: int) -> "Message":
+        """Give the same message from another source to other destinations."""
+        return Message(
+            operation=self.operation,
+            home=home,
+            move=self.move,
+            piece=self.piece,
+            pieces=self.pieces,
+            source=source,
+            destinations=destinations,
+            nbytes=self.nbytes,
+            wire_bytes=self.wire_bytes,
+            merges=self.merges,
+            key=self.key,
+            serial=self.serial,
+            value=self.value,
+        )

@@ -14,9 +14,10 @@ from pydantic import Field
 
 from t3sim.config import Femtoseconds, Spec
 from t3sim.hardware.clock import Action, Environment, call_after
+from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.memory.controller import MemoryController
+from t3sim.hardware.probe import Probe
 from t3sim.lowering.layout import Place
-
-Read = Callable[[int, Place, Action], None]
 
 
 class DmaSpec(Spec):
@@ -28,30 +29,36 @@ class DmaSpec(Spec):
     """From trigger to the first read request."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Command:
     """One pre-programmed transfer."""
 
     nbytes: int
     place: Place
     """Where its data lie."""
+    cause: Cause
+    """By which its read is counted."""
     send: Callable[[Action], None]
     """Hands the data to the link; its argument runs when the link has accepted them."""
 
 
 class DmaEngine:
-    """Command queue between memory (``read``) and link (each command's ``send``)."""
+    """Command queue between memory and link (each command's ``send``)."""
 
-    def __init__(self, env: Environment, spec: DmaSpec, read: Read, name: str) -> None:
+    def __init__(self, env: Environment, spec: DmaSpec, memory: MemoryController, rank: int) -> None:
         self.env = env
         self.spec = spec
-        self.name = name
-        self.read = read
+        self.name = f"Gpu[{rank}].Dma"
+        self.probe: Probe | None = None
+        self._rank = rank
+        self._memory = memory
         self._ready: deque[Command] = deque()
         self._in_flight = 0
 
     def trigger(self, command: Command) -> None:
         """Mark ``command`` ready."""
+        if self.probe is not None:
+            self.probe.command_triggered(self._rank, command)
         call_after(self.env, self.spec.command_latency, lambda: self._enqueue(command))
 
     def waiting(self) -> list[str]:
@@ -68,11 +75,21 @@ class DmaEngine:
         while self._ready and self._in_flight < self.spec.outstanding:
             command = self._ready.popleft()
             self._in_flight += 1
-            self.read(command.nbytes, command.place, partial(self._arrived, command))
+            if self.probe is not None:
+                self.probe.command_started(self._rank, command)
+            read = partial(self._arrived, command)
+            self._memory.submit(Stream.COMMUNICATION, Access.READ, command.nbytes, command.cause, command.place, read)
 
     def _arrived(self, command: Command) -> None:
-        command.send(self._accepted)
+        if self.probe is None:
+            command.send(self._accepted)
+            return
+        self.probe.command_read(self._rank, command)
+        command.send(partial(self._accepted, command))
+        self.probe.command_handed_over(self._rank, command)
 
-    def _accepted(self) -> None:
+    def _accepted(self, command: Command | None = None) -> None:
+        if self.probe is not None:
+            self.probe.command_ended(self._rank, command)
         self._in_flight -= 1
         self._start()

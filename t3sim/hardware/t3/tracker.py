@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from t3sim.config import Spec
 from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Action
+from t3sim.hardware.probe import Probe
 
 
 class TrackerSpec(Spec):
@@ -55,9 +56,11 @@ class Tracker:
     consecutive workgroups fall into consecutive sets.
     """
 
-    def __init__(self, spec: TrackerSpec, name: str) -> None:
+    def __init__(self, spec: TrackerSpec, rank: int) -> None:
         self.spec = spec
-        self.name = name
+        self.name = f"Gpu[{rank}].Tracker"
+        self.probe: Probe | None = None
+        self._rank = rank
         self.issued = 0
         self.counted = 0
         self.fired = 0
@@ -85,12 +88,16 @@ class Tracker:
         Raises ``SimulationError`` when a tile gets more updates than expected.
         """
         self.issued += updates
+        if self.probe is not None:
+            fire = self.probe.update_counted(self._rank, workgroup, updates, expected, fire)
         count = _Count(workgroup, updates, expected, fire)
         if self._allocate(workgroup):
             self._add(count)
         else:
             self.waited += 1
             self._waiting[workgroup % self.spec.sets].append(count)
+        if self.probe is not None:
+            self.probe.tracker_changed(self._rank)
 
     @property
     def live_entries(self) -> int:

@@ -25,6 +25,8 @@ def test_one_instant_runs_by_order_then_first_come():
         ("CREDIT", 2),
         ("DELIVERY", 1),
         ("DELIVERY", 2),
+        ("FORWARD", 1),
+        ("FORWARD", 2),
         ("SETTLE", 1),
         ("SETTLE", 2),
     ]

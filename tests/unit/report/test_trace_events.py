@@ -8,7 +8,7 @@ import pytest
 
 from t3sim.errors import InputError
 from t3sim.hardware.machine import Machine
-from t3sim.hardware.network.topologies.mirror import Mirror
+from t3sim.hardware.network.topologies.legacy import Mirror
 from t3sim.observe import Detail, Recorder
 from t3sim.observe.timeline import Slice, lanes
 from t3sim.registry import get

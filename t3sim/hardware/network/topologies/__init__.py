@@ -1,19 +1,27 @@
-"""Topologies: which GPU's outgoing link leads where, as networkx graphs; one file each, found by registration."""
+"""Topologies: how the GPUs of a group are wired; one file each, found by registration."""
 
 import importlib
 import pkgutil
 from typing import Protocol
 
-import networkx as nx
+from t3sim.hardware.network.link import LinkSpec
+from t3sim.hardware.network.wiring import Wiring
 
 KIND = "topology"
 
 
 class Topology(Protocol):
-    """How the GPUs of a tensor-parallel group are wired."""
+    """How the GPUs of a group are wired: a registered spec."""
 
-    def graph(self, gpus: int) -> "nx.DiGraph[int]":
-        """Nodes are GPUs to simulate, edges are links in the direction they are used."""
+    def __hash__(self) -> int:
+        """Hash its values: wirings are kept by them."""
+
+    @property
+    def kind(self) -> str:
+        """Name under which it is registered."""
+
+    def wire(self, link: LinkSpec, gpus: int) -> Wiring:
+        """Wire ``gpus`` GPUs with links of which ``link`` is one; ``ValueError`` says why so many do not fit."""
 
 
 for _module in pkgutil.iter_modules(__path__):

@@ -1,16 +1,21 @@
-"""The ring: every GPU sends to the next."""
+"""The ring: every GPU is linked to the next and to the one before."""
 
-import networkx as nx
+from typing import Literal
 
+from t3sim.config import Spec
+from t3sim.hardware.network.link import LinkSpec
+from t3sim.hardware.network.rings import Rings
 from t3sim.hardware.network.topologies import KIND
+from t3sim.hardware.network.wiring import Wiring
 from t3sim.registry import register
 
 
 @register(KIND, "ring")
-class Ring:
-    """N full GPUs in a directed ring; the other direction of each link is unused."""
+class RingSpec(Spec):
+    """GPUs in a circle; messages go the shorter way around, through the GPUs between."""
 
-    def graph(self, gpus: int) -> "nx.DiGraph[int]":
-        """Cycle over all GPUs."""
-        ring: nx.DiGraph[int] = nx.cycle_graph(gpus, create_using=nx.DiGraph)
-        return ring
+    kind: Literal["ring"] = "ring"
+
+    def wire(self, link: LinkSpec, gpus: int) -> Wiring:
+        """Link every GPU with both its neighbours, each way by a ``link``."""
+        return Wiring(Rings((gpus,), link), (gpus,))

@@ -1,0 +1,98 @@
+"""One GPU's messages of one operation: made of the moves of its plan, and told apart when they arrive.
+
+A message may stand for several of the receiver's pieces: a DMA command that moves several tiles. And a GPU that stands
+for all sends to itself: where chunks differ in size its neighbours' pieces are not its own, and correspond to them by
+their relative place in the chunk. Its pace is not theirs either: all chunks of a ring are under way at once, and the
+largest sets the pace of all, so every chunk of a GPU that stands for all takes the wire as long as the largest.
+"""
+
+from typing import Any, Protocol
+
+from t3sim.collectives.plan import MoveId, Plan
+from t3sim.hardware.clock import Action
+from t3sim.hardware.network.message import Message
+from t3sim.hardware.ports import NetworkPort
+from t3sim.lowering.chunks import Chunks
+from t3sim.units import ceil_div
+
+
+class Receiver(Protocol):
+    """What takes an operation's pieces."""
+
+    def arrived(self, move: MoveId, piece: int, message: Message, *, last: bool) -> None:
+        """Take ``piece`` of the chunk that ``move`` brings; ``last``: of those that ``message`` stands for.
+
+        ``message`` is to be given back (``Exchange.consumed``) when its last piece is in memory.
+        """
+
+
+class Exchange:
+    """Sends and receives the pieces of one operation at one GPU."""
+
+    def __init__(self, port: NetworkPort, number: int, plan: Plan, chunks: Chunks) -> None:
+        """Take part in operation ``number`` of the program; ``chunks``: its buffer in ``plan.parts`` parts."""
+        self.number = number
+        self.plan = plan
+        self.chunks = chunks
+        self._port = port
+        self._largest = max(chunks.chunk_bytes)
+
+    def open(self, receiver: Receiver, chunk_of: dict[MoveId, int]) -> None:
+        """Hand what arrives to ``receiver``. ``chunk_of``: the part that each move to this GPU brings."""
+        self._receiver = receiver
+        self._part_of = chunk_of
+        self._port.open(self.number, self._receive)
+
+    def send(
+        self,
+        move: MoveId,
+        part: int,
+        destinations: tuple[int, ...],
+        piece: int,
+        pieces: int,
+        nbytes: int,
+        *,
+        accepted: Action,
+        wire_bytes: int | None = None,
+        value: Any = None,
+    ) -> None:
+        """Send one of ``pieces`` pieces of a part; ``accepted`` runs when the link has taken it."""
+        on_wire = nbytes if wire_bytes is None else wire_bytes
+        if self._port.mirrored:
+            on_wire = ceil_div(on_wire * self._largest, self.chunks.chunk_bytes[part])
+        merged = self.plan.merged.get(move.number, ())
+        message = Message(
+            operation=self.number,
+            home=move.home,
+            # What is merged arrives as the first of those that are.
+            move=merged[0] if merged else move.number,
+            piece=piece,
+            pieces=pieces,
+            source=self._port.rank,
+            destinations=destinations,
+            nbytes=nbytes,
+            wire_bytes=on_wire,
+            merges=len(merged),
+            key=part,
+            serial=self._port.next_serial(),
+            value=value,
+        )
+        self._port.send(message, accepted)
+
+    def consumed(self, message: Message) -> None:
+        """Give the buffer back that ``message`` holds."""
+        self._port.consumed(message)
+
+    def _receive(self, message: Message) -> None:
+        move = MoveId(message.home, message.move)
+        own = len(self.chunks.piece_bytes[self._part_of[move]])
+        completed = pieces_completed(message.piece, message.pieces, own)
+        if not completed:
+            self.consumed(message)
+        for piece in completed:
+            self._receiver.arrived(move, piece, message, last=piece == completed[-1])
+
+
+def pieces_completed(piece: int, sent_pieces: int, own_pieces: int) -> range:
+    """Which of the receiver's pieces the sender's ``piece`` completes: its own number, where both cut alike."""
+    return range(piece * own_pieces // sent_pieces, (piece + 1) * own_pieces // sent_pieces)

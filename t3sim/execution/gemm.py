@@ -1,0 +1,147 @@
+"""A GEMM kernel on the CUs of one GPU, stage by stage.
+
+Per K-slab of a stage, the operands must have arrived and the slab before must be done; then the slab computes for as
+long as the CU array says. ``prefetch_slabs`` slabs are loaded ahead of the one computing. LLC misses become DRAM
+reads; a slab without any arrives after the LLC's hit latency. After a stage's epilogue its outputs leave, and the next
+stage starts once the kernel's store buffer has taken them. With split-K, a last step sums the partial outputs.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from simpy.events import Event
+
+from t3sim.hardware.compute.cus import Process
+from t3sim.hardware.compute.llc import LlcTraffic
+from t3sim.hardware.compute.store_buffer import StoreBuffer
+from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
+from t3sim.hardware.ports import Ports
+from t3sim.lowering.kernel_choice import KernelChoice
+from t3sim.lowering.layout import Place
+from t3sim.units import FS_PER_S
+
+READ, WRITE = Cause("gemm", Direction.READ), Cause("gemm", Direction.WRITE)
+
+
+class StorePath(Protocol):
+    """Where a GEMM's output goes."""
+
+    def store_stage(self, first: int, last: int, buffer: StoreBuffer) -> None:
+        """Issue the output of workgroups ``first`` to ``last - 1`` of the dispatch order, through ``buffer``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GemmRun:
+    """One GEMM as its kernel runs it."""
+
+    kernel: KernelChoice
+    dtype: str
+    traffic: LlcTraffic
+    stage_workgroups: int
+    """Workgroups resident at once: a stage."""
+    cus: int
+    """CUs that it runs on."""
+    prefetch_slabs: int
+    """Slabs loaded ahead of the one that computes."""
+
+
+class GemmKernel:
+    """One GEMM kernel on one GPU."""
+
+    def __init__(self, ports: Ports, run: GemmRun, stores: StorePath) -> None:
+        self.run = run
+        self.store_buffer = StoreBuffer(ports.env, ports.cus.spec.store_buffer)
+        self.last_store_fs = 0
+        """When output was last issued."""
+        self._ports = ports
+        self._stores = stores
+        self._depths = run.kernel.tiling.slab_depths.tolist()
+
+    def process(self) -> Process:
+        """Run all stages; ends when the last stage's output is issued."""
+        env, cus, memory, run = self._ports.env, self._ports.cus, self._ports.memory, self.run
+        memory.start_kernel()
+        total = run.kernel.workgroups
+        started, own_before = int(env.now), self._own_bytes()
+        for stage, first in enumerate(range(0, total, run.stage_workgroups)):
+            last = min(first + run.stage_workgroups, total)
+            yield from self._stage(stage, last - first)
+            yield from self._busy(cus.epilogue_fs(run.kernel, last - first))
+            if stage == 0:
+                elapsed_fs = int(env.now) - started
+                # The share of the bandwidth that the first stage's own accesses took.
+                memory.tune((self._own_bytes() - own_before) * FS_PER_S / (elapsed_fs * memory.spec.peak_bytes_per_s))
+            self._stores.store_stage(first, last, self.store_buffer)
+            self.last_store_fs = int(env.now)
+            evicted = int(run.traffic.store_evicted_bytes[stage])
+            if evicted:
+                self.write_back(evicted, partial(run.traffic.store_evicted, stage))
+            room = self.store_buffer.room()
+            if room is not None:
+                yield room
+        if run.kernel.split_k > 1:
+            yield from self._busy(cus.reduction_fs(run.kernel))
+            self.last_store_fs = int(env.now)
+
+    def missing(self) -> list[str]:
+        """Say which stores have not left."""
+        return [f"{self.store_buffer.held} B of stores on their way out"] if self.store_buffer.held else []
+
+    def write_back(self, nbytes: int, place: Place) -> None:
+        """Write dirty output that leaves the LLC to DRAM, through the store buffer."""
+        self.store_buffer.take(nbytes)
+        given = partial(self.store_buffer.give, nbytes)
+        self._ports.memory.submit(Stream.COMPUTE, Access.WRITE, nbytes, WRITE, place, given)
+
+    def _busy(self, duration_fs: int) -> Process:
+        if duration_fs:
+            yield self._ports.env.timeout(duration_fs)
+
+    def _stage(self, stage: int, workgroups: int) -> Process:
+        """Run the K loop of one stage of ``workgroups``."""
+        env, cus, run, probe = self._ports.env, self._ports.cus, self.run, self._ports.cus.probe
+        if probe is not None:
+            probe.stage_started(self._ports.rank, stage, workgroups)
+        depths, slabs, ahead = self._depths, len(self._depths), run.prefetch_slabs + 1
+        times = {depth: cus.slab_fs(run.kernel.tiling, run.dtype, depth, workgroups, run.cus) for depth in set(depths)}
+        loads = [self._load(stage, slab) for slab in range(min(ahead, slabs))]
+        for slab in range(slabs):
+            if not loads[slab].processed:
+                yield from self._await_operands(loads[slab])
+            yield env.timeout(times[depths[slab]])
+            if slab + ahead < slabs:
+                loads.append(self._load(stage, slab + ahead))
+        if probe is not None:
+            probe.stage_ended(self._ports.rank)
+
+    def _await_operands(self, load: Event) -> Process:
+        """Wait for one slab's operands."""
+        env, cus = self._ports.env, self._ports.cus
+        waited_from = int(env.now)
+        yield load
+        cus.stall_fs += int(env.now) - waited_from
+        if cus.probe is not None:
+            cus.probe.operands_awaited(self._ports.rank, waited_from)
+
+    def _load(self, stage: int, slab: int) -> Event:
+        """Start loading one slab's operands."""
+        env, traffic = self._ports.env, self.run.traffic
+        evicted = int(traffic.evicted_bytes[stage, slab])
+        if evicted:
+            self.write_back(evicted, partial(traffic.evicted, stage, slab))
+        nbytes = int(traffic.read_bytes[stage, slab])
+        if not nbytes:
+            return env.timeout(self._ports.cus.llc.hit_latency)
+        event = Event(env)
+        place = partial(traffic.missed, stage, slab)
+        self._ports.memory.submit(Stream.COMPUTE, Access.READ, nbytes, READ, place, lambda: _succeed(event))
+        return event
+
+    def _own_bytes(self) -> int:
+        served = self._ports.memory.served_bytes()
+        return served.get(READ, 0) + served.get(WRITE, 0)
+
+
+def _succeed(event: Event) -> None:
+    event.succeed()

@@ -1,0 +1,160 @@
+"""Loss buckets: where the time of a sublayer went under a scheme, in fs that add up to its time exactly.
+
+A run is split into parts by ``t3sim.observe.losses``. The GEMM's parts are then compared with those of the same
+kernel alone (the same order of workgroups and the same local updates, but no communication): what it takes alone is
+the kernel's own, the rest is what running beside the collective cost. These differences may be negative: a gain.
+A scheme that is put together from runs of its phases alone has one more bucket, ``hidden``: what it takes as
+overlapped, as a negative number. A full tracker holds up counts, not stores, so it can lengthen what is exposed after
+the GEMM, and never the GEMM itself. Kernels follow one another without synchronisation other than the data they wait
+for: that wait is ``neighbour``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from t3sim.errors import SimulationError
+from t3sim.observe import Recorder
+from t3sim.observe.buckets import BOUNDS, BUCKETS
+from t3sim.observe.losses import Part, last_gpu, split
+from t3sim.registry import get
+from t3sim.schemes.phases import Phase, gemm_alone
+from t3sim.schemes.scheme import KIND as SCHEME
+from t3sim.schemes.scheme import Outcome, Scheme
+from t3sim.simulation import Point
+from t3sim.simulation.lab import SystemLab
+
+_SHORT = {"reduce_scatter": "rs", "all_gather": "ag"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """Where the time of one scheme went."""
+
+    scheme: str
+    total_fs: int
+    buckets: dict[str, int]
+    """fs by name, in the order of ``BUCKETS``; the sum is ``total_fs``."""
+
+    @property
+    def bound(self) -> str:
+        """What most of the time is bound by; empty for an ideal, which is no run."""
+        if self.buckets["hidden"]:
+            return ""
+        return max(BOUNDS, key=self.bound_fs)
+
+    def bound_fs(self, bound: str) -> int:
+        """Time bound by ``bound``, fs."""
+        return sum(self.buckets[bucket.name] for bucket in BUCKETS if bucket.bound == bound)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    phases: tuple[Phase, ...]
+    recorder: Recorder
+    outcome: Outcome
+
+
+class RecordingLab:
+    """A ``t3sim.schemes.scheme.Lab`` that keeps the records of what a scheme runs on it."""
+
+    def __init__(self, lab: SystemLab) -> None:
+        self.lab = lab
+        self.used: list[_Run] = []
+        """Runs that the current scheme is made of."""
+        self._alone: dict[Phase, _Run] = {}
+
+    def run(self, phases: Sequence[Phase], scheme: str) -> Outcome:
+        """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""
+        self.used.append(self._record(phases, scheme))
+        return self.used[-1].outcome
+
+    def alone(self, phase: Phase) -> Outcome:
+        """Run one phase with the machine to itself; the same phase is run, and counts, once."""
+        run = self.recorded_alone(phase)
+        if run not in self.used:
+            self.used.append(run)
+        return run.outcome
+
+    def recorded_alone(self, phase: Phase) -> _Run:
+        """Run one phase with the machine to itself for comparison."""
+        if phase not in self._alone:
+            self._alone[phase] = self._record([phase], "default")
+        return self._alone[phase]
+
+    def _record(self, phases: Sequence[Phase], scheme: str) -> _Run:
+        recorders: list[Recorder] = []
+        self.lab.observe = lambda machine: recorders.append(Recorder(machine))
+        outcome = self.lab.run(phases, scheme)
+        return _Run(tuple(phases), recorders[0], outcome)
+
+
+def losses(point: Point, schemes: Iterable[str]) -> list[Losses]:
+    """Split the time of ``point`` under each of ``schemes``.
+
+    Raises ``SimulationError`` when a run fails its own checks or its parts do not add up to its time.
+    """
+    lab = RecordingLab(SystemLab(point.system.spec, point.sublayer.tp, point.gpus))
+    return [_losses(lab, point, name) for name in schemes]
+
+
+def _losses(lab: RecordingLab, point: Point, name: str) -> Losses:
+    lab.used = []
+    scheme: Scheme = get(SCHEME, name)()
+    total = scheme.simulate(lab, point.works).total_fs
+    buckets = dict.fromkeys((bucket.name for bucket in BUCKETS), 0)
+    for run in lab.used:
+        found = _buckets(lab, run)
+        if sum(found.values()) != run.outcome.total_fs:
+            raise SimulationError(f"{name}: {sum(found.values())} fs in buckets, {run.outcome.total_fs} fs in the run")
+        for bucket, length in found.items():
+            buckets[bucket] += length
+    # One run is the scheme; several are put together by it, less what it takes as overlapped.
+    buckets["hidden"] = total - sum(buckets.values())
+    return Losses(scheme=name, total_fs=total, buckets=buckets)
+
+
+def _buckets(lab: RecordingLab, run: _Run) -> dict[str, int]:
+    gpu = last_gpu(run.recorder)
+    parts = split(gpu)
+    alone: dict[Part, int] = {}
+    for phase in filter(None, map(gemm_alone, run.phases)):
+        reference = run if run.phases == (phase,) else lab.recorded_alone(phase)
+        own = next(record for record in reference.recorder.gpus if record.gpu.index == gpu.gpu.index)
+        for part, length in split(own).items():
+            alone[part] = alone.get(part, 0) + length
+    return {**_gemm(parts, alone), **_collectives(parts)}
+
+
+def _gemm(parts: Mapping[Part, int], alone: Mapping[Part, int]) -> dict[str, int]:
+    """Compare the GEMMs of a run with the same kernels alone; where there is no such run, all is the kernel's own."""
+
+    def of(kind: str) -> tuple[int, int]:
+        part = Part("gemm", kind)
+        here = parts.get(part, 0)
+        own = alone.get(part, 0) if alone else here
+        return own, here - own
+
+    compute, cus_taken = of("compute")
+    operands, contention = of("operand_wait")
+    stores, pressure = of("store_wait")
+    link, link_pressure = of("link_wait")
+    return {
+        "gemm_compute": compute,
+        "gemm_waits": operands + stores + link,
+        "gemm_dram_contention": contention,
+        "gemm_store_pressure": pressure,
+        "gemm_link_pressure": link_pressure,
+        "gemm_cus_taken": cus_taken,
+    }
+
+
+def _collectives(parts: Mapping[Part, int]) -> dict[str, int]:
+    found = {"tracker": 0, "launch": 0}
+    for part, length in parts.items():
+        if part.operation == "gemm":
+            if part.kind == "launch":
+                found["launch"] += length
+            continue
+        name = part.kind if part.kind in found else f"{_SHORT[part.operation]}_{part.kind}"
+        found[name] = found.get(name, 0) + length
+    return found

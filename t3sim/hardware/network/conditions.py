@@ -1,0 +1,107 @@
+"""Links that are not as they should be: slower, farther, down for a while or for ever, losing packets."""
+
+from itertools import pairwise
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from t3sim.config import Femtoseconds, Spec
+
+
+class Outage(Spec):
+    """A time in which a link carries nothing; what is on the wire stops and goes on after."""
+
+    start: Femtoseconds = Field(alias="from")
+    """When it goes down."""
+    end: Femtoseconds | None = Field(alias="to", default=None)
+    """When it is up again; missing: never."""
+
+    @model_validator(mode="after")
+    def _takes_time(self) -> "Outage":
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"goes down at {self.start} fs and must come up later, not at {self.end} fs")
+        return self
+
+
+class LinkCondition(Spec):
+    """What is wrong with one link."""
+
+    rate: Annotated[float, Field(ge=0.001, le=1)] = 1.0
+    """Share of its bandwidth that is left."""
+    latency: Annotated[float, Field(ge=1, le=1000)] = 1.0
+    """How many times its latency."""
+    down: tuple[Outage, ...] = ()
+    """When it carries nothing; in order, without overlap."""
+    loss: Annotated[float, Field(ge=0, le=0.99)] = 0.0
+    """Probability that a packet is lost; each try holds the wire, and nothing passes it meanwhile."""
+    retry: Femtoseconds = 0
+    """From the end of a lost packet to its next try."""
+
+    @field_validator("down")
+    @classmethod
+    def _in_order(cls, value: tuple[Outage, ...]) -> tuple[Outage, ...]:
+        for earlier, later in pairwise(value):
+            if earlier.end is None or later.start < earlier.end:
+                raise ValueError(f"the outage from {later.start} fs begins before the one before it has ended")
+        return value
+
+
+class Conditions(Spec):
+    """What is wrong with the network; nothing, if not said."""
+
+    links: dict[str, LinkCondition] = Field(default_factory=dict)
+    """By the name of the link, as in ``Link[0->1]`` or ``Link[3->Switch[0]]``."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides which packets are lost."""
+
+
+class Carried(NamedTuple):
+    """A packet's time on the wire."""
+
+    begin_fs: int
+    """When the try that succeeds begins."""
+    end_fs: int
+    tries: int = 1
+
+
+class Trouble:
+    """One link's condition, as its packets meet it: which are lost is decided by the seed and the link's name."""
+
+    def __init__(self, condition: LinkCondition, seed: int, name: str) -> None:
+        self._condition = condition
+        self._random = np.random.default_rng([seed, *name.encode()])
+
+    def carry(self, start_fs: int, duration_fs: int) -> Carried | None:
+        """When a packet that may start at ``start_fs`` is on the wire; ``None``: it never gets through."""
+        loss = self._condition.loss
+        tries = int(self._random.geometric(1 - loss)) if loss else 1
+        begin = start_fs
+        for number in range(tries):
+            begin_up = self._up_from(begin)
+            end = None if begin_up is None else self._end(begin_up, duration_fs)
+            if begin_up is None or end is None:
+                return None
+            if number == tries - 1:
+                return Carried(begin_up, end, tries)
+            begin = end + self._condition.retry
+        raise AssertionError("a packet is sent once at least")
+
+    def _up_from(self, time_fs: int) -> int | None:
+        """First moment from ``time_fs`` on at which the link is up."""
+        for outage in self._condition.down:
+            if outage.start <= time_fs:
+                if outage.end is None:
+                    return None
+                time_fs = max(time_fs, outage.end)
+        return time_fs
+
+    def _end(self, begin_fs: int, duration_fs: int) -> int | None:
+        """When ``duration_fs`` of carrying are over that begin at ``begin_fs``."""
+        end = begin_fs + duration_fs
+        for outage in self._condition.down:
+            if begin_fs <= outage.start < end:
+                if outage.end is None:
+                    return None
+                end += outage.end - outage.start
+        return end

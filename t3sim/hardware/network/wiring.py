@@ -1,0 +1,145 @@
+"""The wiring of a group of GPUs: which links there are, which way a message takes, and which links are alike.
+
+A topology says it as *cabling*, rank by rank: every link belongs to one rank, and the cabling of all ranks is the same
+but for a rotation of the ranks, which it also knows to apply to switches. So one rank's links stand for all, and a
+mirrored machine of a thousand GPUs never builds the other 999.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from math import prod
+from typing import NamedTuple, Protocol
+
+import networkx as nx
+
+from t3sim.collectives.grid import add, generators, negated
+from t3sim.hardware.network.link import LinkSpec
+from t3sim.hardware.network.switch import SwitchSpec
+
+Node = int | str
+"""A GPU, by its rank, or a switch or NIC, by its name."""
+Edge = tuple[Node, Node]
+
+_CHECKED = 64  # destinations of rank 0 that are looked at before a group counts as symmetric
+
+
+class Hop(NamedTuple):
+    """One link of a route."""
+
+    edge: Edge
+    channel: int = 0
+    """Virtual channel: whose receive buffer it uses."""
+
+
+Route = tuple[Hop, ...]
+
+
+class Cabling(Protocol):
+    """What a topology knows of a group of GPUs."""
+
+    @property
+    def gpus(self) -> int:
+        """Size of the group."""
+
+    @property
+    def spread(self) -> int:
+        """After how many pieces of a message the routes repeat."""
+
+    def links(self, rank: int) -> Mapping[Edge, LinkSpec]:
+        """List the links that belong to ``rank``: of every kind one, in the same order for every rank."""
+
+    def switches(self) -> Mapping[str, SwitchSpec]:
+        """List all nodes that are not GPUs."""
+
+    def owner(self, edge: Edge) -> int:
+        """Name the rank that a link belongs to."""
+
+    def moved(self, node: Node, to: Callable[[int], int]) -> Node:
+        """Say where ``node`` comes to lie when every rank ``r`` becomes rank ``to(r)``."""
+
+    def route(self, source: int, destination: int, piece: int) -> Route:
+        """Give the way from one rank to another for the ``piece``-th piece; empty where there is none."""
+
+
+def link_name(edge: Edge) -> str:
+    """Name a link as reports and conditions do."""
+    return f"Link[{edge[0]}->{edge[1]}]"
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The links of a group of GPUs and the routes over them."""
+
+    cabling: Cabling
+    shape: tuple[int, ...]
+    """Grid of the ranks, row-major, over which they can be rotated."""
+
+    def __post_init__(self) -> None:
+        if prod(self.shape) != self.cabling.gpus:
+            raise ValueError(f"a grid of {' x '.join(map(str, self.shape))} ranks is not one of {self.cabling.gpus}")
+
+    @property
+    def gpus(self) -> int:
+        """Number of GPUs."""
+        return self.cabling.gpus
+
+    def over(self, shape: tuple[int, ...]) -> "Wiring":
+        """Give the same wiring with its ranks on another grid, whose rotations it may or may not allow."""
+        return replace(self, shape=shape)
+
+    @cached_property
+    def graph(self) -> "nx.DiGraph[Node]":
+        """All nodes and links: edges have their ``LinkSpec`` as ``link``, nodes but GPUs a ``SwitchSpec`` as ``switch``."""
+        graph: nx.DiGraph[Node] = nx.DiGraph()
+        graph.add_nodes_from(range(self.gpus))
+        for name, switch in self.cabling.switches().items():
+            graph.add_node(name, switch=switch)
+        for rank in range(self.gpus):
+            for (start, end), link in self.cabling.links(rank).items():
+                graph.add_edge(start, end, link=link)
+        return graph
+
+    @cached_property
+    def kinds(self) -> dict[Edge, int]:
+        """Number rank 0's links: each stands for those that it becomes as the ranks are rotated."""
+        return {edge: number for number, edge in enumerate(self.cabling.links(0))}
+
+    def representative(self, edge: Edge) -> Edge:
+        """Give rank 0's link that becomes ``edge`` as the ranks are rotated."""
+        return self.moved_edge(edge, negated(self.cabling.owner(edge), self.shape))
+
+    def moved_edge(self, edge: Edge, by: int) -> Edge:
+        """Give the link that ``edge`` becomes as all ranks move on by ``by``."""
+        to = partial(add, by=by, shape=self.shape)
+        return self.cabling.moved(edge[0], to), self.cabling.moved(edge[1], to)
+
+    def route(self, source: int, destination: int, piece: int) -> Route:
+        """Give the way from ``source`` to ``destination`` for the ``piece``-th piece; empty where there is none."""
+        return self.cabling.route(source, destination, piece % self.cabling.spread)
+
+    @cached_property
+    def switches(self) -> dict[str, SwitchSpec]:
+        """List all nodes that are not GPUs."""
+        return dict(self.cabling.switches())
+
+    @cached_property
+    def rotations(self) -> bool:
+        """Whether links and routes stay the same as every rank moves on by one along any axis of ``shape``.
+
+        Compared are rank 0 and its next along each axis, with at most 64 destinations: enough to tell a grid that
+        the cabling does not have. That a cabling is the same from every rank is for the tests of each topology.
+        """
+        return all(self._looks_alike(by) for by in generators(self.shape))
+
+    def _looks_alike(self, by: int) -> bool:
+        moved = {self.moved_edge(edge, by): link for edge, link in self.cabling.links(0).items()}
+        if moved != self.cabling.links(by):
+            return False
+        every = -(-self.gpus // _CHECKED)
+        return all(
+            tuple(Hop(self.moved_edge(hop.edge, by), hop.channel) for hop in self.route(0, destination, piece))
+            == self.route(by, add(destination, by, self.shape), piece)
+            for destination in range(0, self.gpus, every)
+            for piece in range(self.cabling.spread)
+        )

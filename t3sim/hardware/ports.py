@@ -1,0 +1,69 @@
+"""What a program on one GPU may use: each part by what it offers, and nothing of how the GPU is put together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from t3sim.hardware.clock import Action, Environment
+from t3sim.hardware.compute.cus import ComputeArray
+from t3sim.hardware.memory.controller import MemoryController
+from t3sim.hardware.network.message import Message
+from t3sim.hardware.network.network import Network
+from t3sim.hardware.t3.dma import DmaEngine
+from t3sim.hardware.t3.tracker import Tracker
+
+Receive = Callable[[Message], None]
+
+
+class NetworkPort:
+    """One GPU's end of the network: sends messages, and hands those that arrive to their operation."""
+
+    def __init__(self, network: Network, rank: int) -> None:
+        self.rank = rank
+        self.mirrored = network.mirrored
+        """Whether this GPU stands for all: what it is sent is what it sends, as the others see it."""
+        self._network = network
+        self._receivers: dict[int, Receive] = {}
+        self._rates: dict[int, int] = {}
+        network.attach(rank, self._deliver)
+
+    def open(self, operation: int, receive: Receive) -> None:
+        """Take the messages of operation number ``operation`` of the program."""
+        self._receivers[operation] = receive
+
+    def next_serial(self) -> int:
+        """Return a number that no other message of the run has."""
+        return self._network.next_serial()
+
+    def send(self, message: Message, accepted: Action | None = None) -> None:
+        """Send ``message``; ``accepted`` runs when the GPU's link has taken it."""
+        self._network.send(message, accepted)
+
+    def consumed(self, message: Message) -> None:
+        """Give back the buffer space that an arrived ``message`` holds."""
+        self._network.consumed(message)
+
+    def bytes_per_s(self, destination: int) -> int:
+        """Rate at which the GPU can send to ``destination``: that of its own links on the way."""
+        if destination not in self._rates:
+            self._rates[destination] = self._network.bytes_per_s(self.rank, destination)
+        return self._rates[destination]
+
+    def latency_fs(self, other: int) -> int:
+        """Latency of all links from ``other`` to this GPU."""
+        return self._network.route_latency_fs(other, self.rank)
+
+    def _deliver(self, message: Message) -> None:
+        self._receivers[message.operation](message)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The parts of one GPU that programs run on."""
+
+    env: Environment
+    rank: int
+    memory: MemoryController
+    cus: ComputeArray
+    tracker: Tracker
+    dma: DmaEngine
+    network: NetworkPort

@@ -1,0 +1,71 @@
+"""Which plan carries out a collective on a system: by the algorithm it names, or one that suits its network."""
+
+from functools import lru_cache
+
+from t3sim.collectives.plan import Operation, Plan
+from t3sim.collectives.planning import KIND as ALGORITHM
+from t3sim.collectives.planning import NetworkFacts, algorithms_for, default_algorithm, make_plan
+from t3sim.errors import InputError, PlanError, Problem
+from t3sim.hardware.network.link import LinkSpec
+from t3sim.hardware.network.topologies import Topology
+from t3sim.hardware.network.wiring import Wiring
+from t3sim.lowering.work import PlansOf
+from t3sim.registry import get, names
+from t3sim.simulation.system import SystemSpec
+
+
+def network_settings(topology: object, algorithm: object) -> dict[str, object]:
+    """Return the keys of a system that a topology's and an algorithm's name stand for; ``None``: as it is.
+
+    The algorithm is for every collective that it can do.
+    """
+    settings: dict[str, object] = {} if topology is None else {"topology": {"kind": topology}}
+    if algorithm is not None:
+        known = names(ALGORITHM)
+        if algorithm not in known:
+            raise InputError(Problem(message="unknown name", key="algorithm", value=algorithm, known=known))
+        done = get(ALGORITHM, str(algorithm)).operations
+        settings["algorithms"] = {operation.value: algorithm for operation in done}
+    return settings
+
+
+def wiring_of(system: SystemSpec, gpus: int) -> Wiring:
+    """Wire ``gpus`` GPUs as the system's topology says. Raises ``InputError`` where they do not fit it."""
+    try:
+        return _wired(system.topology, system.link, gpus)
+    except ValueError as error:
+        raise InputError(Problem(message=str(error), key="topology", value=system.topology.kind)) from None
+
+
+@lru_cache(maxsize=32)
+def _wired(topology: Topology, link: LinkSpec, gpus: int) -> Wiring:
+    return topology.wire(link, gpus)
+
+
+def plans_of(system: SystemSpec, gpus: int) -> PlansOf:
+    """Return what chooses the plans of a collective on ``gpus`` GPUs of ``system``.
+
+    It raises ``InputError`` where the algorithm that the system names does not work there.
+    """
+    wiring = wiring_of(system, gpus)
+    facts = NetworkFacts(
+        ranks=gpus,
+        shape=wiring.shape,
+        switch_reduces=bool(wiring.switches) and all(switch.reduces for switch in wiring.switches.values()),
+        switch_multicasts=bool(wiring.switches) and all(switch.multicasts for switch in wiring.switches.values()),
+    )
+
+    def plans(op: str) -> tuple[Plan, ...]:
+        operation = Operation(op)
+        algorithm = system.algorithms.get(op) or default_algorithm(operation)
+        halves = (Operation.REDUCE_SCATTER, Operation.ALL_GATHER)
+        split = operation is Operation.ALL_REDUCE and all(algorithm in algorithms_for(half) for half in halves)
+        try:
+            return tuple(make_plan(each, algorithm, facts) for each in (halves if split else (operation,)))
+        except PlanError as error:
+            problem = Problem(
+                message=str(error), key=f"algorithms.{op}", value=algorithm, known=algorithms_for(operation)
+            )
+            raise InputError(problem) from None
+
+    return plans

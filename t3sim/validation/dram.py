@@ -1,0 +1,73 @@
+"""One DRAM channel against a table of runs of another simulator: bandwidth and mean read latency."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from t3sim.data import configs_dir
+from t3sim.hardware.memory.dram.mapping import KIND as MAPPING
+from t3sim.hardware.memory.dram.patterns import REQUEST, RequestStream, family, request_stream
+from t3sim.hardware.memory.dram.stream import run_stream
+from t3sim.hardware.memory.dram.timing import DramSpec
+from t3sim.registry import get, register
+from t3sim.validation.comparison import KIND, Comparison, Progress
+from t3sim.validation.dram_table import ReferenceRun, ReferenceTable, load_table
+
+SHIPPED = configs_dir() / "measured" / "dram_channels.csv"
+
+
+@register(KIND, "dram")
+@dataclass(frozen=True)
+class DramChannel:
+    """Saturating and paced streams, by organisation, address mapping and scheduler."""
+
+    against = "dram"
+    table: ReferenceTable = field(default_factory=lambda: load_table(SHIPPED))
+
+    def compare(self, progress: Progress | None = None) -> list[Comparison]:
+        """Send every stream of the table through a channel."""
+        done: list[Comparison] = []
+        streams = cache(request_stream)
+        for index, run in enumerate(self.table.runs):
+            if progress is not None:
+                progress(index, len(self.table.runs), _case(run))
+            dram = self.table.drams[run.dram]
+            peak_cycles = REQUEST * dram.clock // dram.peak_bytes_per_s
+            done += _compared(run, *_simulated(run, dram, streams(run.stream, run.requests, peak_cycles)))
+        return done
+
+
+def _compared(run: ReferenceRun, gbps: float, latency_ns: float | None) -> list[Comparison]:
+    figures = [("bandwidth_gbps", run.bandwidth_gbps, gbps)]
+    if run.read_latency_ns is not None and latency_ns is not None:
+        figures.append(("read_latency_ns", run.read_latency_ns, latency_ns))
+    return [
+        Comparison(
+            group=f"{run.dram} {run.mapping} {run.scheduler}",
+            band=family(run.stream),
+            case=_case(run),
+            quantity=quantity,
+            reference=reference,
+            simulated=ours,
+            source=run.source,
+        )
+        for quantity, reference, ours in figures
+    ]
+
+
+def _simulated(run: ReferenceRun, dram: DramSpec, stream: RequestStream) -> tuple[float, float | None]:
+    """Bandwidth (10^9 B/s) and mean latency of read accesses (ns; ``None`` without) of a run in the model."""
+    accesses = REQUEST // dram.access
+    address = (stream.address[:, None] + dram.access * np.arange(accesses)).reshape(-1)
+    kind, arrival = (np.repeat(part, accesses) for part in (stream.kind, stream.arrival))
+    mapping: Any = get(MAPPING, run.mapping)
+    report = run_stream(dram, run.control, mapping(), address, kind, arrival)
+    return report.bytes_per_s / 10**9, report.read_latency_ns
+
+
+def _case(run: ReferenceRun) -> str:
+    refresh = "refresh" if run.refresh else "no refresh"
+    queues = f"queues {run.read_entries}/{run.write_entries}"
+    return f"{run.stream}, {refresh}, {queues}, writes {run.drain_to:g} to {run.drain_from:g}"

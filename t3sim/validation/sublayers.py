@@ -1,0 +1,121 @@
+"""GEMM and collective one after the other, against measured times of torch and NCCL: what `sequential` stands for.
+
+Where a source gives the parts, they are compared too. A row from a node that is not the shipped system's makes a
+group of its own.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field, PositiveFloat
+
+from t3sim.config import Spec, load
+from t3sim.data import configs_dir
+from t3sim.registry import register
+from t3sim.results import Row
+from t3sim.simulation import Point, load_system, simulate_point
+from t3sim.validation.comparison import KIND, Comparison, Progress
+from t3sim.workload.operations import DTYPE_BYTES, Collective, Degree, Dtype, Extent, Gemm, Sublayer
+
+FORMAT = "t3sim-measured-sublayers"
+SMALL_M = 1024
+
+
+class MeasuredSublayer(Spec):
+    """One measured pair."""
+
+    system: str
+    gpus: Degree
+    order: Literal["gemm-reduce_scatter", "all_gather-gemm"]
+    M: Extent
+    N: Extent
+    K_local: Extent
+    dtype: Dtype
+    time_us: PositiveFloat
+    gemm_us: PositiveFloat | None = None
+    collective_us: PositiveFloat | None = None
+    other_node: bool = False
+    """Whether its links are not those of the system."""
+    source: str
+
+    @property
+    def case(self) -> str:
+        """Name it for a reader."""
+        return f"{self.order} {self.M} x {self.N} x {self.K_local} {self.dtype}, n={self.gpus}"
+
+    def sublayer(self) -> Sublayer:
+        """Write it as operations: what is gathered is the GEMM's input, what is scattered its output."""
+        size = DTYPE_BYTES[self.dtype]
+        gathers = self.order == "all_gather-gemm"
+        gemm = Gemm(
+            id="gemm",
+            phase="forward",
+            sublayer=self.order,
+            M=self.M,
+            N=self.N,
+            K_local=self.K_local,
+            dtype=self.dtype,
+            after=("collective",) if gathers else (),
+        )
+        collective = Collective(
+            id="collective",
+            phase="forward",
+            sublayer=self.order,
+            op="all_gather" if gathers else "reduce_scatter",
+            bytes=self.M * (self.K_local if gathers else self.N) * size,
+            dtype=self.dtype,
+            after=() if gathers else ("gemm",),
+        )
+        operations = (collective, gemm) if gathers else (gemm, collective)
+        return Sublayer(model="measured", phase="forward", sublayer=self.order, tp=self.gpus, operations=operations)
+
+
+class MeasuredSublayers(Spec):
+    """A table of measured pairs."""
+
+    source: str
+    sublayers: tuple[MeasuredSublayer, ...] = Field(min_length=1)
+
+
+def load_measured() -> MeasuredSublayers:
+    """Load the shipped table. Raises ``InputError`` as ``t3sim.config.load`` does."""
+    return load(MeasuredSublayers, "sublayers", folder=configs_dir() / "measured", format_name=FORMAT).spec
+
+
+@register(KIND, "sublayers")
+class MeasuredAgainstSequential:
+    """Measured sublayers by GPU; bands by rows of the GEMM."""
+
+    against = "measured"
+
+    def compare(self, progress: Progress | None = None) -> list[Comparison]:
+        """Simulate every measured pair under ``sequential``."""
+        measured = load_measured().sublayers
+        done: list[Comparison] = []
+        for number, item in enumerate(measured):
+            if progress is not None:
+                progress(number, len(measured), item.case)
+            point = Point(system=load_system(item.system), sublayer=item.sublayer())
+            (row,) = simulate_point(point, ["sequential"])
+            done += _comparisons(item, row)
+        return done
+
+
+def _comparisons(item: MeasuredSublayer, row: Row) -> Iterator[Comparison]:
+    """Set the whole beside its simulated time, and the parts where they were measured."""
+    figures = (
+        ("sequential_us", item.time_us, row["total_us"]),
+        ("gemm_us", item.gemm_us, row["gemm_us"]),
+        ("collective_us", item.collective_us, row["rs_us"] + row["ag_us"]),
+    )
+    for quantity, reference, simulated in figures:
+        if reference is not None:
+            yield Comparison(
+                group=f"{item.system}{', other node' if item.other_node else ''}",
+                band=f"M < {SMALL_M}" if item.M < SMALL_M else f"M >= {SMALL_M}",
+                case=item.case,
+                quantity=quantity,
+                reference=reference,
+                simulated=simulated,
+                source=item.source,
+            )

@@ -1,0 +1,175 @@
+"""Loss buckets of real runs, against the counters that the machines keep themselves."""
+
+import pytest
+
+from t3sim.experiments.explanations import BUCKET_COLUMNS
+from t3sim.experiments.loss_buckets import losses
+from t3sim.observe.buckets import BOUNDS, BUCKETS
+from t3sim.registry import get
+from t3sim.results import COLUMN_NAMES
+from t3sim.schemes.phases import FusedPhase, GemmPhase, StaggeredGemmPhase, gemm_alone
+from t3sim.simulation import Point, scheme_names
+from t3sim.simulation.lab import SystemLab
+
+SHAPE = (96, 96, 64)
+SIGNED = {"gemm_dram_contention", "gemm_store_pressure", "gemm_cus_taken", "hidden"}
+# Each makes other buckets fill.
+SETTINGS = {
+    "as it is": (),
+    "slow memory": ("memory.bandwidth=100 GB/s",),
+    "slow link": ("link.bandwidth=4 GB/s",),
+    "launches": ("compute.launch_overhead=2 us",),
+    "small tracker": ("tracker.entries=2", "tracker.ways=1"),
+    "small store buffer": ("compute.store_buffer=512 B",),
+    "small send buffer": ("compute.store_buffer=512 B", "link.send_buffer=512 B", "link.bandwidth=4 GB/s"),
+}
+
+
+@pytest.fixture(scope="module")
+def split(tiny_loaded, pair):
+    """Give a function that splits the time of a small sublayer: losses by scheme."""
+    known = {}
+
+    def of(setting="as it is", gpus=4, topology="mirror"):
+        key = (setting, gpus, topology)
+        if key not in known:
+            system = tiny_loaded(*SETTINGS[setting])
+            found = losses(Point(system=system, sublayer=pair(gpus, SHAPE), topology=topology), scheme_names())
+            known[key] = {each.scheme: each for each in found}
+        return known[key]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def machine(tiny_system, pair, lowered):
+    """Give a function that runs a small sublayer, or one phase of it alone, with nobody looking."""
+
+    def run(setting="as it is", gpus=4, topology="mirror"):
+        system, sublayer = tiny_system(*SETTINGS[setting]), pair(gpus, SHAPE)
+        works = lowered(system, sublayer)
+        lab = SystemLab(system, gpus, topology)
+        return lab, works, lambda scheme: get("scheme", scheme)().simulate(lab, works)
+
+    return run
+
+
+def spans(report):
+    return {span.operation: span.end_fs - span.start_fs for span in report.spans}
+
+
+def total_of(losses_, prefix):
+    return sum(length for name, length in losses_.buckets.items() if name.startswith(prefix))
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("topology", ["mirror", "ring"])
+@pytest.mark.parametrize("gpus", [2, 4, 5])
+def test_buckets_add_up_to_the_time_of_the_run(split, machine, setting, topology, gpus):
+    """To the femtosecond, the buckets are the time that the scheme takes when nobody looks; losses are not negative."""
+    _, _, simulate = machine(setting, gpus, topology)
+    for scheme, found in split(setting, gpus, topology).items():
+        assert found.total_fs == simulate(scheme).total_fs
+        assert sum(found.buckets.values()) == found.total_fs
+        assert not [name for name, length in found.buckets.items() if length < 0 and name not in SIGNED]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_buckets_of_the_baseline_are_its_kernels(split, machine, setting):
+    """In sequential, each operation's buckets and its launch are the operation's own span; alone, nothing contends.
+
+    GEMM and all-reduce are launched: the all-gather goes on in the kernel of the reduce-scatter.
+    """
+    _, _, simulate = machine(setting)
+    found, (report,) = split(setting)["sequential"], simulate("sequential").gpus
+    lengths, launch = spans(report), 2 * 10**9 if setting == "launches" else 0
+    assert total_of(found, "gemm") == lengths["gemm"] - launch
+    assert total_of(found, "rs") + found.buckets["tracker"] == lengths["reduce_scatter"] - launch
+    assert total_of(found, "ag") == lengths["all_gather"]
+    assert found.buckets["launch"] == 2 * launch
+    assert not [name for name in SIGNED if found.buckets[name]]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("scheme", ["t3", "t3-mca"])
+def test_buckets_of_a_fused_run_are_its_counters(split, machine, setting, scheme):
+    """Contention is what the CUs counted as operand stalls beyond those of the kernel alone; the rest are spans."""
+    lab, works, simulate = machine(setting)
+    found, (report,) = split(setting)[scheme], simulate(scheme).gpus
+    reduce_scatter = next(work for work in works if getattr(work, "algorithm", "") == "reduce_scatter")
+    (alone,) = lab.alone(StaggeredGemmPhase(reduce_scatter)).gpus
+    assert found.buckets["gemm_dram_contention"] == report.operand_stall_fs - alone.operand_stall_fs
+    launch = 2 * 10**9 if setting == "launches" else 0
+    assert found.buckets["launch"] == 2 * launch
+    assert total_of(found, "gemm") + launch == spans(report)["gemm"]
+    own = found.buckets["gemm_compute"] + found.buckets["gemm_waits"]
+    assert own + launch == spans(alone)["gemm"]
+    assert found.buckets["gemm_cus_taken"] == 0
+    gemm, scatter = report.spans[:2]
+    assert total_of(found, "rs") + found.buckets["tracker"] == scatter.end_fs - gemm.end_fs
+
+
+@pytest.mark.parametrize("launch_us", [0, 2])
+def test_a_gemm_of_one_stage_stores_when_it_ends(tiny_loaded, pair, launch_us):
+    """Where all stores are issued at the GEMM's end, the reduce-scatter starts there, fused and without a launch."""
+    system = tiny_loaded(f"compute.launch_overhead={launch_us} us")
+    (found,) = losses(Point(system=system, sublayer=pair(4, (32, 32, 64))), ["t3"])
+    assert found.buckets["launch"] == 2 * launch_us * 10**9
+    assert found.buckets["rs_link"] > 0
+
+
+def test_what_is_made_worse_shows_in_its_bucket(split):
+    """A slow link makes the link's bucket the largest, slow memory contention, a small buffer waits for stores."""
+    usual = split()["t3"].buckets
+    link = split("slow link")["t3"]
+    assert link.bound == "link"
+    assert link.buckets["rs_link"] > 10 * usual["rs_link"]
+    assert split("slow memory")["t3"].bound == "DRAM"
+    assert split("slow memory")["t3"].buckets["gemm_dram_contention"] > usual["gemm_dram_contention"]
+    stores = ("gemm_waits", "gemm_store_pressure", "gemm_link_pressure")
+    assert sum(split("small store buffer")["t3"].buckets[name] for name in stores) > sum(usual[name] for name in stores)
+    assert usual["gemm_link_pressure"] == 0
+    assert split("small send buffer")["t3"].buckets["gemm_link_pressure"] > 0
+
+
+@pytest.mark.parametrize(("ideal", "faster"), [("ideal-overlap", False), ("ideal-overlap-nmc", True)])
+def test_an_ideal_hides_the_shorter_of_the_two(split, machine, ideal, faster):
+    """The bucket of what is hidden is the shorter of GEMM and reduce-scatter, each alone, as a negative number."""
+    _, _, simulate = machine()
+    outcome = simulate(ideal)
+    found = split()[ideal]
+    assert found.buckets["hidden"] == -min(outcome.gemm_fs, outcome.rs_fs)
+    assert found.bound == ""
+    assert (outcome.rs_fs < simulate("ideal-overlap").rs_fs) is faster
+
+
+def test_the_kernel_alone_talks_to_nobody(machine):
+    """Alone, a fused GEMM sends nothing, writes all chunks but the one that is stored remotely, and counts nothing."""
+    lab, works, simulate = machine()
+    reduce_scatter = next(work for work in works if getattr(work, "algorithm", "") == "reduce_scatter")
+    alone, fused = lab.alone(StaggeredGemmPhase(reduce_scatter)), simulate("t3")
+    assert alone.link_bytes == 0
+    assert alone.tracker_peak_entries == 0
+    causes = {cause.name: (nbytes, fused.served_bytes[cause]) for cause, nbytes in alone.served_bytes.items()}
+    assert causes["GEMM_READ"][0] == causes["GEMM_READ"][1] > 0
+    assert causes["GEMM_WRITE"][0] == causes["GEMM_WRITE"][1] == SHAPE[0] * SHAPE[1] * 2 * 3 // 4
+    assert {nbytes[0] for name, nbytes in causes.items() if not name.startswith("GEMM")} == {0}
+
+
+def test_every_gemm_knows_its_run_alone(machine):
+    """A plain kernel is compared with itself, a fused one with its own order of workgroups."""
+    _, works, _ = machine()
+    gemm, reduce_scatter = works[:2]
+    assert gemm_alone(GemmPhase(gemm)) == GemmPhase(gemm)
+    assert gemm_alone(FusedPhase(reduce_scatter)) == StaggeredGemmPhase(reduce_scatter)
+
+
+def test_buckets_are_explained():
+    """Each bucket has a meaning, a formula and one of the bounds; its column has a name of its own and a unit."""
+    for bucket, column in zip(BUCKETS, BUCKET_COLUMNS, strict=True):
+        assert bucket.meaning
+        assert bucket.formula
+        assert bucket.bound in (*BOUNDS, "")
+        assert column.unit == "fs"
+        assert column.name not in COLUMN_NAMES
+    assert set(BOUNDS) == {"compute", "DRAM", "link", "latency"}
