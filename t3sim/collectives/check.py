@@ -132,7 +132,8 @@ def _waits(plan: Plan) -> list[list[int]]:
 def _circle(stuck: set[int], followers: dict[int, list[int]]) -> list[int]:
     """Find a circle among moves each of which waits for another of them."""
     before = {follower: number for number in stuck for follower in followers[number] if follower in stuck}
-    path, number = {}, min(stuck)
+    path: dict[int, int] = {}
+    number = min(stuck)
     while number not in path:
         path[number] = len(path)
         number = before[number]

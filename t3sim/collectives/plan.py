@@ -95,10 +95,10 @@ class Plan:
     @cached_property
     def merged(self) -> Mapping[int, tuple[int, ...]]:
         """By the number of each MERGE move: those that are summed with it, itself included, the lowest first."""
-        groups: dict[tuple[int, int], list[int]] = {}
+        groups: dict[tuple[int, tuple[int, ...]], list[int]] = {}
         for number, move in enumerate(self.moves):
             if move.kind is Kind.MERGE:
-                groups.setdefault((move.chunk, move.destinations[0]), []).append(number)
+                groups.setdefault((move.chunk, move.destinations), []).append(number)
         return {number: tuple(group) for group in groups.values() for number in group}
 
     @cached_property
