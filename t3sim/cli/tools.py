@@ -99,6 +99,8 @@ def _load_all(paths: Iterator[object], loader: Callable[[str], object]) -> str:
 
 
 def _kernel_state() -> str:
+    if kernels.PLAIN:
+        return "none: NUMBA_DISABLE_JIT is set"
     missing = kernels.uncached()
     state = f"not compiled yet: {', '.join(missing)}" if missing else "compiled"
     folder = kernels.cache_folder()

@@ -43,7 +43,7 @@ def _check_sizes(plan: Plan) -> None:
         Operation.ALL_TO_ALL: {plan.ranks} if plan.subs == plan.ranks else set(),
         Operation.SEND: {plan.subs},
         Operation.BROADCAST: {plan.subs},
-        Operation.ALL_REDUCE: {everyone} if plan.symmetric else {everyone, plan.subs},
+        Operation.ALL_REDUCE: {everyone, plan.subs},
     }.get(plan.operation, {everyone})
     if plan.subs < 1 or plan.parts not in allowed:
         sizes = f"{plan.parts} parts, {plan.subs} chunks of each home"

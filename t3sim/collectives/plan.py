@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
 
 class Kind(Enum):
@@ -132,8 +133,7 @@ class Entry:
     starts: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MoveId:
+class MoveId(NamedTuple):
     """One move of a plan with all its homes written out: what a message says it belongs to."""
 
     home: int

@@ -3,7 +3,7 @@
 Every mistake in a file or on the command line raises `t3sim.errors.InputError`, which lists all of them.
 """
 
-from t3sim.config.documents import VERSION
+from t3sim.config.documents import VERSION, may_change_parts
 from t3sim.config.loader import Draft, Loaded, config_hash, draft, load
 from t3sim.config.provenance import CLASSES, Provenance, provenance
 from t3sim.config.quantity import (
@@ -42,6 +42,7 @@ __all__ = [
     "draft",
     "dump_yaml",
     "load",
+    "may_change_parts",
     "one_of",
     "provenance",
     "read_document",

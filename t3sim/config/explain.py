@@ -48,12 +48,13 @@ def problems_at(faults: Iterable[Fault], document: Document) -> list[Problem]:
 
 
 def _problem(fault: Fault, document: Document) -> Problem:
-    file, line = _place(fault.path, document)
+    file, line = place_of(fault.path, document)
     key = ".".join(map(str, fault.path)) or None
     return Problem(message=fault.message, file=file, line=line, key=key, value=fault.value, known=fault.known)
 
 
-def _place(path: KeyPath, document: Document) -> Place:
+def place_of(path: KeyPath, document: Document) -> Place:
+    """Return where a key was written, or the nearest mapping around it."""
     written = tuple(_written(path, document.data))
     inside = next(length for length in range(len(written), -1, -1) if written[:length] in document.lines)
     return document.lines[written[:inside]]

@@ -48,11 +48,9 @@ def _parents(ranks: int, tree: int) -> dict[int, int | None]:
     """Give each rank's parent in a tree (``None``: the root), children before parents.
 
     The ranks stand in a row, at places 1 to ``n``; those at odd places are leaves. A place's lowest set bit is its
-    height. The second tree has the row mirrored or, if ``n`` is odd, moved on by one: then odd places meet even ones.
+    height. In the second tree's row all have moved on by one: who was at an even place is at an odd one.
     """
-    row = {place: place - 1 for place in range(1, ranks + 1)}
-    if tree:
-        row = {place: place % ranks if ranks % 2 else ranks - place for place in row}
+    row = {place: (place - 1 + tree) % ranks for place in range(1, ranks + 1)}
     parents: dict[int, int | None] = {}
     for place in sorted(row, key=lambda place: place & -place):
         lowest = place & -place

@@ -91,6 +91,7 @@ class Network:
                 raise UnknownNameError("link", name, tuple(self.links))
         self._ways = Ways(wiring, self.links, mirrored=mirrored)
         self._serials = 0
+        self._turns: dict[int, int] = {}
         self._probe: Probe | None = None
         self._reducers: dict[str, Reducer] = {}
         self._receivers: dict[int, Deliver] = {}
@@ -250,10 +251,10 @@ class Network:
     def _as_received(self, message: Message, destination: int) -> Message:
         """Give the message that comes to rank 0 as ``message`` goes from it to ``destination``."""
         shape = self.wiring.shape
-        by = negated(destination, shape)
-        return replace(
-            message, source=add(message.source, by, shape), destinations=(0,), home=add(message.home, by, shape)
-        )
+        by = self._turns.get(destination)
+        if by is None:
+            by = self._turns[destination] = negated(destination, shape)
+        return message.redirected(add(message.source, by, shape), (0,), add(message.home, by, shape))
 
 
 def _edges(wiring: Wiring, *, mirrored: bool) -> dict[Edge, LinkSpec]:

@@ -5,7 +5,7 @@ from math import log2, prod
 
 import pytest
 
-from t3sim.collectives.plan import Kind, Operation, arrivals_of, tasks_of
+from t3sim.collectives.plan import Kind, Operation, arrivals_of, tasks_of, turn
 from t3sim.collectives.planning import NetworkFacts, make_plan
 from t3sim.errors import PlanError
 
@@ -133,13 +133,33 @@ def test_broadcasts(ranks):
 
 @pytest.mark.parametrize("shape", [(2, 3), (4, 4)])
 def test_rails_and_nodes(shape):
-    """Hierarchical and two-level plans cross nodes between ranks of equal local index only."""
+    """Hierarchical and two-level plans cross nodes between ranks of equal local index only, the former to the next."""
     for algorithm, operation in (("hierarchical", REDUCE), ("two-level", EXCHANGE)):
         for move in planned(algorithm, operation, shape).moves:
-            (node, local), (other_node, other_local) = (
-                divmod(r, shape[1]) for r in (move.source, move.destinations[0])
-            )
-            assert node == other_node or local == other_local
+            (node, local), (to, to_local) = (divmod(rank, shape[1]) for rank in (move.source, move.destinations[0]))
+            assert node == to or local == to_local
+            assert node == to or algorithm == "two-level" or (node + 1) % shape[0] == to
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "operation", "shape", "lanes"),
+    [
+        ("direct", REDUCE, (5,), 4),
+        ("direct", EXCHANGE, (2, 3), 5),
+        ("hierarchical", SCATTER, (3, 4), 3 + 1),
+        ("hierarchical", GATHER, (3, 4), 3 + 1),
+        ("two-level", EXCHANGE, (3, 4), 3 + 2),
+    ],
+)
+def test_who_is_talked_to_at_once_has_a_lane(algorithm, operation, shape, lanes):
+    """All messages of a lane go equally far, so those to different ranks go on at the same time."""
+    ways = {}
+    plan = planned(algorithm, operation, shape)
+    for move in plan.moves:
+        if move.kind is not Kind.LOCAL:
+            way = (move.kind, turn(move.source, move.destinations[0], shape))
+            assert ways.setdefault((move.lane, move.kind), way) == way
+    assert {lane for lane, _ in ways} == set(range(lanes))
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 2, 2), (5, 3)])

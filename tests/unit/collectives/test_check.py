@@ -230,6 +230,13 @@ def test_moves_of_a_lane_need_an_order():
     check(changed(three(Operation.BROADCAST, TO_1, (COPY, 0, 1, (2,), (0,))), 1, step=0))
 
 
+def test_every_rank_starts_all_moves_of_a_symmetric_plan():
+    """Two moves of home 0 need an order even if they start at different ranks: each stands for one of every rank."""
+    plan = make_plan(GATHER, "ring", NetworkFacts(ranks=3, shape=(3,)))
+    with pytest.raises(PlanError, match="move 1, copy of chunk 0 from rank 1 to 2: it has the lane and step of move 0"):
+        check(changed(plan, 1, step=0))
+
+
 def test_a_circle_is_spelt_out():
     """Of moves that wait for each other the message names those of the circle, and only those."""
     plan = three(Operation.BROADCAST, (COPY, 0, 2, (1,), (1,)), (COPY, 0, 1, (2,), (0,)), (COPY, 0, 2, (0,), (1,)))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from t3sim.collectives.check import check
 from t3sim.collectives.plan import Operation, rotated
 from t3sim.collectives.planning import NetworkFacts, make_plan
 from t3sim.collectives.symmetry import is_rotation_symmetric, rotation_of, written_out
@@ -82,6 +83,17 @@ def test_one_odd_move_breaks_the_symmetry(data):
     moves = (*plan.moves[:number], replace(move, **change), *plan.moves[number + 1 :])
     assert is_rotation_symmetric(plan)
     assert not is_rotation_symmetric(replace(plan, moves=moves))
+
+
+def test_any_of_what_a_switch_merges_may_be_the_first():
+    """The copies of each home wait for another of the merged messages, and all ranks do the same nevertheless."""
+    plan = written_out(planned("in-switch", ALL_REDUCE, (3,)))
+    # The moves of home 1 are 4 to 7: three to be merged, and the copy. Two of them change places.
+    moves = [*plan.moves[:4], plan.moves[5], plan.moves[4], *plan.moves[6:]]
+    assert [move.after for move in plan.moves[3::4]] == [(0,), (4,), (8,)]
+    turned = replace(plan, moves=tuple(moves))
+    check(turned)
+    assert rotation_of(turned, 1) == (5, 4, 6, 7, 9, 8, 10, 11, 0, 1, 2, 3)
 
 
 def test_steps_matter_by_their_order_alone():
