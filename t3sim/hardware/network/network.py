@@ -201,10 +201,11 @@ class Network:
         if leg.sums:
             room = _Room(leg.link, leg.channel, message.nbytes, 1)
             reducer, group = self._sum_of(leg.end, message)
-            start = max(first_fs, last_fs - reducer.duration_fs(message.nbytes))
-            order = (message.move, leg.flow)
-            contribution = Contribution(group, order, message, room, partial(self._go_on, leg), len(leg.onward))
-            call_at(self.env, start, partial(reducer.offer, contribution), Order.FORWARD)
+            onward = partial(self._go_on, leg)
+            home = negated(message.home, self.wiring.shape)
+            order = (message.move, add(message.source, home, self.wiring.shape), leg.flow)
+            contribution = Contribution(group, order, message, last_fs, room, onward, len(leg.onward))
+            call_at(self.env, first_fs, partial(reducer.offer, contribution), Order.FORWARD)
         else:
             room = _Room(leg.link, leg.channel, message.nbytes, len(leg.onward))
             self._go_on(leg, message, room, first_fs, last_fs)

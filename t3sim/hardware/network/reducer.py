@@ -1,18 +1,21 @@
 """Sums on the way: the adder and the reduction buffer of one output of a switch.
 
-A contribution goes through the adder, one at a time, and leaves its input buffer when it is through. It may begin when
-its first byte has come and does not end before its last byte has. A sum takes an entry from its first contribution
-until it has left the switch. Without a free entry, contributions to a new sum stay in their input buffers; of those
-that may begin, the oldest goes first.
+The adder takes contributions in the order in which their first bytes come, each for its bytes over the adder's rate,
+but no contribution is through before its last byte is there: bytes of several pass it in turns. Then it leaves its
+input buffer. A sum goes out once the first bytes of all its contributions are there, so that its last byte leaves no
+earlier than the last of them is through: with an adder as fast as all inputs, a sum takes no longer than a message.
+
+A sum takes an entry from its first contribution until it has left the switch. Without a free entry, contributions to
+a new sum stay in their input buffers, and the oldest sum gets the next entry.
 
 Contributions without an entry may hold up others that come behind them, and nothing goes on any more if those are
-what the sums with entries wait for. This cannot happen where all GPUs send in the same order to each destination and
-take turns over the destinations: a GPU that sends several sums to one destination in a row needs an entry for each.
+what the sums with entries wait for. This cannot happen where all GPUs send contributions in one and the same order,
+nor where they send one to each destination in turn, in any order of destinations, before the next one. A GPU that
+sends several in a row to one destination, while others begin with another, needs an entry for each of them.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from heapq import heappop, heappush
 from typing import Any
 
 from t3sim.hardware.clock import Environment, Order, call_at
@@ -32,9 +35,11 @@ class Contribution:
     """A message that is to be added up with others."""
 
     group: Group
-    order: tuple[int, int]
-    """Its move and its flow. Breaks ties; and a sum goes on as the contribution that is the first in this order."""
+    order: tuple[int, ...]
+    """The same seen from every rank. Breaks ties; and a sum goes on as the first of its contributions in this order."""
     message: Message
+    last_fs: int
+    """When its last byte is there."""
     room: Room
     onward: Onward
     copies: int
@@ -45,6 +50,8 @@ class Contribution:
 class _Sum:
     first: Contribution
     missing: int
+    through_fs: int = 0
+    """When the last of its contributions is through the adder."""
     value: Any = None
 
 
@@ -77,21 +84,15 @@ class Reducer:
         """Entries without a sum."""
         self.open: dict[Group, _Sum] = {}
         """Sums that miss contributions."""
-        self.blocked: dict[Group, list[tuple[int, Contribution]]] = {}
-        """Contributions to sums without an entry, with their numbers; the oldest sum first."""
+        self.blocked: dict[Group, list[Contribution]] = {}
+        """Contributions to sums without an entry; the oldest sum first."""
         self._rate = spec.adder_rate
+        self._busy_until = 0
         self._came: list[Contribution] = []
-        self._ready: list[tuple[int, Contribution]] = []
-        self._numbered = 0
-        self._adding: Contribution | None = None
         self._choosing = False
 
-    def duration_fs(self, nbytes: int) -> int:
-        """Say how long ``nbytes`` take through the adder."""
-        return transfer_fs(nbytes, self._rate)
-
     def offer(self, contribution: Contribution) -> None:
-        """Queue a contribution that may begin now, in the order ``FORWARD`` of an instant."""
+        """Take a contribution whose first byte is there, in the order ``FORWARD`` of an instant."""
         self._came.append(contribution)
         self._choose_later()
 
@@ -108,7 +109,7 @@ class Reducer:
             for found in self.open.values()
         ]
         if self.blocked:
-            (_, oldest), *_ = next(iter(self.blocked.values()))
+            oldest, *_ = next(iter(self.blocked.values()))
             count = sum(map(len, self.blocked.values()))
             lines.append(
                 f"{self.name}: {count} contributions wait for one of {self.entries} entries; "
@@ -123,58 +124,44 @@ class Reducer:
         return [f"{self.name}: {self.entries - self.free} of {self.entries} entries are still taken"]
 
     def _choose_later(self) -> None:
-        if self._adding is None and not self._choosing:
+        if not self._choosing:
             self._choosing = True
             call_at(self.env, int(self.env.now), self._choose, Order.FORWARD)
 
     def _choose(self) -> None:
+        """Add what came to sums with an entry, and give free entries to the oldest sums without one."""
         self._choosing = False
-        if self._adding is None and (contribution := self._pick()) is not None:
-            self._add(contribution)
-
-    def _pick(self) -> Contribution | None:
-        """Take the oldest contribution that has an entry or can get one."""
-        for contribution in sorted(self._came, key=lambda each: each.order):
-            self._numbered += 1
-            numbered = self._numbered, contribution
+        self._open_oldest()
+        came, self._came = sorted(self._came, key=lambda each: each.order), []
+        for contribution in came:
             if contribution.group in self.open:
-                heappush(self._ready, numbered)
+                self._add(contribution)
             else:
-                self.blocked.setdefault(contribution.group, []).append(numbered)
-        self._came.clear()
-        if self.free and self.blocked:
-            group, numbered_ones = next(iter(self.blocked.items()))
-            if not self._ready or numbered_ones[0][0] < self._ready[0][0]:
-                self._open(group)
-        return heappop(self._ready)[1] if self._ready else None
+                self.blocked.setdefault(contribution.group, []).append(contribution)
+                self._open_oldest()
 
-    def _open(self, group: Group) -> None:
-        """Give the oldest sum that has none an entry."""
-        contributions = self.blocked.pop(group)
-        first = contributions[0][1]
-        self.free -= 1
-        self.open[group] = _Sum(first, first.message.merges)
-        for numbered in contributions:
-            heappush(self._ready, numbered)
+    def _open_oldest(self) -> None:
+        while self.free and self.blocked:
+            group = next(iter(self.blocked))
+            contributions = self.blocked.pop(group)
+            self.free -= 1
+            self.open[group] = _Sum(contributions[0], contributions[0].message.merges)
+            for contribution in contributions:
+                self._add(contribution)
 
     def _add(self, contribution: Contribution) -> None:
         found = self.open[contribution.group]
         message = contribution.message
         assert message.nbytes == found.first.message.nbytes, f"{self.name}: contributions to one sum differ in size"
+        now = int(self.env.now)
+        self._busy_until = max(self._busy_until, now) + transfer_fs(message.nbytes, self._rate)
+        through = max(self._busy_until, contribution.last_fs)
+        call_at(self.env, through, contribution.room.release, Order.FORWARD)
+        found.through_fs = max(found.through_fs, through)
         found.first = min(found.first, contribution, key=lambda each: each.order)
         found.value = message.value if found.value is None else found.value + message.value
         found.missing -= 1
-        self._adding = contribution
-        now = int(self.env.now)
-        end = now + self.duration_fs(message.nbytes)
         if not found.missing:
             del self.open[contribution.group]
             summed = replace(found.first.message, value=found.value)
-            found.first.onward(summed, _Entry(self, found.first.copies), now, end)
-        call_at(self.env, end, self._added, Order.FORWARD)
-
-    def _added(self) -> None:
-        assert self._adding is not None, f"{self.name}: nothing was in the adder"
-        self._adding.room.release()
-        self._adding = None
-        self._choose_later()
+            found.first.onward(summed, _Entry(self, found.first.copies), now, found.through_fs)

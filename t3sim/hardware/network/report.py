@@ -31,7 +31,7 @@ def circle(links: Iterable[Link], reducers: Iterable[Reducer], sum_of: SumOf) ->
                 waits.add_edges_from((_named(held), _named(here)) for held in _held(packet) & starved)
                 waits.add_edges_from((reducer.name, _named(here)) for reducer in _missed(packet, sum_of))
     for reducer in reducers:
-        rooms = (one.room.held_at() for group in reducer.blocked.values() for _, one in group)
+        rooms = (one.room.held_at() for group in reducer.blocked.values() for one in group)
         waits.add_edges_from((_named(held), reducer.name) for held in rooms if held in starved)
     try:
         found = nx.find_cycle(waits)
