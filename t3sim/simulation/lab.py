@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from t3sim.hardware.machine import GpuReport, Machine
+from t3sim.hardware.machine import GpuReport, LinkReport, Machine
 from t3sim.schemes.phases import Phase, program
 from t3sim.schemes.scheme import Outcome
 from t3sim.simulation.mirror import mirror_shape
@@ -49,7 +49,7 @@ class SystemLab:
         if self.observe is not None:
             self.observe(machine)
         total = machine.run(program(phases))
-        return _outcome(total, tuple(machine.report(gpu) for gpu in machine.gpus))
+        return _outcome(total, tuple(machine.report(gpu) for gpu in machine.gpus), machine.links())
 
     def alone(self, phase: Phase) -> Outcome:
         """Run one phase with the machine to itself; the same phase is run once."""
@@ -58,7 +58,7 @@ class SystemLab:
         return self._alone[phase]
 
 
-def _outcome(total_fs: int, gpus: tuple[GpuReport, ...]) -> Outcome:
+def _outcome(total_fs: int, gpus: tuple[GpuReport, ...], links: dict[str, LinkReport]) -> Outcome:
     def longest(operation: str) -> int:
         return max(
             sum(span.end_fs - span.start_fs for span in gpu.spans if span.operation == operation) for gpu in gpus
@@ -77,5 +77,7 @@ def _outcome(total_fs: int, gpus: tuple[GpuReport, ...]) -> Outcome:
         dram_busy_fs=mean([gpu.dram_busy_fs for gpu in gpus]),
         link_busy_fs=mean([gpu.link_busy_fs for gpu in gpus]),
         tracker_peak_entries=max(gpu.tracker_peak_entries for gpu in gpus),
+        links=links,
+        gpus_simulated=len(gpus),
         gpus=gpus,
     )
