@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 import numba
 import numpy as np
@@ -29,10 +29,27 @@ from t3sim.version import source_hash
 
 P = ParamSpec("P")
 R = TypeVar("R")
+A = TypeVar("A", bound=tuple[Any, ...])
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 """What kernels work on: 64-bit integers, in fs, bytes or counts."""
+Records = NDArray[np.void]
+"""Rows of named 64-bit integers (see ``record_type``); a kernel reads and sets ``rows[index].name``."""
+Record = Any
+"""One of these rows, as kernels hand it to each other."""
+
+
+class NamedFields(Protocol):
+    """Any ``NamedTuple`` of integers."""
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        """Their names."""
+
+    def __iter__(self) -> Iterator[int]:
+        """Give the values in the order of the fields."""
+
 
 _config: Any = numba.config
 _njit: Any = numba.njit
@@ -79,6 +96,55 @@ def _lowest_bit(value: int) -> int:
 
 lowest_bit: Callable[[int], int] = _lowest_bit if PLAIN else cast("Any", intrinsic)(_count_trailing_zeros)
 """Number of the lowest bit that is set in a 64-bit integer that is not 0; for use in kernels."""
+
+
+def record_type(*names: str) -> np.dtype[np.void]:
+    """Make the type of a row of 64-bit integers with these names, for ``numpy.zeros(shape, type)``."""
+    return np.dtype([(name, np.int64) for name in names], align=True)
+
+
+def record_of(*parts: NamedFields) -> Records:
+    """Make one row, shape (1,), of one or several ``NamedTuple`` of integers: kernels read it by the same names.
+
+    Passing a row to a kernel costs a tenth of passing the tuples.
+    """
+    fields = tuple(name for part in parts for name in part._fields)
+    return np.array([tuple(value for part in parts for value in part)], _type_of(fields))
+
+
+@cache
+def _type_of(fields: tuple[str, ...]) -> np.dtype[np.void]:
+    """Make one type for all rows of these fields: numba tells types apart by object, and looks long at new ones."""
+    return record_type(*fields)
+
+
+class Packed(Generic[A]):
+    """A ``NamedTuple`` of arrays of 64-bit integers, or of such tuples, in one piece of memory: copied at one go."""
+
+    def __init__(self, arrays: A) -> None:
+        leaves = list(_leaves(arrays))
+        self.memory: IntArray = np.concatenate([leaf.reshape(-1).view(np.int64) for leaf in leaves])
+        ends = np.cumsum([leaf.nbytes // self.memory.itemsize for leaf in leaves])
+        pieces = (
+            piece.view(leaf.dtype).reshape(leaf.shape)
+            for leaf, piece in zip(leaves, np.split(self.memory, ends[:-1]), strict=True)
+        )
+        self.arrays: A = _refilled(arrays, pieces)
+
+    def copy_from(self, other: "Packed[A]") -> None:
+        """Take the values of ``other``, of the same shapes."""
+        np.copyto(self.memory, other.memory)
+
+
+def _leaves(arrays: Any) -> Iterator[Any]:
+    for item in arrays:
+        yield from _leaves(item) if isinstance(item, tuple) else (item,)
+
+
+def _refilled(arrays: Any, leaves: Iterator[Any]) -> Any:
+    """Give a tuple like ``arrays`` of other leaves."""
+    items = (_refilled(item, leaves) if isinstance(item, tuple) else next(leaves) for item in arrays)
+    return type(arrays)(*items)
 
 
 def uncached() -> tuple[str, ...]:
@@ -175,7 +241,7 @@ def _file_stem(dispatcher: Any) -> str:
 
 
 @kernel
-def copy_items(source: IntArray, target: IntArray) -> None:
-    """Copy all items of ``source`` into ``target``, of the same shape; for use in kernels."""
+def copy_records(source: Records, target: Records) -> None:
+    """Copy all rows of ``source`` into ``target``, of the same shape (rows,) and type; for use in kernels."""
     for index in range(source.size):
-        target.flat[index] = source.flat[index]
+        target[index] = source[index]

@@ -93,10 +93,14 @@ class TrackTrigger:
         exchange.open(self, {move: tiles.station.part for move, tiles in self._at.items()})
 
     def start(self) -> None:
-        """Let go of all chunks whose only contribution is in memory from the start."""
-        for tiles in self._tiles:
-            if tiles.station.own and not tiles.station.arrivals:
-                for piece in range(len(tiles.sizes)):
+        """Let go of all chunks whose only contribution is in memory from the start.
+
+        Their tiles take turns, chunk by chunk, so that all links that they leave by are used at once.
+        """
+        ready = [tiles for tiles in self._tiles if tiles.station.own and not tiles.station.arrivals]
+        for piece in range(max((len(tiles.sizes) for tiles in ready), default=0)):
+            for tiles in ready:
+                if piece < len(tiles.sizes):
                     self._complete(tiles, piece)
 
     def contribute(self, part: int, piece: int) -> None:
@@ -258,4 +262,5 @@ class NoCommunication(TrackTrigger):
         """Leave a stored tile at that."""
 
     def _send(self, tiles: _Tiles, fire: Fire, piece: int, pieces: int, nbytes: int, *, accepted: Action) -> None:
+        del tiles, fire, piece, pieces, nbytes
         accepted()

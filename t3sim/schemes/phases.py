@@ -7,6 +7,7 @@ receiver of its messages; the returned process runs the phase and records its sp
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -31,18 +32,19 @@ class Phase(Protocol):
     """A part of a scheme's program."""
 
     @property
-    def work(self) -> Work:
-        """What it carries out."""
+    def works(self) -> tuple[Work, ...]:
+        """What it carries out: as many operations of the program."""
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
-        """Set up on ``gpu`` as operation ``number`` of its program; return the process that runs it."""
+        """Set up on ``gpu`` as operation ``number`` of its program and those after it; return what runs it."""
 
 
 def program(phases: Sequence[Phase]) -> Callable[[Gpu], Process]:
     """Make the program that runs ``phases`` in order on a GPU."""
 
     def run(gpu: Gpu) -> Process:
-        for process in [phase.prepare(gpu, number) for number, phase in enumerate(phases)]:
+        first = accumulate((len(phase.works) for phase in phases), initial=0)
+        for process in [phase.prepare(gpu, number) for number, phase in zip(first, phases, strict=False)]:
             yield from process()
 
     return run
@@ -53,6 +55,11 @@ class GemmPhase:
     """A GEMM as one kernel: output through the LLC, dirty lines written back before the kernel counts as done."""
 
     work: GemmWork
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What it carries out."""
+        return (self.work,)
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Tile in plain dispatch order."""
@@ -84,6 +91,11 @@ class CollectivePhase:
     launched: bool = True
     """Whether it starts a kernel; the second half of an all-reduce goes on in the first half's."""
 
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What it carries out."""
+        return (self.work,)
+
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Register the kernel for what is sent to this GPU."""
         work = self.work
@@ -108,16 +120,30 @@ class FusedPhase:
     """A GEMM and its collective fused by track and trigger: staggered, output bypasses the LLC as updates."""
 
     work: CollectiveWork
+    gather: CollectiveWork | None = None
+    """The all-gather of the sums, if it is triggered as well."""
+
+    @property
+    def works(self) -> tuple[CollectiveWork, ...]:
+        """The collective, and the all-gather that goes with it."""
+        return (self.work,) if self.gather is None else (self.work, self.gather)
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the output's address space."""
-        unit = _track_trigger(gpu, self.work, number, stored_locally=True)
-        return lambda: self._run(gpu, number, unit)
+        units = [_track_trigger(gpu, self.work, number, stored_locally=True)]
+        if self.gather is not None:
+            gather = replace(self.gather, producer=self.work.producer)
+            units.append(_track_trigger(gpu, gather, number + 1, stored_locally=False))
+            units[0].kept = units[1].contribute
+        return lambda: self._run(gpu, number, units)
 
-    def _run(self, gpu: Gpu, number: int, unit: TrackTrigger) -> Process:
-        yield from _staggered_gemm(gpu, number, self.work, unit)
-        yield unit.finished
-        gpu.spans.append(Span(self.work.operation, unit.started_fs, int(gpu.env.now)))
+    def _run(self, gpu: Gpu, number: int, units: Sequence[TrackTrigger]) -> Process:
+        yield from _staggered_gemm(gpu, number, self.work, units[0])
+        for unit, work in zip(units, self.works, strict=True):
+            yield unit.finished
+            # An all-gather that runs beside the sums counts from where they end.
+            start = unit.started_fs if unit is units[0] else gpu.spans[-1].end_fs
+            gpu.spans.append(Span(work.operation, start, int(gpu.env.now)))
 
 
 @dataclass(frozen=True)
@@ -125,6 +151,11 @@ class StaggeredGemmPhase:
     """The GEMM of a fused phase without any communication: what its kernel takes when nothing contends with it."""
 
     work: CollectiveWork
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What it carries out."""
+        return (self.work,)
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the output's address space, but for a kernel that stands alone."""
@@ -137,6 +168,11 @@ class NearMemoryPhase:
     """A collective alone, by DMA and near-memory updates: as fast as NMC makes it, with no GEMM beside it."""
 
     work: CollectiveWork
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What it carries out."""
+        return (self.work,)
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the buffer's address space; the local contributions are in memory already."""

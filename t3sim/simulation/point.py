@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Loaded
 from t3sim.errors import InputError, SimulationError
 from t3sim.hardware.machine import Machine
@@ -22,12 +23,12 @@ from t3sim.simulation.lab import MIRROR, SystemLab
 from t3sim.simulation.mirror import mirror_shape
 from t3sim.simulation.plans import plans_of, wiring_of
 from t3sim.simulation.system import SystemSpec
+from t3sim.units import FS_PER_US
 from t3sim.version import __version__
 from t3sim.workload.operations import Gemm, Sublayer
 
 BASELINE = "sequential"
 IDEAL = "ideal-overlap"
-_FS_PER_US = 10**9
 _NO_TRAFFIC = {Cause(operation, direction): 0 for operation in USUAL_OPERATIONS for direction in Direction}
 _LEAST_GAIN = 0.001  # a smaller gain of the ideal is none, and no share of it means anything
 SEED = 0
@@ -36,6 +37,12 @@ SEED = 0
 def scheme_names() -> tuple[str, ...]:
     """Names of all registered schemes, in the order in which tables show them."""
     return tuple(sorted(names(SCHEME), key=lambda name: (get(SCHEME, name).order, name)))
+
+
+def schemes_of_any_network() -> tuple[str, ...]:
+    """Names of the schemes that need nothing special of the network, in the order in which tables show them."""
+    plain = NetworkFacts(ranks=2, shape=(2,))
+    return tuple(name for name in scheme_names() if not get(SCHEME, name)().misfit(plain))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +145,9 @@ def _measured(point: Point, outcome: Outcome, baseline: Outcome | None, ideal: O
     collectives_fs = sum(time_fs for name, time_fs in outcome.operation_fs.items() if name != "gemm")
     times = {**dict.fromkeys(USUAL_OPERATIONS, 0), **outcome.operation_fs}
     row: Row = {
-        **{f"{short_name(name)}_us": time_fs / _FS_PER_US for name, time_fs in times.items()},
-        "total_us": outcome.total_fs / _FS_PER_US,
-        "exposed_comm_us": (outcome.total_fs - outcome.of("gemm")) / _FS_PER_US,
+        **{f"{short_name(name)}_us": time_fs / FS_PER_US for name, time_fs in times.items()},
+        "total_us": outcome.total_fs / FS_PER_US,
+        "exposed_comm_us": (outcome.total_fs - outcome.of("gemm")) / FS_PER_US,
         **{
             f"dram_{short_name(cause.operation)}_{cause.direction}_bytes": nbytes
             for cause, nbytes in {**_NO_TRAFFIC, **outcome.served_bytes}.items()
