@@ -24,8 +24,9 @@ from t3sim.config import dump_yaml
 from t3sim.errors import InputError, Problem
 from t3sim.experiments.collectives import COLLECTIVE_COLUMNS, Collectives
 from t3sim.experiments.collectives import collectives as run_study
-from t3sim.report.files import prepare_folder, rows_csv, to_json, write_files
+from t3sim.files import prepare_folder, write_files
 from t3sim.report.tables import collective_table
+from t3sim.report.text import rows_csv, to_json
 from t3sim.simulation import load_system
 from t3sim.simulation.collective import FREE_MEMORY
 from t3sim.simulation.run import DEFAULT_SYSTEM

@@ -1,7 +1,7 @@
 """Sizes on the command line: one, or a range that grows by a factor."""
 
 from t3sim.errors import InputError, Problem
-from t3sim.units import parse_bytes
+from t3sim.units import SIZE
 
 _RANGE_PARTS = 3
 
@@ -18,7 +18,7 @@ def sizes(text: str, key: str) -> tuple[int, ...]:
 
 
 def _size(text: str) -> int:
-    nbytes = parse_bytes(text)
+    nbytes = SIZE.parse(text)
     if not nbytes:
         raise ValueError("a buffer needs at least one byte")
     return nbytes

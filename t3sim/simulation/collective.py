@@ -11,7 +11,7 @@ from t3sim.simulation.bandwidth import bandwidths
 from t3sim.simulation.lab import MIRROR, SystemLab
 from t3sim.simulation.point import Point
 from t3sim.simulation.system import SystemSpec
-from t3sim.units import FS_PER_S
+from t3sim.units import FS_PER_US
 from t3sim.workload.operations import Collective, Sublayer
 
 _FREE_DRAM = (
@@ -27,7 +27,6 @@ FREE_MEMORY = (
 """Overrides of a system under which memory, launches and protocols cost nothing: only the network is left."""
 
 _PHASE = "alone"
-_FS_PER_US = FS_PER_S // 10**6
 
 
 def collective_point(
@@ -61,7 +60,7 @@ def collective_row(point: Point, outcome: Outcome) -> Row:
         "topology": point.system.spec.topology.kind,
         "gpus": point.sublayer.tp,
         "bytes": operation.bytes,
-        "time_us": outcome.total_fs / _FS_PER_US,
+        "time_us": outcome.total_fs / FS_PER_US,
         **bandwidths(point.sublayer.operations, point.sublayer.tp, outcome.total_fs),
         "wire_bytes_max": outcome.wire_bytes_max,
         "link_util": busy_fs / outcome.total_fs if outcome.total_fs else 0.0,
