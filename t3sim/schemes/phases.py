@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from t3sim.collectives.plan import Kind, Plan, part_of, tasks_of
-from t3sim.execution.address_space import Station, production, stations
+from t3sim.execution.address_space import Dispatch, dispatch, stations
 from t3sim.execution.collective_kernel import CollectiveKernel
 from t3sim.execution.exchange import Exchange
 from t3sim.execution.gemm import GemmKernel, GemmRun
@@ -223,7 +223,13 @@ def _track_trigger(
     regions = _tile_regions(work) if tiles is not None else _linear_regions(chunks)
     end = Layout(tiling=tiles.tiling).end if tiles is not None else aligned(chunks.total_bytes)
     space = AddressSpace(
-        stations=_in_order(work.plan, gpu.index, staggered=spec.staggered or not stored_locally),
+        stations=stations(work.plan, gpu.index),
+        own=dispatch(
+            work.plan,
+            gpu.index,
+            tuple(map(len, chunks.piece_bytes)),
+            staggered=spec.staggered or not stored_locally,
+        ),
         regions=regions,
         copies=received_address(end),
         copies_stride=aligned(end),
@@ -238,18 +244,15 @@ def _track_trigger(
     return unit
 
 
-def _in_order(plan: Plan, rank: int, *, staggered: bool) -> tuple[Station, ...]:
-    """Stations with the own ones in the order in which they are produced."""
-    found = stations(plan, rank)
-    return found if staggered else tuple(sorted(found, key=lambda station: (not station.own, station.part)))
-
-
 def _tile_regions(work: CollectiveWork) -> Mapping[int, Region]:
     """Where the output tiles of the producer lie, by part."""
     assert work.producer is not None
     tiles = work.producer.tiles
     layout = Layout(tiling=tiles.tiling)
-    return {part: layout.tiles(tiles.production_order([part])) for part in range(tiles.count)}
+    return {
+        part: layout.tiles(tiles.tiles_of(np.full(count, part), np.arange(count)))
+        for part, count in enumerate(tiles.counts)
+    }
 
 
 def _linear_regions(chunks: Chunks) -> Mapping[int, Region]:
@@ -280,10 +283,10 @@ def _gemm_run(gpu: Gpu, work: GemmWork, fused_with: Plan | None) -> GemmRun:
         traffic = _plain_traffic(llc, work, stage_workgroups, with_places=with_places)
     else:
         spec = gpu.spec.track_trigger
-        order = production(fused_with, gpu.index, staggered=spec.staggered)
-        leaving = {station.part for station in stations(fused_with, gpu.index) if station.is_remote}
-        allocating = () if spec.updates_bypass_llc else tuple(part for part in order if part not in leaving)
-        traffic = _fused_traffic(llc, work, order, allocating, stage_workgroups, with_places=with_places)
+        own = dispatch(fused_with, gpu.index, work.tiles.counts, staggered=spec.staggered)
+        leaving = [station.part for station in stations(fused_with, gpu.index) if station.is_remote]
+        bypassing = None if spec.updates_bypass_llc else tuple(leaving)
+        traffic = _fused_traffic(llc, work, own, bypassing, stage_workgroups, with_places=with_places)
     return GemmRun(
         kernel=kernel,
         dtype=work.op.dtype,
@@ -298,24 +301,23 @@ def _gemm_run(gpu: Gpu, work: GemmWork, fused_with: Plan | None) -> GemmRun:
 def _fused_traffic(
     llc: LlcSpec,
     work: GemmWork,
-    parts: tuple[int, ...],
-    allocating: tuple[int, ...],
+    own: Dispatch,
+    bypassing: tuple[int, ...] | None,
     stage_workgroups: int,
     *,
     with_places: bool,
 ) -> LlcTraffic:
-    """Traffic of a fused kernel that produces ``parts`` in this order.
+    """Traffic of a fused kernel that produces its output in the order of ``own``.
 
-    Its output bypasses the LLC but for the parts in ``allocating``, which are written through it.
+    Parts in ``bypassing``, or all of them, bypass the LLC; the others are written through it.
     """
-    sizes = work.tiles.chunks.piece_bytes
-    allocates = [part in allocating for part in parts for _ in sizes[part]]
+    allocates = np.zeros(len(own.parts), np.bool_) if bypassing is None else ~np.isin(own.parts, bypassing)
     return gemm_traffic(
         llc,
         work.fused.tiling,
-        work.tiles.production_order(parts),
+        work.tiles.tiles_of(own.parts, own.pieces),
         stage_workgroups,
-        write_allocate=np.array(allocates),
+        write_allocate=allocates,
         with_places=with_places,
     ).written_through()
 

@@ -9,6 +9,7 @@ from t3sim.errors import SimulationError
 from t3sim.lowering.work import CollectiveWork, Work
 from t3sim.registry import register
 from t3sim.schemes.scheme import KIND, Lab, Outcome
+from t3sim.schemes.t3 import fused_phases
 from t3sim.schemes.t3_mca import T3Mca
 
 _ALGORITHM = "in-switch"
@@ -17,10 +18,12 @@ _SWITCHED = (Operation.REDUCE_SCATTER, Operation.ALL_GATHER)
 
 @register(KIND, "t3-switch")
 class T3Switch(T3Mca):
-    """T3-MCA whose reduce-scatter is summed by the switch, and whose all-gather is multiplied by it.
+    """T3-MCA whose reduce-scatter is summed by the switch, and whose all-gather is triggered and multiplied by it.
 
     All output leaves the GPU, that for its own chunk included (multimem reductions); what comes back is the sum of the
-    own chunk. So nothing is updated in memory, tracked or triggered on the way: the tracker sees the sums arrive.
+    own chunk. The tracker sees its tiles arrive, and each goes out to all others at once. A GPU sends ``S + S/N`` and
+    receives as much; a ring's ``2 (N-1)/N S`` is nearly twice that, but its halves alone are no more than the switch's:
+    what the switch saves is in doing both at once.
     """
 
     label = "T3-Switch"
@@ -37,7 +40,7 @@ class T3Switch(T3Mca):
         """Run as T3 does, by plans that use the switch. Raises ``SimulationError`` where it cannot."""
         if reason := self.misfit(lab.facts):
             raise SimulationError(f"{self.name} {reason}")
-        return super().simulate(lab, [_in_switch(work, lab.facts) for work in works])
+        return lab.run(fused_phases([_in_switch(work, lab.facts) for work in works], gathers=True), self.name)
 
 
 def _in_switch(work: Work, facts: NetworkFacts) -> Work:
