@@ -1,6 +1,6 @@
 """A machine: GPUs on a network in one SimPy environment, run once and checked."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,20 @@ class GpuReport:
     tracker_peak_entries: int
     tracker_waits: int
     spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReport:
+    """What one link did in a run."""
+
+    sent_bytes: int
+    """Data that it carried, without the flags that a protocol puts between them."""
+    busy_fs: int
+    """Time it was sending."""
+
+    def __add__(self, other: "LinkReport") -> "LinkReport":
+        """Add up what it did in two runs."""
+        return LinkReport(self.sent_bytes + other.sent_bytes, self.busy_fs + other.busy_fs)
 
 
 class Machine:
@@ -84,9 +98,9 @@ class Machine:
             spans=tuple(gpu.spans),
         )
 
-    def wire_bytes(self) -> Mapping[str, int]:
-        """Bytes that each link carried, by its name."""
-        return {name: link.sent_bytes for name, link in self.network.links.items()}
+    def links(self) -> dict[str, LinkReport]:
+        """Read the counters of all links after a run, by name; mirrored, each stands for those of all GPUs."""
+        return {name: LinkReport(link.sent_bytes, link.busy_fs) for name, link in self.network.links.items()}
 
     def _stall_report(self) -> str:
         waiting = [line for gpu in self.gpus for line in (*gpu.waiting(), *gpu.missing())]

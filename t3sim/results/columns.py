@@ -36,7 +36,7 @@ def short_name(operation: str) -> str:
     return _SHORT.get(operation, operation)
 
 
-_UNITS = {"_us": "us", "_fs": "fs", "_bytes": "B", "_s": "s", "pct_of_ideal": "%"}
+_UNITS = {"_us": "us", "_fs": "fs", "_bytes": "B", "_bytes_max": "B", "_gbps": "GB/s", "_s": "s", "pct_of_ideal": "%"}
 COLUMNS: tuple[Column, ...] = (
     Column(
         "point_id",
@@ -133,6 +133,20 @@ COLUMNS: tuple[Column, ...] = (
     Column("seed", int, "seed of the run; nothing in the model is random"),
     Column("error_type", str, "of a failed row"),
     Column("error_message", str, "of a failed row"),
+    Column(
+        "algbw_gbps",
+        float,
+        "GB/s of its collectives' buffers (GB = 1e9 B)",
+        "sum over its collectives of bytes / (rs_us + ag_us + the time of any other)",
+    ),
+    Column(
+        "busbw_gbps",
+        float,
+        "GB/s that each GPU's link needs at least for that, as nccl-tests defines it",
+        "as algbw_gbps, bytes times 2(N - 1)/N for all_reduce, 1 for broadcast and send, else (N - 1)/N",
+    ),
+    Column("wire_bytes_max", int, "bytes that the link with the most of them carried", "largest over the links"),
+    Column("gpus_simulated", int, "GPUs that were simulated", "1 where one stands for all, else num_gpus"),
 )
 
 _OF_OPERATION = re.compile(r"dram_\w+_(read|write)_bytes|\w+_us")

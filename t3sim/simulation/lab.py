@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from t3sim.collectives.planning import NetworkFacts
-from t3sim.hardware.machine import GpuReport, Machine
+from t3sim.hardware.machine import GpuReport, LinkReport, Machine
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.schemes.phases import Phase, program
 from t3sim.schemes.scheme import Outcome
@@ -47,7 +47,7 @@ class SystemLab:
         if self.observe is not None:
             self.observe(machine)
         total = machine.run(program(phases))
-        return _outcome(total, tuple(machine.report(gpu) for gpu in machine.gpus))
+        return _outcome(total, tuple(machine.report(gpu) for gpu in machine.gpus), machine.links())
 
     @property
     def track_trigger(self) -> TrackTriggerSpec:
@@ -66,7 +66,7 @@ class SystemLab:
         return self._alone[phase]
 
 
-def _outcome(total_fs: int, gpus: tuple[GpuReport, ...]) -> Outcome:
+def _outcome(total_fs: int, gpus: tuple[GpuReport, ...], links: dict[str, LinkReport]) -> Outcome:
     def longest(operation: str) -> int:
         return max(
             sum(span.end_fs - span.start_fs for span in gpu.spans if span.operation == operation) for gpu in gpus
@@ -85,5 +85,7 @@ def _outcome(total_fs: int, gpus: tuple[GpuReport, ...]) -> Outcome:
         dram_busy_fs=mean([gpu.dram_busy_fs for gpu in gpus]),
         link_busy_fs=mean([gpu.link_busy_fs for gpu in gpus]),
         tracker_peak_entries=max(gpu.tracker_peak_entries for gpu in gpus),
+        links=links,
+        gpus_simulated=len(gpus),
         gpus=gpus,
     )

@@ -17,9 +17,11 @@ from t3sim.registry import get, names
 from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
+from t3sim.simulation.bandwidth import bandwidths
 from t3sim.simulation.fit import misfits
 from t3sim.simulation.lab import MIRROR, SystemLab
-from t3sim.simulation.plans import plans_of
+from t3sim.simulation.mirror import mirror_shape
+from t3sim.simulation.plans import plans_of, wiring_of
 from t3sim.simulation.system import SystemSpec
 from t3sim.units import FS_PER_US
 from t3sim.version import __version__
@@ -58,6 +60,14 @@ class Point:
         system = self.system.spec
         plans = plans_of(system, self.sublayer.tp)
         return lower(self.sublayer, system.gemm, system.compute.slice_bytes, plans, system.gemm_rates())
+
+    @cached_property
+    def why_all(self) -> str | None:
+        """Why all GPUs are simulated where one was to stand for all; ``None``: it does, or all were asked for."""
+        if self.gpus != MIRROR:
+            return None
+        shape = mirror_shape(self.system.spec, wiring_of(self.system.spec, self.sublayer.tp), self.works)
+        return shape if isinstance(shape, str) else None
 
     @property
     def point_id(self) -> str:
@@ -99,7 +109,7 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
     for name in schemes:
         row: Row = {**identity(point), "scheme": name, "status": "ok", "wall_s": walls[name]}
         if name in outcomes:
-            row |= _measured(outcomes[name], outcomes.get(BASELINE), outcomes.get(IDEAL))
+            row |= _measured(point, outcomes[name], outcomes.get(BASELINE), outcomes.get(IDEAL))
         # Without a baseline no row can say what it gains: what was measured stands, but the row has failed.
         if (failure := errors.get(name, errors.get(BASELINE))) is not None:
             row |= {"status": "failed", "error_type": type(failure).__name__, "error_message": str(failure)}
@@ -130,8 +140,9 @@ def identity(point: Point) -> Row:
     }
 
 
-def _measured(outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None) -> Row:
+def _measured(point: Point, outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None) -> Row:
     dram_total = sum(outcome.served_bytes.values())
+    collectives_fs = sum(time_fs for name, time_fs in outcome.operation_fs.items() if name != "gemm")
     times = {**dict.fromkeys(USUAL_OPERATIONS, 0), **outcome.operation_fs}
     row: Row = {
         **{f"{short_name(name)}_us": time_fs / FS_PER_US for name, time_fs in times.items()},
@@ -142,9 +153,12 @@ def _measured(outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None)
             for cause, nbytes in {**_NO_TRAFFIC, **outcome.served_bytes}.items()
         },
         "dram_total_bytes": dram_total,
+        **bandwidths(point.sublayer.operations, point.sublayer.tp, collectives_fs),
         "link_bytes": outcome.link_bytes,
         "dram_util": outcome.dram_busy_fs / outcome.total_fs,
         "link_util": outcome.link_busy_fs / outcome.total_fs,
+        "wire_bytes_max": outcome.wire_bytes_max,
+        "gpus_simulated": outcome.gpus_simulated,
         "tracker_peak_entries": outcome.tracker_peak_entries,
     }
     if baseline is not None:

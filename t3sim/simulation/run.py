@@ -107,7 +107,9 @@ def manifest(points: Sequence[Point]) -> dict[str, Any]:
 
 
 def _notes(point: Point) -> Iterator[str]:
-    """Say what a reader of the results could mistake: a scheme that had nothing to work on."""
+    """Say what a reader of the results could mistake or wonder at: nothing to overlap, all GPUs simulated."""
+    if point.why_all is not None:
+        yield f"{point.sublayer.label}: all {point.sublayer.tp} GPUs are simulated, since {point.why_all}"
     if not fusable(point.works):
         yield (
             f"{point.sublayer.label}: nothing to overlap, since no reduce-scatter or "
