@@ -8,7 +8,6 @@ from simpy.events import Event
 from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, arrivals_of, part_of
 from t3sim.hardware.clock import Environment
 from t3sim.lowering.chunks import Chunks
-from t3sim.lowering.layout import Buffers, Place
 
 _INTO_COPIES = (Operation.ALL_TO_ALL, Operation.SEND)
 """Operations whose results must not overwrite what the GPU still has to send."""
@@ -25,7 +24,8 @@ class Arrivals:
         """Part of the buffer that each move brings."""
         self._missing = {move: len(chunks.piece_bytes[part]) for move, part in self.parts.items()}
         self._complete = {move: Event(env) for move in self._arrivals}
-        self._slots = self._numbered(plan)
+        self.slots = self._numbered(plan)
+        """Buffer for copies that a move arrives in; those without one arrive in the GPU's own buffer."""
         self._marked: dict[MoveId, set[int]] = {move: set() for move in self._arrivals}
         self._news: list[Event] = []
         for move, left in self._missing.items():
@@ -54,13 +54,6 @@ class Arrivals:
     def is_added(self, move: MoveId) -> bool:
         """Whether ``move`` brings a contribution, and not a value that replaces what the GPU holds."""
         return self._arrivals[move].kind is Kind.REDUCE
-
-    def place(self, buffers: Buffers, move: MoveId, piece: int) -> Place:
-        """Where a piece of ``move`` lands."""
-        part = self.parts[move]
-        if move in self._slots:
-            return buffers.copy(self._slots[move], part, piece)
-        return buffers.own(part, piece)
 
     def mark(self, move: MoveId, piece: int) -> None:
         """Note that a piece of ``move`` is in memory."""

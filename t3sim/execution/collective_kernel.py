@@ -18,9 +18,10 @@ from t3sim.execution.exchange import Exchange
 from t3sim.hardware.clock import Action
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
+from t3sim.hardware.memory.values import Numbers, summed
 from t3sim.hardware.network.message import Message
 from t3sim.hardware.ports import Ports
-from t3sim.lowering.layout import Buffers, Place
+from t3sim.lowering.layout import Buffers
 from t3sim.lowering.protocol import ProtocolSpec
 
 
@@ -42,6 +43,9 @@ class CollectiveKernel:
         self._in_flight = 0
         self._room: list[Event] = []
         self._arrivals = Arrivals(ports.env, self._plan, ports.rank, exchange.chunks)
+        self._values = None
+        if ports.values is not None:
+            self._values = ports.values.open(exchange.number, exchange.chunks, self._arrivals.slots)
         exchange.open(self, self._arrivals.parts)
 
     def run(self) -> Process:
@@ -54,8 +58,11 @@ class CollectiveKernel:
     def arrived(self, move: MoveId, piece: int, message: Message, *, last: bool) -> None:
         """Write a piece that another GPU sent to memory."""
         part = self._arrivals.parts[move]
-        place = self._arrivals.place(self._buffers, move, piece)
-        written = partial(self._written, move, piece, message if last else None)
+        place = self._buffers.place(part, piece, self._arrivals.slots.get(move))
+        value = None
+        if self._values is not None:
+            value = self._values.of_piece(message.value, part, self._exchange.pieces(message, part), piece)
+        written = partial(self._written, move, piece, message if last else None, value)
         nbytes = self._pieces[part][piece]
         self._ports.memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
 
@@ -113,29 +120,44 @@ class CollectiveKernel:
             if not left[0]:
                 all_left.succeed()
 
-        def read() -> None:
+        def read(slot: int | None) -> None:
+            if values is not None:
+                taken.append(values.read(part, range(piece, piece + 1), slot))
             copies[0] -= 1
             if copies[0]:
                 return
+            value = summed(taken)
             if task.kind is Kind.LOCAL:
-                place = self._buffers.own(part_of(self._plan, task.chunk), piece)
-                memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, gone)
+                self._write_back(part, piece, nbytes, value, gone)
             else:
-                self._send(task, piece, nbytes, gone)
+                self._send(task, piece, nbytes, value, gone)
 
+        values, part = self._values, part_of(self._plan, task.chunk)
+        taken: list[Numbers] = []
         copies, memory = [task.reads], self._ports.memory
-        for place in self._places(task, piece):
-            memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, place, read)
+        for slot in self._slots(task):
+            place = self._buffers.place(part, piece, slot)
+            memory.submit(
+                Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, place, partial(read, slot)
+            )
 
-    def _places(self, task: Task, piece: int) -> list[Place]:
-        """Where the copies lie that ``task`` takes: what the GPU holds, then each contribution that it adds."""
+    def _slots(self, task: Task) -> list[int | None]:
+        """Buffers that ``task`` takes copies from: what the GPU holds, then each contribution that it adds."""
         added = [move for move in task.waits if self._arrivals.is_added(move)]
         held = [move for move in task.waits if move not in added]
-        own = partial(self._buffers.own, part_of(self._plan, task.chunk))
-        first = self._arrivals.place(self._buffers, held[0], piece) if held else own(piece)
-        return [first, *(self._arrivals.place(self._buffers, move, piece) for move in added)]
+        slots = self._arrivals.slots
+        return [slots.get(held[0]) if held else None, *(slots.get(move) for move in added)]
 
-    def _send(self, task: Task, piece: int, nbytes: int, gone: Action) -> None:
+    def _write_back(self, part: int, piece: int, nbytes: int, value: Numbers | None, gone: Action) -> None:
+        def written() -> None:
+            if self._values is not None and value is not None:
+                self._values.put(part, range(piece, piece + 1), value)
+            gone()
+
+        place = self._buffers.place(part, piece)
+        self._ports.memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
+
+    def _send(self, task: Task, piece: int, nbytes: int, value: Numbers | None, gone: Action) -> None:
         assert task.move is not None
         part = part_of(self._plan, task.chunk)
         rate = self._ports.network.bytes_per_s(task.destinations[0])
@@ -148,9 +170,13 @@ class CollectiveKernel:
             nbytes,
             accepted=gone,
             wire_bytes=self._protocol.wire_bytes(nbytes, rate),
+            value=value,
         )
 
-    def _written(self, move: MoveId, piece: int, message: Message | None) -> None:
+    def _written(self, move: MoveId, piece: int, message: Message | None, value: Numbers | None) -> None:
+        if self._values is not None and value is not None:
+            slot = self._arrivals.slots.get(move)
+            self._values.put(self._arrivals.parts[move], range(piece, piece + 1), value, slot)
         if message is not None:
             self._exchange.consumed(message)
         self._arrivals.mark(move, piece)
