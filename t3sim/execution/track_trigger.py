@@ -249,13 +249,14 @@ class TrackTrigger:
         """Mark the DMA command ready that moves a group of tiles."""
         group = tiles.groups[number]
         nbytes = sum(tiles.sizes[piece] for piece in group)
+        slot = None if tiles.station.own else self._slots.get(tiles.station.arrivals[0])
         self._mark_started()
 
         def send(accepted: Action) -> None:
-            value = None if self._values is None else self._values.read(tiles.station.part, group)
+            value = None if self._values is None else self._values.read(tiles.station.part, group, slot)
             self._send(tiles, fire, number, len(tiles.groups), nbytes, value, accepted=accepted)
 
-        self._ports.dma.trigger(Command(nbytes, self._place(tiles, group), self._read_cause, send))
+        self._ports.dma.trigger(Command(nbytes, self._place(tiles, group, slot), self._read_cause, send))
 
     def _send(
         self,

@@ -73,6 +73,8 @@ class GemmPhase:
         drained = kernel.store_buffer.drained()
         if drained is not None:
             yield drained
+        if gpu.ports.values is not None:
+            gpu.ports.values.open(number, self.work.tiles.chunks, produced=True).produce()
         gpu.spans.append(Span("gemm", start, int(gpu.env.now), launch))
 
 
@@ -93,13 +95,14 @@ class CollectivePhase:
         running = protocol if self.launched else protocol.model_copy(update={"staged": False})
         kernel = CollectiveKernel(gpu.ports, exchange, running, gpu.compute.spec.collective_window)
         gpu.programs.append((number, kernel))
-        return lambda: self._run(gpu, kernel, _launch_fs(gpu, protocol) if self.launched else 0)
+        return lambda: self._run(gpu, number, kernel, _launch_fs(gpu, protocol) if self.launched else 0)
 
-    def _run(self, gpu: Gpu, kernel: CollectiveKernel, launch: int) -> Process:
+    def _run(self, gpu: Gpu, number: int, kernel: CollectiveKernel, launch: int) -> Process:
         start = int(gpu.env.now)
         if self.launched:
             yield gpu.env.timeout(launch)
         yield from kernel.run()
+        _check(gpu, number)
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now), launch))
 
 
@@ -117,6 +120,7 @@ class FusedPhase:
     def _run(self, gpu: Gpu, number: int, unit: TrackTrigger) -> Process:
         yield from _staggered_gemm(gpu, number, self.work, unit)
         yield unit.finished
+        _check(gpu, number)
         gpu.spans.append(Span(self.work.operation, unit.started_fs, int(gpu.env.now)))
 
 
@@ -141,13 +145,20 @@ class NearMemoryPhase:
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the buffer's address space; the local contributions are in memory already."""
         unit = _track_trigger(gpu, self.work, number, stored_locally=False)
-        return lambda: self._run(gpu, unit)
+        return lambda: self._run(gpu, number, unit)
 
-    def _run(self, gpu: Gpu, unit: TrackTrigger) -> Process:
+    def _run(self, gpu: Gpu, number: int, unit: TrackTrigger) -> Process:
         start = int(gpu.env.now)
         unit.start()
         yield unit.finished
+        _check(gpu, number)
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now)))
+
+
+def _check(gpu: Gpu, number: int) -> None:
+    """Let data mode compare what operation ``number``, which has ended, has left in memory."""
+    if gpu.ports.values is not None:
+        gpu.ports.values.ended(number)
 
 
 def _protocol(gpu: Gpu, work: CollectiveWork) -> ProtocolSpec:

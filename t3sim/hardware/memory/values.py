@@ -222,6 +222,11 @@ class OperationValues:
         addresses = space.cells.starts[self.cells(part, pieces)]
         return contribution(self.values.rank, space.buffer, addresses, self.values.precision)
 
+    def produce(self) -> None:
+        """Store all that a GEMM on this GPU contributes."""
+        for part, sizes in enumerate(self.chunks.piece_bytes):
+            self.put(part, range(len(sizes)), self.produced(part, range(len(sizes))))
+
     def read(self, part: int, pieces: range, slot: int | None = None) -> Numbers:
         """Read ``pieces`` of a part; as 0 where nothing has been written."""
         cells, store = self.cells(part, pieces), self.values.store(self.number, slot)
