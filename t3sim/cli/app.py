@@ -34,6 +34,13 @@ SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override a v
 GpusOption = Annotated[
     str, typer.Option("--gpus", help="'mirror': one GPU stands for all; or the TP degree: all of them.")
 ]
+DataOption = Annotated[
+    bool, typer.Option("--data", help="Let all memories hold numbers, and compare what is there at the end.")
+]
+DataTypeOption = Annotated[
+    str | None,
+    typer.Option("--data-dtype", help="fp32, fp16 or bf16: and show what rounding to it does to sums. Implies --data."),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="What stdout gets.")]
 OutOption = Annotated[
     Path | None,

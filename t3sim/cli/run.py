@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from t3sim.cli.app import (
+    DataOption,
+    DataTypeOption,
     Format,
     FormatOption,
     GpusOption,
@@ -37,6 +39,8 @@ def run(
     scheme: SchemeOption = "",
     assignments: SetOption = None,
     gpus: GpusOption = "mirror",
+    data: DataOption = False,  # noqa: FBT002 - an option
+    data_dtype: DataTypeOption = None,
     form: FormatOption = Format.TABLE,
     out: OutOption = None,
     timeline: Annotated[
@@ -62,6 +66,8 @@ def run(
             gpus=gpus,
             progress=progress,
             observe=observe,
+            data=data,
+            data_dtype=data_dtype,
         )
     document = with_command(result.document())
     if out is not None:

@@ -137,9 +137,7 @@ class CollectiveKernel:
         copies, memory = [task.reads], self._ports.memory
         for slot in self._slots(task):
             place = self._buffers.place(part, piece, slot)
-            memory.submit(
-                Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, place, partial(read, slot)
-            )
+            memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, place, partial(read, slot))
 
     def _slots(self, task: Task) -> list[int | None]:
         """Buffers that ``task`` takes copies from: what the GPU holds, then each contribution that it adds."""

@@ -37,6 +37,14 @@ MOST_DESCRIBED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataMode:
+    """That memories hold numbers."""
+
+    precision: Precision | None = None
+    """Type that sums are rounded to beside the exact ones; ``None``: exact ones alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataReport:
     """What data mode found."""
 
@@ -264,7 +272,9 @@ class DataRun:
         assert isinstance(work, CollectiveWork)
         if work.plan.operation is not Operation.REDUCE_SCATTER:
             return result
-        return self._only(result, before, [part_of(work.plan, rank * work.plan.subs + s) for s in range(work.plan.subs)])
+        return self._only(
+            result, before, [part_of(work.plan, rank * work.plan.subs + s) for s in range(work.plan.subs)]
+        )
 
     def _only(self, numbers: Numbers, number: int, parts: Sequence[int]) -> Numbers:
         """Take away all but some parts."""

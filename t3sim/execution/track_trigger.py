@@ -182,9 +182,7 @@ class TrackTrigger:
         """Return the numbers that the GEMM stores as a tile, in data mode."""
         return None if self._values is None else self._values.produced(tiles.station.part, range(piece, piece + 1))
 
-    def _keep(
-        self, tiles: _Tiles, piece: int, access: Access, value: Numbers | None, slot: int | None = None
-    ) -> None:
+    def _keep(self, tiles: _Tiles, piece: int, access: Access, value: Numbers | None, slot: int | None = None) -> None:
         """Let the numbers of a tile be in memory, in data mode."""
         if self._values is None or value is None:
             return

@@ -2,8 +2,11 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Protocol, TypeVar
 
+from t3sim.execution.data import DataReport
 from t3sim.hardware.machine import GpuReport
 from t3sim.hardware.memory.access import Cause
 from t3sim.lowering.work import Work
@@ -26,6 +29,8 @@ class Outcome:
     link_busy_fs: int
     tracker_peak_entries: int
     gpus: tuple[GpuReport, ...] = ()
+    data: DataReport | None = None
+    """In data mode: what was found in memory."""
 
     def of(self, operation: str) -> int:
         """Time of ``operation``, fs; 0 where none ran."""
@@ -42,6 +47,7 @@ def in_sequence(parts: Sequence[Outcome], *, saved_fs: int = 0) -> Outcome:
         dram_busy_fs=sum(part.dram_busy_fs for part in parts),
         link_busy_fs=sum(part.link_busy_fs for part in parts),
         tracker_peak_entries=max(part.tracker_peak_entries for part in parts),
+        data=reduce(add, found) if (found := [part.data for part in parts if part.data is not None]) else None,
     )
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from t3sim.errors import DataError, SimulationError
+from t3sim.execution.data import DataMode, DataReport, DataRun
 from t3sim.hardware.machine import GpuReport, Machine
 from t3sim.schemes.phases import Phase, program
 from t3sim.schemes.scheme import Outcome
@@ -22,34 +24,48 @@ class SystemLab:
         gpus: int,
         simulated: str = MIRROR,
         observe: Callable[[Machine], None] | None = None,
+        data: DataMode | None = None,
     ) -> None:
         """Simulate one GPU that stands for all wherever it can (``mirror``), or ``all`` of them.
 
-        ``observe`` is called with every machine before it runs.
+        ``observe`` is called with every machine before it runs. With ``data``, memories hold numbers; all GPUs are
+        simulated then.
         """
         self.system = system
         self.gpus = gpus
         self.simulated = simulated
         self.observe = observe
+        self.data = data
         self._alone: dict[Phase, Outcome] = {}
 
     def run(self, phases: Sequence[Phase], scheme: str) -> Outcome:
-        """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""
+        """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``.
+
+        Raises ``SimulationError`` when the run contradicts itself: in data mode ``DataError`` where memory tells more.
+        """
         wiring = wiring_of(self.system, self.gpus)
-        shape = (
-            mirror_shape(self.system, wiring, [phase.work for phase in phases]) if self.simulated == MIRROR else None
-        )
+        works = [phase.work for phase in phases]
+        one_for_all = self.simulated == MIRROR and self.data is None
+        shape = mirror_shape(self.system, wiring, works) if one_for_all else None
+        data = DataRun(works, self.gpus, self.data.precision) if self.data is not None else None
         mirrored = isinstance(shape, tuple)
         machine = Machine(
             self.system.gpu(),
             wiring.over(shape) if isinstance(shape, tuple) else wiring,
             self.system.policy(scheme),
+            data.values if data is not None else None,
             mirrored=mirrored,
         )
         if self.observe is not None:
             self.observe(machine)
-        total = machine.run(program(phases))
-        return _outcome(total, tuple(machine.report(gpu) for gpu in machine.gpus))
+        try:
+            total = machine.run(program(phases))
+        except SimulationError as error:
+            if data is None or not (found := data.report_unfinished()).errors:
+                raise
+            raise DataError(f"{found}\nand the run failed: {error}") from error
+        reports = tuple(machine.report(gpu) for gpu in machine.gpus)
+        return _outcome(total, reports, data.report() if data is not None else None)
 
     def alone(self, phase: Phase) -> Outcome:
         """Run one phase with the machine to itself; the same phase is run once."""
@@ -58,7 +74,7 @@ class SystemLab:
         return self._alone[phase]
 
 
-def _outcome(total_fs: int, gpus: tuple[GpuReport, ...]) -> Outcome:
+def _outcome(total_fs: int, gpus: tuple[GpuReport, ...], data: DataReport | None) -> Outcome:
     def longest(operation: str) -> int:
         return max(
             sum(span.end_fs - span.start_fs for span in gpu.spans if span.operation == operation) for gpu in gpus
@@ -78,4 +94,5 @@ def _outcome(total_fs: int, gpus: tuple[GpuReport, ...]) -> Outcome:
         link_busy_fs=mean([gpu.link_busy_fs for gpu in gpus]),
         tracker_peak_entries=max(gpu.tracker_peak_entries for gpu in gpus),
         gpus=gpus,
+        data=data,
     )

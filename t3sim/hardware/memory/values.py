@@ -123,7 +123,8 @@ class Cells:
         """Find the cells of every piece: by part, the first of each piece and what follows the last piece."""
         ends = np.cumsum([0, *chunks.chunk_bytes])
         return tuple(
-            np.searchsorted(self.starts, [*addresses, ends[part + 1]]) for part, addresses in enumerate(chunks.addresses)
+            np.searchsorted(self.starts, [*addresses, ends[part + 1]])
+            for part, addresses in enumerate(chunks.addresses)
         )
 
 
