@@ -112,7 +112,8 @@ def manifest(points: Sequence[Point]) -> dict[str, Any]:
 def _notes(point: Point) -> Iterator[str]:
     """Say what a reader of the results could mistake."""
     if point.data is not None:
-        yield f"{point.sublayer.label}: memories hold numbers (--data), for which all {point.sublayer.tp} GPUs are simulated"
+        gpus = point.sublayer.tp
+        yield f"{point.sublayer.label}: memories hold numbers (--data), for which all {gpus} GPUs are simulated"
     if not fusable(point.works):
         yield (
             f"{point.sublayer.label}: nothing to overlap, since no reduce-scatter or "
