@@ -43,7 +43,7 @@ def _check_sizes(plan: Plan) -> None:
         Operation.ALL_TO_ALL: {plan.ranks} if plan.subs == plan.ranks else set(),
         Operation.SEND: {plan.subs},
         Operation.BROADCAST: {plan.subs},
-        Operation.ALL_REDUCE: {everyone} if plan.symmetric else {everyone, plan.subs},
+        Operation.ALL_REDUCE: {everyone, plan.subs},
     }.get(plan.operation, {everyone})
     if plan.subs < 1 or plan.parts not in allowed:
         sizes = f"{plan.parts} parts, {plan.subs} chunks of each home"
@@ -132,7 +132,8 @@ def _waits(plan: Plan) -> list[list[int]]:
 def _circle(stuck: set[int], followers: dict[int, list[int]]) -> list[int]:
     """Find a circle among moves each of which waits for another of them."""
     before = {follower: number for number in stuck for follower in followers[number] if follower in stuck}
-    path, number = {}, min(stuck)
+    path: dict[int, int] = {}
+    number = min(stuck)
     while number not in path:
         path[number] = len(path)
         number = before[number]

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
 
 class Kind(Enum):
@@ -95,10 +96,10 @@ class Plan:
     @cached_property
     def merged(self) -> Mapping[int, tuple[int, ...]]:
         """By the number of each MERGE move: those that are summed with it, itself included, the lowest first."""
-        groups: dict[tuple[int, int], list[int]] = {}
+        groups: dict[tuple[int, tuple[int, ...]], list[int]] = {}
         for number, move in enumerate(self.moves):
             if move.kind is Kind.MERGE:
-                groups.setdefault((move.chunk, move.destinations[0]), []).append(number)
+                groups.setdefault((move.chunk, move.destinations), []).append(number)
         return {number: tuple(group) for group in groups.values() for number in group}
 
     @cached_property
@@ -132,8 +133,7 @@ class Entry:
     starts: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MoveId:
+class MoveId(NamedTuple):
     """One move of a plan with all its homes written out: what a message says it belongs to."""
 
     home: int

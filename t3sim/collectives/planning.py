@@ -1,7 +1,6 @@
 """From the name of an algorithm to a proven plan."""
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -41,6 +40,14 @@ class Algorithm(Protocol):
         """Plan one of its operations; PlanError says why it does not work on such a network."""
 
 
+def nodes_of(algorithm: str, facts: NetworkFacts) -> tuple[int, int]:
+    """(nodes, ranks of a node) of a network; PlanError if its grid has not these two dimensions."""
+    match facts.shape:
+        case (nodes, per_node):
+            return nodes, per_node
+    raise PlanError(f"{algorithm} needs a grid of nodes and ranks of a node, not {facts.shape}")
+
+
 @lru_cache(maxsize=256)
 def make_plan(operation: Operation, algorithm: str, facts: NetworkFacts) -> Plan:
     """Plan ``operation`` by the algorithm of that name, and prove the plan.
@@ -64,7 +71,4 @@ def algorithms_for(operation: Operation) -> tuple[str, ...]:
 
 def default_algorithm(operation: Operation) -> str:
     """Name the algorithm that does ``operation`` on any network."""
-    return "direct" if operation in _ONE_HOP else "ring"
-
-
-_ONE_HOP: Collection[Operation] = (Operation.ALL_TO_ALL, Operation.SEND)
+    return "direct" if operation in (Operation.ALL_TO_ALL, Operation.SEND) else "ring"

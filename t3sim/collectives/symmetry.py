@@ -1,6 +1,7 @@
 """Rotations of plans: the moves of all homes written out, and whether one rank may stand for all."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 from t3sim.collectives.plan import Move, Plan, rotated
@@ -26,9 +27,10 @@ def rotation_of(plan: Plan, by: int) -> tuple[int, ...] | None:
     """
     if plan.symmetric:
         raise ValueError("the moves of a symmetric plan are those of home 0 alone: write them out first")
-    places = {(move.source, move.lane, move.step): number for number, move in enumerate(plan.moves)}
+    places = _places(plan)
+    images_at = {place: number for number, place in enumerate(places)}
     turned = [_turned(plan, move, by) for move in plan.moves]
-    images = [places.get((move.source, move.lane, move.step)) for move in turned]
+    images = [images_at.get((move.source, *place[1:])) for move, place in zip(turned, places, strict=True)]
     found = tuple(image for image in images if image is not None)
     if len(found) < len(images):
         return None
@@ -46,6 +48,17 @@ def is_rotation_symmetric(plan: Plan) -> bool:
         return True
     steps = [math.prod(plan.shape[axis + 1 :]) for axis, size in enumerate(plan.shape) if size > 1]
     return all(rotation_of(plan, step) is not None for step in steps)
+
+
+def _places(plan: Plan) -> list[tuple[int, int, int]]:
+    """List for each move its rank, its lane, and how many moves of that rank and lane start before it."""
+    started: Counter[tuple[int, int]] = Counter()
+    places = {}
+    for number in sorted(range(len(plan.moves)), key=lambda number: plan.moves[number].step):
+        move = plan.moves[number]
+        places[number] = (move.source, move.lane, started[move.source, move.lane])
+        started[move.source, move.lane] += 1
+    return [places[number] for number in range(len(plan.moves))]
 
 
 def _turned(plan: Plan, move: Move, by: int) -> Move:

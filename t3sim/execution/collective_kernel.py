@@ -2,12 +2,12 @@
 
 For every slice of a task the CUs read the copies it takes from DRAM (what the GPU holds, and each contribution that is
 added), then hand the result to the link, or write it back. Tasks of one lane follow one another, lanes go on side by
-side. All lanes together keep at most ``window`` bytes in flight, so a kernel on few CUs is limited by the memory's
-latency (Little's law). Its accesses stream past the LLC. What its protocol adds to a step comes between the arrival of
-a chunk and its use.
+side, each on its share of the CUs. All lanes together keep at most ``window`` bytes in flight, so a kernel on few CUs
+is limited by the memory's latency (Little's law). Its accesses stream past the LLC. What its protocol adds to a step
+comes between the arrival of a chunk and its use.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from simpy.events import Event
@@ -15,7 +15,7 @@ from simpy.events import Event
 from t3sim.collectives.plan import Kind, MoveId, Plan, Task, part_of, tasks_of
 from t3sim.execution.arrivals import Arrivals
 from t3sim.execution.exchange import Exchange
-from t3sim.hardware.clock import Action
+from t3sim.hardware.clock import Action, Environment
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.memory.values import Numbers, summed
@@ -39,9 +39,8 @@ class CollectiveKernel:
         operation = self._plan.operation.value
         self._read_cause, self._write_cause = Cause(operation, Direction.READ), Cause(operation, Direction.WRITE)
         self._lanes = lanes_of(self._plan, ports.rank, staged=protocol.staged)
-        self._window = window
-        self._in_flight = 0
-        self._room: list[Event] = []
+        working = sum(any(task.reads for task in lane) for lane in self._lanes)
+        self._share = window // max(1, working)
         self._arrivals = Arrivals(ports.env, self._plan, ports.rank, exchange.chunks)
         self._values = None
         if ports.values is not None:
@@ -50,10 +49,11 @@ class CollectiveKernel:
 
     def run(self) -> Process:
         """Run all tasks; ends when all are done and all that is sent to this GPU has arrived."""
-        if len(self._lanes) == 1:
-            yield from self._run_lane(self._lanes[0])
-        elif self._lanes:
-            yield self._ports.env.all_of([self._ports.env.process(self._run_lane(lane)) for lane in self._lanes])
+        lanes = [self._run_lane(lane, _Window(self._ports.env, self._share)) for lane in self._lanes]
+        if len(lanes) == 1:
+            yield from lanes[0]
+        elif lanes:
+            yield self._ports.env.all_of([self._ports.env.process(lane) for lane in lanes])
 
     def arrived(self, move: MoveId, piece: int, message: Message, *, last: bool) -> None:
         """Write a piece that another GPU sent to memory."""
@@ -70,12 +70,12 @@ class CollectiveKernel:
         """Say which chunks have not arrived in full."""
         return self._arrivals.missing()
 
-    def _run_lane(self, lane: tuple[Task, ...]) -> Process:
+    def _run_lane(self, lane: tuple[Task, ...], window: "_Window") -> Process:
         for task in lane:
             if not self._plan.by_slice:
                 yield from self._await(task)
             if task.reads:
-                yield from self._handle(task)
+                yield from self._handle(task, window)
             elif self._plan.by_slice:
                 yield from self._await(task)
 
@@ -92,33 +92,31 @@ class CollectiveKernel:
         simulated = self._ports.network.latency_fs(source) + self._ports.memory.spec.read_latency
         return max(0, self._protocol.step_latency - simulated)
 
-    def _handle(self, task: Task) -> Process:
+    def _handle(self, task: Task, window: "_Window") -> Process:
         """Move every slice of one chunk; ends when all have left the CUs."""
         env = self._ports.env
-        sizes = self._pieces[part_of(self._plan, task.chunk)]
-        left = [len(sizes)]
-        all_left = Event(env)
+        part = part_of(self._plan, task.chunk)
+        sizes = self._pieces[part]
+        sources = self._sources(task)
+        slices = _Slices(window, len(sizes), Event(env))
         for piece, nbytes in enumerate(sizes):
             if self._plan.by_slice:
                 yield from self._arrivals.await_piece(task.waits, piece)
-            while self._in_flight and self._in_flight + task.reads * nbytes > self._window:
-                room = Event(env)
-                self._room.append(room)
-                yield room
-            self._in_flight += task.reads * nbytes
-            self._read(task, piece, nbytes, left, all_left)
+            yield from window.enter(task.reads * nbytes)
+            self._read(task, part, sources, piece, nbytes, slices)
         if sizes:
-            yield all_left
+            yield slices.all_left
 
-    def _read(self, task: Task, piece: int, nbytes: int, left: list[int], all_left: Event) -> None:
-        def gone() -> None:
-            self._in_flight -= task.reads * nbytes
-            left[0] -= 1
-            waiting, self._room = self._room, []
-            for room in waiting:
-                room.succeed()
-            if not left[0]:
-                all_left.succeed()
+    def _read(
+        self,
+        task: Task,
+        part: int,
+        sources: list[int | None],
+        piece: int,
+        nbytes: int,
+        slices: "_Slices",
+    ) -> None:
+        gone = partial(slices.gone, task.reads * nbytes)
 
         def read(slot: int | None) -> None:
             if values is not None:
@@ -126,38 +124,33 @@ class CollectiveKernel:
             copies[0] -= 1
             if copies[0]:
                 return
-            value = summed(taken)
             if task.kind is Kind.LOCAL:
-                self._write_back(part, piece, nbytes, value, gone)
+                written = partial(self._written_back, part, piece, summed(taken), gone)
+                place = self._buffers.place(part, piece)
+                memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
             else:
-                self._send(task, piece, nbytes, value, gone)
+                self._send(task, part, piece, nbytes, summed(taken), gone)
 
-        values, part = self._values, part_of(self._plan, task.chunk)
+        copies, memory, values = [task.reads], self._ports.memory, self._values
         taken: list[Numbers] = []
-        copies, memory = [task.reads], self._ports.memory
-        for slot in self._slots(task):
+        for slot in sources:
             place = self._buffers.place(part, piece, slot)
             memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, place, partial(read, slot))
 
-    def _slots(self, task: Task) -> list[int | None]:
-        """Buffers that ``task`` takes copies from: what the GPU holds, then each contribution that it adds."""
+    def _sources(self, task: Task) -> list[int | None]:
+        """Buffers of the copies that ``task`` takes: of what the GPU holds, then of each contribution that it adds."""
         added = [move for move in task.waits if self._arrivals.is_added(move)]
         held = [move for move in task.waits if move not in added]
         slots = self._arrivals.slots
         return [slots.get(held[0]) if held else None, *(slots.get(move) for move in added)]
 
-    def _write_back(self, part: int, piece: int, nbytes: int, value: Numbers | None, gone: Action) -> None:
-        def written() -> None:
-            if self._values is not None and value is not None:
-                self._values.put(part, range(piece, piece + 1), value)
-            gone()
+    def _written_back(self, part: int, piece: int, value: Numbers | None, gone: Action) -> None:
+        if self._values is not None and value is not None:
+            self._values.put(part, range(piece, piece + 1), value)
+        gone()
 
-        place = self._buffers.place(part, piece)
-        self._ports.memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
-
-    def _send(self, task: Task, piece: int, nbytes: int, value: Numbers | None, gone: Action) -> None:
+    def _send(self, task: Task, part: int, piece: int, nbytes: int, value: Numbers | None, gone: Action) -> None:
         assert task.move is not None
-        part = part_of(self._plan, task.chunk)
         rate = self._ports.network.bytes_per_s(task.destinations[0])
         self._exchange.send(
             task.move,
@@ -178,6 +171,46 @@ class CollectiveKernel:
         if message is not None:
             self._exchange.consumed(message)
         self._arrivals.mark(move, piece)
+
+
+class _Window:
+    """Bytes that the CUs of one lane keep in flight."""
+
+    def __init__(self, env: Environment, size: int) -> None:
+        self._env = env
+        self._size = size
+        self._in_flight = 0
+        self._room: Event | None = None
+
+    def enter(self, nbytes: int) -> Process:
+        """Wait for room and take it; more than the whole window passes when it is empty."""
+        while self._in_flight and self._in_flight + nbytes > self._size:
+            self._room = Event(self._env)
+            yield self._room
+        self._in_flight += nbytes
+
+    def leave(self, nbytes: int) -> None:
+        """Give room back."""
+        self._in_flight -= nbytes
+        if self._room is not None:
+            room, self._room = self._room, None
+            room.succeed()
+
+
+@dataclass(slots=True)
+class _Slices:
+    """The slices of one task that have not left the CUs."""
+
+    window: _Window
+    left: int
+    all_left: Event
+
+    def gone(self, nbytes: int) -> None:
+        """Count a slice that has left, and the ``nbytes`` that it kept in flight."""
+        self.window.leave(nbytes)
+        self.left -= 1
+        if not self.left:
+            self.all_left.succeed()
 
 
 def lanes_of(plan: Plan, rank: int, *, staged: bool) -> tuple[tuple[Task, ...], ...]:

@@ -7,6 +7,8 @@ and the memory controllers arbitrate last, once everything that arrives in this 
 
 from collections.abc import Callable
 from enum import IntEnum
+from heapq import heappush
+from typing import NoReturn
 
 import simpy
 from simpy.events import Event, EventPriority
@@ -37,26 +39,28 @@ class Order(IntEnum):
     """Memory arbitration over everything queued by now."""
 
 
-_PRIORITY = {order: EventPriority(int(order)) for order in Order}
-
-
 def call_at(env: Environment, time_fs: int, action: Action, order: Order = Order.LOCAL) -> None:
     """Run ``action`` at ``time_fs``.
 
     Raises ``SimulationError`` for a time in the past, which SimPy's queue would take and run time backwards, and
     for one beyond the horizon.
     """
-    if time_fs < env.now:
-        raise SimulationError(f"cannot act at {time_fs} fs: it is {env.now} fs already")
-    if time_fs > HORIZON_FS:
-        raise SimulationError(f"simulated time would pass {HORIZON_FS} fs, the longest run that can be counted")
+    if not env._now <= time_fs <= HORIZON_FS:  # noqa: SLF001 - as below; the property costs as much as the rest
+        _refuse(env, time_fs)
     event = Event(env)
-    event._ok = True  # noqa: SLF001 - SimPy's own way to schedule a ready event with a priority (see Timeout)
+    # SimPy's own way to schedule a ready event with a priority (see its Timeout), without the calls in between.
+    event._ok = True  # noqa: SLF001
     event._value = None  # noqa: SLF001
     event.callbacks.append(lambda _event: action())
-    env.schedule(event, _PRIORITY[order], int(time_fs - env.now))
+    heappush(env._queue, (int(time_fs), EventPriority(order), next(env._eid), event))  # noqa: SLF001
 
 
 def call_after(env: Environment, delay_fs: int, action: Action, order: Order = Order.LOCAL) -> None:
     """Run ``action`` in ``delay_fs`` femtoseconds."""
     call_at(env, int(env.now) + delay_fs, action, order)
+
+
+def _refuse(env: Environment, time_fs: int) -> NoReturn:
+    if time_fs < env.now:
+        raise SimulationError(f"cannot act at {time_fs} fs: it is {env.now} fs already")
+    raise SimulationError(f"simulated time would pass {HORIZON_FS} fs, the longest run that can be counted")

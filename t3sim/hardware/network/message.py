@@ -1,10 +1,10 @@
-"""What travels through the network: one piece of a chunk."""
+"""What travels through the network: one piece of a chunk. Nobody changes a message that has been sent."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)  # frozen, making one would take three times as long
 class Message:
     """One piece of a chunk from one GPU to another, or to several."""
 
@@ -28,5 +28,23 @@ class Message:
     """What messages that are added up have in common beside operation, home and piece: their chunk."""
     serial: int = 0
     """Tells it from every other message of the run; what a switch makes of it keeps the number."""
-    value: Any = field(default=None, compare=False)
+    value: Any = None
     """What it carries in data mode: an array of numbers, or nothing."""
+
+    def redirected(self, source: int, destinations: tuple[int, ...], home: int) -> "Message":
+        """Give the same message from another source to other destinations."""
+        return Message(
+            operation=self.operation,
+            home=home,
+            move=self.move,
+            piece=self.piece,
+            pieces=self.pieces,
+            source=source,
+            destinations=destinations,
+            nbytes=self.nbytes,
+            wire_bytes=self.wire_bytes,
+            merges=self.merges,
+            key=self.key,
+            serial=self.serial,
+            value=self.value,
+        )
