@@ -1,6 +1,6 @@
-"""What a plan sends to one GPU: where each piece goes, and which moves have arrived in full."""
+"""What a plan brings to one GPU: where each piece goes, and which moves are in memory in full."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from simpy.events import Event
@@ -16,17 +16,21 @@ _INTO_COPIES = (Operation.ALL_TO_ALL, Operation.SEND)
 class Arrivals:
     """Counts the pieces of every move to one GPU."""
 
-    def __init__(self, env: Environment, plan: Plan, rank: int, chunks: Chunks) -> None:
+    def __init__(
+        self, env: Environment, plan: Plan, rank: int, chunks: Chunks, sums: Mapping[MoveId, int] | None = None
+    ) -> None:
+        """Expect all that ``plan`` brings to ``rank``, and ``sums`` that the GPU makes itself, given with their parts."""
         self._env = env
         self._by_slice = plan.by_slice
         self._arrivals = {arrival.move: arrival for arrival in arrivals_of(plan, rank)}
         self.parts = {move: part_of(plan, arrival.chunk) for move, arrival in self._arrivals.items()}
         """Part of the buffer that each move brings."""
-        self._missing = {move: len(chunks.piece_bytes[part]) for move, part in self.parts.items()}
-        self._complete = {move: Event(env) for move in self._arrivals}
+        self._sums = dict(sums or {})
+        self._missing = {move: len(chunks.piece_bytes[part]) for move, part in (self.parts | self._sums).items()}
+        self._complete = {move: Event(env) for move in self._missing}
         self.slots = self._numbered(plan)
         """Buffer for copies that a move arrives in; those without one arrive in the GPU's own buffer."""
-        self._marked: dict[MoveId, set[int]] = {move: set() for move in self._arrivals}
+        self._marked: dict[MoveId, set[int]] = {move: set() for move in self._missing}
         self._news: list[Event] = []
         for move, left in self._missing.items():
             if not left:
@@ -78,5 +82,5 @@ class Arrivals:
         return [
             f"chunk {self._arrivals[move].chunk} from GPU {self._arrivals[move].source}: {left} pieces"
             for move, left in self._missing.items()
-            if left
+            if left and move in self._arrivals
         ]

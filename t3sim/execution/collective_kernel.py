@@ -41,7 +41,8 @@ class CollectiveKernel:
         self._lanes = lanes_of(self._plan, ports.rank, staged=protocol.staged)
         working = sum(any(task.reads for task in lane) for lane in self._lanes)
         self._share = window // max(1, working)
-        self._arrivals = Arrivals(ports.env, self._plan, ports.rank, exchange.chunks)
+        self._sums = _sums_for_others(self._plan, ports.rank)
+        self._arrivals = Arrivals(ports.env, self._plan, ports.rank, exchange.chunks, self._sums)
         self._values = None
         if ports.values is not None:
             self._values = ports.values.open(exchange.number, exchange.chunks, self._arrivals.slots)
@@ -81,10 +82,14 @@ class CollectiveKernel:
 
     def _await(self, task: Task) -> Process:
         """Wait until all that ``task`` waits for is in memory, and for what the protocol adds to that."""
-        for move in task.waits:
+        for move in self._awaited(task):
             yield self._arrivals.complete(move)
         if delay := max(map(self._handshake_fs, task.waits), default=0):
             yield self._ports.env.timeout(delay)
+
+    def _awaited(self, task: Task) -> tuple[MoveId, ...]:
+        """List what ``task`` waits for: arrivals, and sums that another lane makes."""
+        return (*task.waits, *(move for move in task.own if move in self._sums))
 
     def _handshake_fs(self, move: MoveId) -> int:
         """Wire and memory are simulated: what they leave of a step's latency."""
@@ -97,11 +102,11 @@ class CollectiveKernel:
         env = self._ports.env
         part = part_of(self._plan, task.chunk)
         sizes = self._pieces[part]
-        sources = self._sources(task)
+        sources, awaited = self._sources(task), self._awaited(task)
         slices = _Slices(window, len(sizes), Event(env))
         for piece, nbytes in enumerate(sizes):
             if self._plan.by_slice:
-                yield from self._arrivals.await_piece(task.waits, piece)
+                yield from self._arrivals.await_piece(awaited, piece)
             yield from window.enter(task.reads * nbytes)
             self._read(task, part, sources, piece, nbytes, slices)
         if sizes:
@@ -125,7 +130,7 @@ class CollectiveKernel:
             if copies[0]:
                 return
             if task.kind is Kind.LOCAL:
-                written = partial(self._written_back, part, piece, summed(taken), gone)
+                written = partial(self._written_back, task.move, part, piece, summed(taken), gone)
                 place = self._buffers.place(part, piece)
                 memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
             else:
@@ -144,10 +149,12 @@ class CollectiveKernel:
         slots = self._arrivals.slots
         return [slots.get(held[0]) if held else None, *(slots.get(move) for move in added)]
 
-    def _written_back(self, part: int, piece: int, value: Numbers | None, gone: Action) -> None:
+    def _written_back(self, move: MoveId | None, part: int, piece: int, value: Numbers | None, gone: Action) -> None:
         if self._values is not None and value is not None:
             self._values.put(part, range(piece, piece + 1), value)
         gone()
+        if move in self._sums:
+            self._arrivals.mark(move, piece)
 
     def _send(self, task: Task, part: int, piece: int, nbytes: int, value: Numbers | None, gone: Action) -> None:
         assert task.move is not None
@@ -211,6 +218,13 @@ class _Slices:
         self.left -= 1
         if not self.left:
             self.all_left.succeed()
+
+
+def _sums_for_others(plan: Plan, rank: int) -> dict[MoveId, int]:
+    """Find the sums of a rank that another lane than their own waits for, each with its part of the buffer."""
+    tasks = tasks_of(plan, rank)
+    lanes = {task.move: task.lane for task in tasks}
+    return {move: part_of(plan, task.chunk) for task in tasks for move in task.own if lanes[move] != task.lane}
 
 
 def lanes_of(plan: Plan, rank: int, *, staged: bool) -> tuple[tuple[Task, ...], ...]:
