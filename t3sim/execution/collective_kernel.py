@@ -130,13 +130,15 @@ class CollectiveKernel:
             if copies[0]:
                 return
             if task.kind is Kind.LOCAL:
-                written = partial(self._written_back, task.move, part, piece, summed(taken), gone)
-                place = self._buffers.place(part, piece)
+                written = partial(self._written_back, task.move, part, piece, target, summed(taken), gone)
+                place = self._buffers.place(part, piece, target)
                 memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
             else:
                 self._send(task, part, piece, nbytes, summed(taken), gone)
 
         copies, memory, values = [task.reads], self._ports.memory, self._values
+        # Of a chunk that a staged kernel copies, buffer and stage are not told apart; a sum is the GPU's own.
+        target = sources[0] if task.move is None else None
         taken: list[Numbers] = []
         for slot in sources:
             place = self._buffers.place(part, piece, slot)
@@ -149,9 +151,11 @@ class CollectiveKernel:
         slots = self._arrivals.slots
         return [slots.get(held[0]) if held else None, *(slots.get(move) for move in added)]
 
-    def _written_back(self, move: MoveId | None, part: int, piece: int, value: Numbers | None, gone: Action) -> None:
+    def _written_back(
+        self, move: MoveId | None, part: int, piece: int, slot: int | None, value: Numbers | None, gone: Action
+    ) -> None:
         if self._values is not None and value is not None:
-            self._values.put(part, range(piece, piece + 1), value)
+            self._values.put(part, range(piece, piece + 1), value, slot)
         gone()
         if move in self._sums:
             self._arrivals.mark(move, piece)

@@ -12,6 +12,7 @@ MOST_SUBSETS_OF = 10
 """Ranks of which all subsets are tried; of more, only those that follow one another, as on a ring."""
 MOST_COMPARED = 2**24
 """Sums that are compared with what is there."""
+_SHOWN = 8
 
 Locate = Callable[[int], tuple[int, int]]
 """Gives the part and the piece that a cell belongs to."""
@@ -54,19 +55,19 @@ def _wrong_sum(
     evidence: Evidence, sets: BoolArray, sums: IntArray, here: IntArray, too_much: np.int64, locate: Locate
 ) -> str:
     for found in np.flatnonzero(here == evidence.there):
-        return f"misses the contributions of GPUs {_listed(~sets[found])}; it has those of {_listed(sets[found])}"
+        return f"misses the contributions of {_listed(~sets[found])}; it has those of {_listed(sets[found])}"
     for found in np.flatnonzero(here == too_much):
-        return f"has the contributions of GPUs {_listed(sets[found])} twice"
+        return f"has the contributions of {_listed(sets[found])} twice"
     for found, cell in np.argwhere(sums == too_much):
-        return f"has the contributions of GPUs {_listed(sets[found])} to {_named(locate, cell)} too"
+        return f"has the contributions of {_listed(sets[found])} to {_named(locate, cell)} too"
     for found, cell in np.argwhere(sums - here[:, None] == too_much):
-        return f"has the contributions of GPUs {_listed(sets[found])} to {_named(locate, cell)} instead of its own"
+        return f"has the contributions of {_listed(sets[found])} to {_named(locate, cell)} instead of its own"
     return _elsewhere(evidence.there, sets, sums, locate) or "another number is there"
 
 
 def _elsewhere(there: int, sets: BoolArray, sums: IntArray, locate: Locate) -> str:
     for found, cell in np.argwhere(sums == there):
-        return f"holds what GPUs {_listed(sets[found])} have at {_named(locate, cell)}"
+        return f"holds what belongs to {_named(locate, cell)}, from {_listed(sets[found])}"
     return ""
 
 
@@ -83,7 +84,9 @@ def _sets(ranks: int) -> BoolArray:
 
 
 def _listed(ranks: BoolArray) -> str:
-    return ", ".join(map(str, np.flatnonzero(ranks))) or "none"
+    found = np.flatnonzero(ranks)
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"GPU{'s' * (len(found) > 1)} {', '.join(map(str, found[:_SHOWN]))}{more}"
 
 
 def _named(locate: Locate, cell: int) -> str:
