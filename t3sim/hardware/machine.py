@@ -1,6 +1,6 @@
 """A machine: GPUs on a network in one SimPy environment, run once and checked."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from t3sim.errors import SimulationError, StallError
 from t3sim.hardware.gpu import Gpu, GpuSpec, Span
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
+from t3sim.hardware.memory.values import Values
 from t3sim.hardware.network.network import Network
 from t3sim.hardware.network.wiring import Wiring
 from t3sim.hardware.probe import Probe
@@ -52,12 +53,26 @@ class LinkReport:
 class Machine:
     """The GPUs to simulate and the network between them."""
 
-    def __init__(self, gpu: GpuSpec, wiring: Wiring, policy: ArbitrationPolicy, *, mirrored: bool) -> None:
-        """``mirrored``: one GPU stands for all of ``wiring``, which must look the same from each of them."""
+    def __init__(
+        self,
+        gpu: GpuSpec,
+        wiring: Wiring,
+        policy: ArbitrationPolicy,
+        values: Sequence[Values] | None = None,
+        *,
+        mirrored: bool,
+    ) -> None:
+        """``mirrored``: one GPU stands for all of ``wiring``, which must look the same from each of them.
+
+        ``values``: in data mode, what each GPU's memory holds.
+        """
         self.env = simpy.Environment(0)
         self.network = Network(self.env, wiring, mirrored=mirrored)
         ranks = 1 if mirrored else wiring.gpus
-        self.gpus = [Gpu(self.env, gpu, policy, rank, self.network) for rank in range(ranks)]
+        self.gpus = [
+            Gpu(self.env, gpu, policy, rank, self.network, values[rank] if values is not None else None)
+            for rank in range(ranks)
+        ]
 
     def observe(self, probe: Probe) -> None:
         """Let every part report to ``probe``; to be called before the machine runs."""

@@ -127,6 +127,18 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("link_util", float, "share of the time in which the link is sending", "busy time / total_us"),
     Column("tracker_peak_entries", int, "most tracker entries in use at once", "largest over time and GPUs"),
+    Column(
+        "data_errors",
+        int,
+        "elements that are missing, doubled or misplaced in memory; only with --data",
+        "over all GPUs and operations: elements that differ from numpy's answer when an operation ends, or at the end",
+    ),
+    Column(
+        "data_spread",
+        float,
+        "largest relative error of a sum by rounding, in the order in which it was added up; only with --data-dtype",
+        "largest over all sums of: |sum rounded at every addition - sum in fp64| / sum in fp64",
+    ),
     Column("wall_s", float, "seconds of real time the simulation of this row took"),
     Column("version", str, "version of t3sim"),
     Column("config_hash", str, "hash of the system's values"),

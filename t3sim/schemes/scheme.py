@@ -3,9 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Protocol, TypeVar
 
 from t3sim.collectives.planning import NetworkFacts
+from t3sim.execution.data import DataReport
 from t3sim.hardware.machine import GpuReport, LinkReport
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
@@ -34,6 +37,8 @@ class Outcome:
     """By name; where one GPU stands for all, its links do for theirs."""
     gpus_simulated: int
     gpus: tuple[GpuReport, ...] = ()
+    data: DataReport | None = None
+    """In data mode: what was found in memory."""
 
     @property
     def wire_bytes_max(self) -> int:
@@ -57,6 +62,7 @@ def in_sequence(parts: Sequence[Outcome], *, saved_fs: int = 0) -> Outcome:
         tracker_peak_entries=max(part.tracker_peak_entries for part in parts),
         links=_summed([part.links for part in parts]),
         gpus_simulated=max(part.gpus_simulated for part in parts),
+        data=reduce(add, found) if (found := [part.data for part in parts if part.data is not None]) else None,
     )
 
 

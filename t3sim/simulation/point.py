@@ -9,7 +9,8 @@ from functools import cached_property, partial
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Loaded
-from t3sim.errors import InputError, SimulationError
+from t3sim.errors import DataError, InputError, SimulationError
+from t3sim.execution.data import DataMode
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.lowering.work import Work, lower
@@ -19,7 +20,7 @@ from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
 from t3sim.simulation.bandwidth import bandwidths
 from t3sim.simulation.fit import misfits
-from t3sim.simulation.lab import MIRROR, SystemLab
+from t3sim.simulation.lab import ALL, MIRROR, SystemLab
 from t3sim.simulation.mirror import mirror_shape
 from t3sim.simulation.plans import plans_of, wiring_of
 from t3sim.simulation.system import SystemSpec
@@ -53,6 +54,8 @@ class Point:
     sublayer: Sublayer
     gpus: str = MIRROR
     """``mirror``: one that stands for all, wherever it can; ``all``."""
+    data: DataMode | None = None
+    """Whether memories hold numbers, which are compared with what they have to be; all GPUs are simulated then."""
 
     @cached_property
     def works(self) -> tuple[Work, ...]:
@@ -73,7 +76,8 @@ class Point:
     def point_id(self) -> str:
         """12 hex digits over everything that can change the result."""
         operations = [op.model_dump(mode="json") for op in self.sublayer.operations]
-        key = [__version__, self.system.config_hash, self.sublayer.tp, self.gpus, operations]
+        gpus = self.gpus if self.data is None else ALL
+        key = [__version__, self.system.config_hash, self.sublayer.tp, gpus, operations]
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -92,7 +96,7 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
     system, sublayer = point.system.spec, point.sublayer
     if problems := [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]:
         raise InputError(*problems)
-    lab = SystemLab(system, sublayer.tp, point.gpus)
+    lab = SystemLab(system, sublayer.tp, point.gpus, data=point.data)
     outcomes: dict[str, Outcome] = {}
     errors: dict[str, SimulationError] = {}
     walls: dict[str, float] = {}
@@ -110,6 +114,10 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
         row: Row = {**identity(point), "scheme": name, "status": "ok", "wall_s": walls[name]}
         if name in outcomes:
             row |= _measured(point, outcomes[name], outcomes.get(BASELINE), outcomes.get(IDEAL))
+            if (found := outcomes[name].data) is not None:
+                row |= {"data_errors": found.errors, "data_spread": found.spread}
+                if found.errors:
+                    errors[name] = DataError(str(found))
         # Without a baseline no row can say what it gains: what was measured stands, but the row has failed.
         if (failure := errors.get(name, errors.get(BASELINE))) is not None:
             row |= {"status": "failed", "error_type": type(failure).__name__, "error_message": str(failure)}
