@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t3sim.collectives.grid import add, negated
+from t3sim.hardware.network.conditions import Conditions
 from t3sim.hardware.network.switch import SwitchSpec
 
 BYTE, LATENCY = 1_000, 5_000
@@ -33,6 +34,16 @@ def test_the_last_contribution_completes_the_sum(traffic, star):
     for source, at in ((0, 0), (1, 200_000), (2, 10_000)):
         rig.send(source, 2, 40, merges=3, home=2, at=at)
     assert rig.run().times() == [246_000]
+
+
+def test_a_sum_ends_no_earlier_than_its_slowest_contribution(traffic, star):
+    """With one of the links to the switch at a quarter of its rate, the sum leaves with that contribution's last byte."""
+    conditions = Conditions.model_validate({"links": {"Link[0->Switch[0]]": {"rate": 0.25}}})
+    rig = traffic(star(3, latency=6_000), conditions=conditions)
+    for source in range(3):
+        rig.send(source, 2, 40, merges=3, home=2)
+    # GPU 0's last byte is at the switch at 163.
+    assert rig.run().times() == [166_000]
 
 
 @pytest.fixture
