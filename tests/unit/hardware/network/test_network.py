@@ -99,7 +99,7 @@ def test_who_goes_next_is_decided_when_all_that_comes_in_an_instant_is_there(tra
 
 
 def test_own_messages_take_turns_with_those_that_turn_a_corner(traffic, wired, link):
-    """At GPU 0's link along the second axis its own messages and those from both sides of the first get a third each."""
+    """At GPU 0's link along the second axis own messages and those from both sides of the first get a third each."""
     rig = traffic(wired("torus", 9, link(), shape=(3, 3)))
     for number in range(30):
         for source in (0, 3, 6):
@@ -107,6 +107,17 @@ def test_own_messages_take_turns_with_those_that_turn_a_corner(traffic, wired, l
     rig.run()
     first = Counter(message.source for _, _, message in rig.arrived[:45])
     assert first == {0: 15, 3: 15, 6: 15}
+
+
+def test_flows_of_one_offset_and_channel_are_told_apart(traffic, wired, link, one_channel):
+    """Where GPUs 0, 1 and 2 each send three links far, all in one channel, each has a third of the link they share."""
+    rig = traffic(one_channel(wired("ring", 8, link())))
+    for number in range(30):
+        for source in (0, 1, 2):
+            rig.send(source, source + 3, 10, piece=number)
+    rig.run()
+    at_3 = [message.source for time, _, message in rig.arrived if time <= 450 * BYTE]
+    assert max(Counter(at_3).values()) - min(Counter(at_3).values()) <= 3
 
 
 def test_a_large_message_is_not_starved_by_small_ones(traffic, wired, link):
