@@ -1,5 +1,7 @@
 """Builders shared by the tests: a small system, small sublayers, and one way to run a scheme on them."""
 
+import re
+
 import pytest
 from hypothesis import settings
 
@@ -53,6 +55,17 @@ dtype: fp16
 """
 PLACE = {"phase": "forward", "sublayer": "op"}
 ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "fp8": 1}
+
+
+@pytest.fixture(scope="session")
+def parsed():
+    """Give a function that reads a table of a page back: one mapping a row, by the names of its header."""
+
+    def read(body):
+        lines = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in body.strip().splitlines()]
+        return [dict(zip(lines[0], row, strict=True)) for row in lines[2:]]
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from t3sim.cli.app import app
 from t3sim.config import Spec
 from t3sim.data import drams_dir, models_dir, sweeps_dir, systems_dir, traces_dir
 from t3sim.hardware.memory.banked.dram.spec import DramSpec, load_dram
-from t3sim.report.files import to_json
+from t3sim.report.text import to_json
 from t3sim.simulation import SystemSpec, load_system, simulate
 from t3sim.simulation.run import LIBRARIES
 from t3sim.studies import Published, load_published

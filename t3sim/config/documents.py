@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias
 
-from t3sim.config.explain import place_of, problems_at
 from t3sim.config.layers import KINDS, OVERRIDE, merged
-from t3sim.config.provenance import Fault, is_sourced, plain
+from t3sim.config.problems import place_of, problems_at
 from t3sim.config.source import MAX_DEPTH, Document, KeyPath
+from t3sim.config.sourcing import Fault
 from t3sim.errors import NO_VALUE, InputError, Problem, nearest
+from t3sim.results.provenance import is_sourced, plain
 
 Read: TypeAlias = Callable[[Path], Document]
 """Reads one file: `read_document`, or something that remembers what it read."""

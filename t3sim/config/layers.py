@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from t3sim.config.provenance import Provenance, is_sourced, plain, sourced
 from t3sim.config.source import Document, KeyPath, Place, read_value
 from t3sim.errors import InputError, Problem
+from t3sim.results.provenance import Provenance, is_sourced, plain, sourced
 
 OVERRIDE: Final = "--set"
 """Stands for the file in problems with an override, and for the source of its value."""

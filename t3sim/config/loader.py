@@ -10,13 +10,14 @@ from typing import Any, Final, Generic, TypeVar
 from pydantic import ValidationError
 
 from t3sim.config.documents import VERSION, Read, located, read_with_ancestors, reading_order, with_parts
-from t3sim.config.explain import problems_at, problems_of
 from t3sim.config.layers import assigned, overridden
-from t3sim.config.provenance import faults, plain
+from t3sim.config.problems import problems_at, problems_of
 from t3sim.config.quantity import FROM_FILE
 from t3sim.config.source import Document, read_document
+from t3sim.config.sourcing import faults
 from t3sim.config.spec import Spec
 from t3sim.errors import InputError, Problem
+from t3sim.results.provenance import plain
 
 _HASH_DIGITS: Final = 16
 

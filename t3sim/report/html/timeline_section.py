@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from t3sim.report.html.material import Event, Material
+from t3sim.report.html.material import Material, TraceEvent
 from t3sim.report.html.parts import Part, chart, plain, section
 
 _TITLE = "Timeline"
@@ -27,7 +27,7 @@ def timeline_section(material: Material) -> Part:
         command = f"t3sim run TRACE --sublayer NAME --out {material.place} --timeline {material.place}/timeline.json.gz"
         return section("timeline", _TITLE, lead, missing=command)
     end = max((event.ts + event.dur for event in found.traceEvents), default=0.0)
-    processes: dict[int, list[Event]] = {}
+    processes: dict[int, list[TraceEvent]] = {}
     for event in found.traceEvents:
         processes.setdefault(event.pid, []).append(event)
     views = [_view(events, end) for events in processes.values()]
@@ -40,7 +40,7 @@ def timeline_section(material: Material) -> Part:
     )
 
 
-def _view(events: Sequence[Event], end: float) -> Part:
+def _view(events: Sequence[TraceEvent], end: float) -> Part:
     names = {event.tid: str(event.args["name"]) for event in events if event.name == "thread_name"}
     label = next((str(event.args["name"]) for event in events if event.name == "process_name"), "")
     slices: dict[str, list[tuple[float, float]]] = {}
@@ -76,7 +76,7 @@ def _merged(spans: Iterable[tuple[float, float]], gap: float) -> list[list[float
     return [[plain(start), plain(end)] for start, end in joined]
 
 
-def _counter(name: str, events: Sequence[Event], end: float) -> Part:
+def _counter(name: str, events: Sequence[TraceEvent], end: float) -> Part:
     """Average a counter over equal bins of time; each value holds until the next event."""
     kinds = list(dict.fromkeys(kind for event in events for kind in event.args))
     width = end / _BINS

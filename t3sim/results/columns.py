@@ -1,16 +1,8 @@
-"""Results as plain data: the columns of the results table, and a run's rows with what made them."""
+"""The columns of the results table: name, unit, meaning and formula of each."""
 
-import math
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from t3sim.errors import InputError, Problem
-
-if TYPE_CHECKING:
-    import pandas as pd
+from typing import Any
 
 Row = dict[str, Any]
 
@@ -144,74 +136,8 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 _OF_OPERATION = re.compile(r"dram_\w+_(read|write)_bytes|\w+_us")
-_KINDS = {str: "str", int: "Int64", float: "float64"}
-_EMPTY = {column.name: [""] for column in COLUMNS if column.kind is not str}
 GLOSSARY: dict[str, Column] = {column.name: column for column in COLUMNS}
-
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """Rows of results, one per point and scheme, and the manifest of what made them."""
-
-    rows: tuple[Row, ...]
-    manifest: dict[str, Any]
-
-    @property
-    def failed(self) -> tuple[Row, ...]:
-        """Rows whose simulation failed."""
-        return tuple(row for row in self.rows if row["status"] != "ok")
-
-    def geomean(self) -> dict[str, float]:
-        """Geometric mean of the speedups of each scheme, over the rows that are ok."""
-        schemes = dict.fromkeys(row["scheme"] for row in self.rows)
-        values = {scheme: [float(row["speedup"]) for row in self.of(scheme)] for scheme in schemes}
-        return {scheme: geomean(speedups) for scheme, speedups in values.items() if speedups}
-
-    def of(self, scheme: str) -> tuple[Row, ...]:
-        """Rows of one scheme that are ok."""
-        return tuple(row for row in self.rows if row["scheme"] == scheme and row["status"] == "ok")
-
-    def frame(self) -> "pd.DataFrame":
-        """Rows as a pandas table with the columns of ``COLUMNS``."""
-        import pandas as pd  # noqa: PLC0415 - takes longer to import than most runs take
-
-        return pd.DataFrame(list(self.rows), columns=list(COLUMN_NAMES))
-
-    def document(self) -> dict[str, Any]:
-        """Everything as plain data, as ``--format json`` prints it."""
-        return {"rows": list(self.rows), "geomean": self.geomean(), "manifest": self.manifest}
-
-
-def read_frame(path: Path) -> "pd.DataFrame":
-    """Read a results table, CSV or parquet, as a pandas table; columns of axes are text.
-
-    Raises ``InputError`` when the file cannot be read or lacks columns of a results table.
-    """
-    import pandas as pd  # noqa: PLC0415 - as above
-
-    kinds: dict[str, Any] = {column.name: _KINDS[column.kind] for column in COLUMNS}
-    try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-        else:
-            named = pd.read_csv(path, nrows=0).columns
-            kinds |= dict.fromkeys(set(named) - set(kinds), str)
-            frame = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=_EMPTY)
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(Problem(message=f"cannot be read as a results table: {error}", file=str(path))) from None
-    if missing := [name for name in ("scheme", "status") if name not in frame.columns]:
-        raise InputError(Problem(message=f"is no results table: it lacks {', '.join(missing)}", file=str(path)))
-    return frame
-
-
-def geomean(values: Iterable[float]) -> float:
-    """Geometric mean. Raises ``ValueError`` for no values or one that is not positive."""
-    values = list(values)
-    if not values or min(values) <= 0:
-        raise ValueError(f"no geometric mean of {values}")
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
 def complete(values: Row) -> Row:
@@ -223,10 +149,3 @@ def complete(values: Row) -> Row:
     if unknown := [name for name in more if not _OF_OPERATION.fullmatch(name)]:
         raise KeyError(f"no column for {unknown}")
     return {name: values.get(name) for name in (*COLUMN_NAMES, *more)}
-
-
-def merged(results: Sequence[RunResult]) -> RunResult:
-    """Put the rows of several results of one system into one; the manifest is the first one's with all notes."""
-    notes = [note for result in results for note in result.manifest["notes"]]
-    rows = tuple(row for result in results for row in result.rows)
-    return RunResult(rows, {**results[0].manifest, "notes": notes})

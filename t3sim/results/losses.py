@@ -1,6 +1,8 @@
-"""The names of the loss buckets: where the time of a sublayer goes, what each is bound by, and how it is computed."""
+"""Loss buckets: where the time of a sublayer goes, what each is bound by, and how it is computed."""
 
 from dataclasses import dataclass
+
+from t3sim.results.columns import Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +14,7 @@ class Bucket:
     """What it is bound by: ``compute``, ``DRAM``, ``link`` or ``latency``."""
     meaning: str
     formula: str
-    """In parts of ``t3sim.observe.losses``, of the run or of the kernel alone."""
+    """In parts of ``t3sim.observe.time_parts``, of the run or of the kernel alone."""
 
 
 def _collective(short: str, operation: str, memory: str) -> tuple[Bucket, ...]:
@@ -70,3 +72,28 @@ BUCKETS: tuple[Bucket, ...] = (
 )
 BOUNDS = tuple(dict.fromkeys(bucket.bound for bucket in BUCKETS if bucket.bound))
 """What time is bound by."""
+BUCKET_COLUMNS = tuple(
+    Column(f"{bucket.name}_fs", int, f"fs of a run: {bucket.meaning}", bucket.formula) for bucket in BUCKETS
+)
+"""The buckets as columns of a table, one run a row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """Where the time of one scheme went."""
+
+    scheme: str
+    total_fs: int
+    buckets: dict[str, int]
+    """fs by name, in the order of ``BUCKETS``; the sum is ``total_fs``."""
+
+    @property
+    def bound(self) -> str:
+        """What most of the time is bound by; empty for an ideal, which is no run."""
+        if self.buckets["hidden"]:
+            return ""
+        return max(BOUNDS, key=self.bound_fs)
+
+    def bound_fs(self, bound: str) -> int:
+        """Time bound by ``bound``, fs."""
+        return sum(self.buckets[bucket.name] for bucket in BUCKETS if bucket.bound == bound)

@@ -9,12 +9,12 @@ from t3sim.report.html.parts import Part, chart, column, plain, point_name, sect
 from t3sim.report.pivot import pivot
 from t3sim.report.quantities import quantity
 from t3sim.results import COLUMN_NAMES, GLOSSARY, Row, geomean
+from t3sim.results.schemes import baseline
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Style = Mapping[str, Mapping[str, Any]]
-BASELINE: Final = "sequential"
 _MIB: Final = 2**20
 _HEADLINES: Final = ("t3-mca", "t3")
 _MOST_GROUPS: Final = 60
@@ -53,7 +53,7 @@ def axes_of(frame: "pd.DataFrame") -> tuple[str, ...]:
 def headline_scheme(rows: Sequence[Row]) -> str | None:
     """Pick the scheme that the report is about: T3-MCA, T3, or the first that has a speedup over another."""
     found = dict.fromkeys(str(row["scheme"]) for row in rows if row.get("speedup") is not None)
-    others = [name for name in found if name != BASELINE]
+    others = [name for name in found if name != baseline()]
     return next((name for name in (*_HEADLINES, *others) if name in found), None)
 
 
@@ -98,7 +98,7 @@ def _by_sublayer(material: Material, rows: Sequence[Row], style: Style) -> Part:
         lines = [
             series(name, [_value(found.get(name, {}), metric) for found in points.values()], **look)
             for name, look in style.items()
-            if not (metric in {"speedup", "dram_reduction"} and name == BASELINE)
+            if not (metric in {"speedup", "dram_reduction"} and name == baseline())
         ]
         lines = [line for line in lines if any(value is not None for value in line["values"])]
         if lines:
@@ -143,7 +143,7 @@ def _over(material: Material, name: str, style: Style) -> Part:
         lines = []
         for scheme, look in style.items():
             cells = [found.cells.get(((label,), (scheme,))) for label in labels]
-            if any(cells) and not (metric in {"speedup", "dram_reduction"} and scheme == BASELINE):
+            if any(cells) and not (metric in {"speedup", "dram_reduction"} and scheme == baseline()):
                 lines.append(series(scheme, [cell.value * factor if cell else None for cell in cells], **look))
         if lines:
             xs = [plain(places[label]) for label in labels] if places else None

@@ -148,7 +148,6 @@ _KINDS: Mapping[str, Callable[["pd.DataFrame", Plot, "Figure"], None]] = {
     "heatmap": _heatmap,
     "tornado": _tornado,
 }
-KINDS: Final = tuple(_KINDS)
 
 
 def _axes(figure: "Figure", plot: Plot, x_label: str) -> "Axes":

@@ -32,7 +32,7 @@ from t3sim.observe.intervals import Interval, Moments, difference, intersection,
 from t3sim.observe.recorder import UNKNOWN, GpuRecord, Recorder
 
 
-class Part(NamedTuple):
+class TimePart(NamedTuple):
     """A part of one operation."""
 
     operation: str
@@ -46,15 +46,15 @@ def last_gpu(recorder: Recorder) -> GpuRecord:
     return max(recorder.gpus, key=lambda gpu: (gpu.gpu.spans[-1].end_fs, -gpu.gpu.index))
 
 
-def split(gpu: GpuRecord) -> dict[Part, int]:
+def split(gpu: GpuRecord) -> dict[TimePart, int]:
     """Split the time of one GPU's program, fs by part."""
-    parts: dict[Part, int] = {}
+    parts: dict[TimePart, int] = {}
     cursor = 0
     for span in gpu.gpu.spans:
         exposed = Interval(max(cursor, span.start_fs), max(cursor, span.end_fs))
         found = _gemm(gpu, span) if span.operation == "gemm" else _collective(gpu, span, exposed)
         for kind, moments in found.items():
-            part = Part(span.operation, kind)
+            part = TimePart(span.operation, kind)
             parts[part] = parts.get(part, 0) + length_fs(moments)
         cursor = exposed.end_fs
     return parts

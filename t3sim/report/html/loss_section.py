@@ -1,8 +1,9 @@
 """Where the time went: loss buckets of every scheme, and what would help."""
 
-from t3sim.observe.buckets import BUCKETS, Bucket
-from t3sim.report.html.material import Explained, Explanation, Material
+from t3sim.report.html.material import Explained, ExplanationFile, Material
 from t3sim.report.html.parts import Part, chart, column, point_name, section, series, table, view
+from t3sim.results.losses import BUCKETS, Bucket
+from t3sim.units import FS_PER_US
 
 _TITLE = "Where the time went"
 _COLORS = {"compute": 0, "DRAM": 1, "link": 2, "latency": 3, "": 5}
@@ -51,7 +52,7 @@ def _view(name: str, rows: list[Explained]) -> Part:
     return view(name, "time (us)", [row.scheme for row in rows], lines)
 
 
-def _table(found: Explanation) -> Part:
+def _table(found: ExplanationFile) -> Part:
     columns = [
         column("sublayer", choose=True),
         column("scheme", choose=True),
@@ -62,7 +63,15 @@ def _table(found: Explanation) -> Part:
         column("what it is"),
     ]
     rows = [
-        [_point(row), row.scheme, bucket.name, bucket.bound, length, 100e9 * length / row.total_fs, bucket.meaning]
+        [
+            _point(row),
+            row.scheme,
+            bucket.name,
+            bucket.bound,
+            length,
+            100 * FS_PER_US * length / row.total_fs,
+            bucket.meaning,
+        ]
         for row in found.rows
         for bucket in BUCKETS
         if (length := row.bucket_us(bucket.name))
@@ -70,7 +79,7 @@ def _table(found: Explanation) -> Part:
     return table("Every bucket", columns, rows, found.manifest.command)
 
 
-def _what_if(found: Explanation) -> list[Part]:
+def _what_if(found: ExplanationFile) -> list[Part]:
     columns = [
         column("sublayer", choose=True),
         column("scheme", choose=True),
@@ -80,7 +89,7 @@ def _what_if(found: Explanation) -> list[Part]:
         column("time saved", "%", "against the run as configured", 1),
     ]
     rows = [
-        [_point(row), row.scheme, each.assignment, each.before, each.total_fs / 1e9, 100 * each.saved]
+        [_point(row), row.scheme, each.assignment, each.before, each.total_fs / FS_PER_US, 100 * each.saved]
         for row in found.rows
         for each in row.what_if
     ]

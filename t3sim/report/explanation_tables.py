@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from t3sim.observe.buckets import BOUNDS, BUCKETS
 from t3sim.results import Column, Row
+from t3sim.results.losses import BOUNDS, BUCKETS
+from t3sim.units import FS_PER_US
 
-_FS_PER_US = 10**9
 _SHOWN = 5
 
 
@@ -57,4 +57,4 @@ def _label(row: Row) -> str:
 
 
 def _us(length_fs: int | None) -> str:
-    return f"{length_fs / _FS_PER_US:.3f}" if length_fs else ""
+    return f"{length_fs / FS_PER_US:.3f}" if length_fs else ""

@@ -1,83 +1,39 @@
-"""Timelines: a recorded run as tracks of slices, counters and arrows, free of any file format. All times are fs.
-
-On a track slices follow one another or nest; what overlaps is spread over lanes, one track each. Three levels of
-detail: ``stage`` shows operations, stages, waits for stores, and chunks on the link; ``tile`` shows operand waits,
-tiles, DMA commands and messages instead of chunks, with arrows from trigger to completion; ``packet`` adds every
-burst at the memory controller. Counters are the same in all.
-"""
+"""Builds timelines from records: which slices lie on which track, and which of them arrows join. All times are fs."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
 
 from t3sim.hardware.gpu import Span
+from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Stream
-from t3sim.observe.counters import Counter, counters
+from t3sim.observe.counters import counters
 from t3sim.observe.recorder import UNKNOWN, Burst, GpuRecord, Packet, Recorder, Stage, Tile, Transfer
 from t3sim.results import short_name
-
-_FS_PER_NS = 10**6
-
-
-class Detail(StrEnum):
-    """How much a timeline shows."""
-
-    STAGE = "stage"
-    TILE = "tile"
-    PACKET = "packet"
+from t3sim.results.timeline import Arrow, Detail, GpuTimeline, Slice, Stop, Timeline, Track
+from t3sim.units import FS_PER_NS
 
 
-@dataclass(slots=True)
-class Slice:
-    """Something that lasts, with what happens inside it."""
+class TimelineObserver:
+    """Records machines, and hands the timeline of each on when the next one comes or at the end."""
 
-    name: str
-    start_fs: int
-    end_fs: int
-    args: dict[str, Any] = field(default_factory=dict)
-    inside: list["Slice"] = field(default_factory=list)
-    key: tuple[str, int, int] | None = None
-    """By which arrows find it: its kind, its GPU and its number there."""
+    def __init__(self, detail: Detail, take: Callable[[str, Timeline], None]) -> None:
+        """``take`` gets the label and the timeline of every machine."""
+        self.detail = detail
+        self.take = take
+        self._running: tuple[str, Recorder] | None = None
 
+    def observe(self, label: str, machine: Machine) -> None:
+        """Record ``machine``, which is about to run; ``label`` says what it runs."""
+        self.flush()
+        self._running = (label, Recorder(machine))
 
-class Track(NamedTuple):
-    """Slices that never overlap, in the order of their starts."""
-
-    name: str
-    slices: list[Slice]
-
-
-Stop = tuple[tuple[str, int, int], int]
-"""A slice's key, and the moment."""
-
-
-class Arrow(NamedTuple):
-    """One thing that leads to the next: slices, each with the moment at which the arrow touches it."""
-
-    name: str
-    stops: tuple[Stop, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class GpuTimeline:
-    """What one GPU shows."""
-
-    name: str
-    tracks: list[Track]
-    counters: list[Counter]
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """What one run of a machine shows."""
-
-    operations: tuple[str, ...]
-    """Names of what ran, in order of their starts."""
-    gpus: list[GpuTimeline]
-    arrows: list[Arrow]
+    def flush(self) -> None:
+        """Hand the timeline of the last machine on, whose run has ended."""
+        if self._running is not None:
+            label, recorder = self._running
+            self._running = None
+            self.take(label, timeline(recorder, self.detail))
 
 
 def timeline(recorder: Recorder, detail: Detail) -> Timeline:
@@ -160,7 +116,7 @@ def _stages(span: Span, stages: Sequence[Stage], *, operands: bool) -> Iterator[
             yield Slice("store wait", cursor, stage.start_fs)
         waits = [Slice("operand wait", wait.start_fs, wait.end_fs) for wait in stage.operand_waits]
         waited = sum(wait.end_fs - wait.start_fs for wait in stage.operand_waits)
-        args = {"workgroups": stage.workgroups, "operand wait ns": waited / _FS_PER_NS}
+        args = {"workgroups": stage.workgroups, "operand wait ns": waited / FS_PER_NS}
         yield Slice(f"stage {stage.number}", stage.start_fs, stage.end_fs, args, waits if operands else [])
         cursor = stage.end_fs
     if span.end_fs > cursor:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from t3sim import units
-from t3sim.config import Provenance, provenance
 from t3sim.report.html.material import Material
 from t3sim.report.html.parts import Part, column, section, table
+from t3sim.results.provenance import Provenance, provenance
 
 _TITLE = "The system's parameters"
 _HEADER = {"format", "version", "extends", "name", "description"}

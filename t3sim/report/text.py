@@ -6,10 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from t3sim.files import prepare_folder, write_files
 from t3sim.results import COLUMN_NAMES, Row
-
-__all__ = ["prepare_folder", "rows_csv", "to_json", "write_files"]
 
 
 def rows_csv(rows: Sequence[Row], columns: Sequence[str] = COLUMN_NAMES) -> str:

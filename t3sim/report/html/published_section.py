@@ -1,7 +1,8 @@
 """Published figures beside simulated ones."""
 
-from t3sim.report.html.material import Material, Target
+from t3sim.report.html.material import Material
 from t3sim.report.html.parts import Part, chart, column, section, series, table, view
+from t3sim.results.published import EvaluatedTarget
 
 _TITLE = "Published against simulated"
 
@@ -36,7 +37,7 @@ def published_section(material: Material) -> Part:
     return section("published", _TITLE, lead, parts)
 
 
-def _view(name: str, targets: list[Target]) -> Part:
+def _view(name: str, targets: list[EvaluatedTarget]) -> Part:
     lines = [
         series("published", [target.published for target in targets], 5, hollow=True),
         series("simulated", [target.simulated for target in targets], 0),

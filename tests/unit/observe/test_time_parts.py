@@ -7,8 +7,8 @@ import pytest
 from t3sim.hardware.gpu import Span
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.observe.intervals import Interval
-from t3sim.observe.losses import Part, last_gpu, split
 from t3sim.observe.recorder import Burst, GpuRecord, Packet, Stage, TrackerSample
+from t3sim.observe.time_parts import TimePart, last_gpu, split
 
 
 def record(*spans, **parts):
@@ -110,4 +110,4 @@ def test_the_last_gpu_is_the_one_that_ends_last():
 def test_parts_have_the_names_of_their_operation(operation):
     """Parts are named by operation and kind."""
     assert {part.operation for part in split(record(Span(operation, 0, 5)))} == {operation}
-    assert all(isinstance(part, Part) for part in split(record(Span(operation, 0, 5))))
+    assert all(isinstance(part, TimePart) for part in split(record(Span(operation, 0, 5))))

@@ -8,10 +8,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from t3sim.config import spec
-from t3sim.config.provenance import Fault, is_sourced, plain
 from t3sim.config.source import Document, KeyPath, Place
+from t3sim.config.sourcing import Fault
 from t3sim.errors import NO_VALUE, Problem
 from t3sim.registry import UnknownNameError
+from t3sim.results.provenance import is_sourced, plain
 
 _SHOULD: Final = re.compile(r"^(?:[A-Z]\w*) should ")
 _QUOTED: Final = re.compile(r"'([^']*)'")
