@@ -25,7 +25,14 @@ class Outcome:
     dram_busy_fs: int
     link_busy_fs: int
     tracker_peak_entries: int
+    start_fs: int = 0
+    """When the last GPU began; part of ``total_fs``."""
     gpus: tuple[GpuReport, ...] = ()
+
+    @property
+    def own_fs(self) -> int:
+        """Time from the last GPU's beginning on."""
+        return self.total_fs - self.start_fs
 
     def of(self, operation: str) -> int:
         """Time of ``operation``, fs; 0 where none ran."""
@@ -33,9 +40,14 @@ class Outcome:
 
 
 def in_sequence(parts: Sequence[Outcome], *, saved_fs: int = 0) -> Outcome:
-    """Put outcomes one after the other and take ``saved_fs`` off for what is assumed to overlap."""
+    """Put outcomes one after the other and take ``saved_fs`` off for what is assumed to overlap.
+
+    GPUs that begin late do so once.
+    """
+    start_fs = max(part.start_fs for part in parts)
     return Outcome(
-        total_fs=sum(part.total_fs for part in parts) - saved_fs,
+        total_fs=start_fs + sum(part.own_fs for part in parts) - saved_fs,
+        start_fs=start_fs,
         operation_fs=_summed([part.operation_fs for part in parts]),
         served_bytes=_summed([part.served_bytes for part in parts]),
         link_bytes=sum(part.link_bytes for part in parts),

@@ -44,12 +44,14 @@ class SystemLab:
             self.system.gpu(),
             wiring.over(shape) if isinstance(shape, tuple) else wiring,
             self.system.policy(scheme),
+            self.system.conditions,
             mirrored=mirrored,
         )
         if self.observe is not None:
             self.observe(machine)
         total = machine.run(program(phases))
-        return _outcome(total, tuple(machine.report(gpu) for gpu in machine.gpus))
+        started = max(gpu.start_fs for gpu in machine.gpus)
+        return _outcome(total, started, tuple(machine.report(gpu) for gpu in machine.gpus))
 
     def alone(self, phase: Phase) -> Outcome:
         """Run one phase with the machine to itself; the same phase is run once."""
@@ -58,7 +60,7 @@ class SystemLab:
         return self._alone[phase]
 
 
-def _outcome(total_fs: int, gpus: tuple[GpuReport, ...]) -> Outcome:
+def _outcome(total_fs: int, start_fs: int, gpus: tuple[GpuReport, ...]) -> Outcome:
     def longest(operation: str) -> int:
         return max(
             sum(span.end_fs - span.start_fs for span in gpu.spans if span.operation == operation) for gpu in gpus
@@ -71,6 +73,7 @@ def _outcome(total_fs: int, gpus: tuple[GpuReport, ...]) -> Outcome:
     causes = dict.fromkeys(cause for gpu in gpus for cause in gpu.served_bytes)
     return Outcome(
         total_fs=total_fs,
+        start_fs=start_fs,
         operation_fs={operation: longest(operation) for operation in operations},
         served_bytes={cause: mean([gpu.served_bytes.get(cause, 0) for gpu in gpus]) for cause in causes},
         link_bytes=mean([gpu.link_bytes for gpu in gpus]),
