@@ -99,7 +99,7 @@ class ConditionsSpec(Spec):
         named = [f"GPU {name}" for name, condition in self.gpus.items() if condition != rest]
         other = self.links.get(ALL, LinkCondition())
         named += [name for name, condition in self.links.items() if condition != other]
-        return f"{' and '.join(named)} differ from the others" if named else ""
+        return f"the others do not share the condition of {' and '.join(named)}" if named else ""
 
     def of_gpu(self, rank: int) -> GpuCondition:
         """Give the condition of one GPU."""
