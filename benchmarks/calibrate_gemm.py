@@ -11,6 +11,7 @@ from functools import cache
 from statistics import fmean
 
 from t3sim.simulation import load_system
+from t3sim.units import FS_PER_NS
 from t3sim.validation.gemm import compare_gemms
 from t3sim.validation.measured_gemms import MeasuredGemm, load_measured_gemms
 
@@ -18,7 +19,6 @@ LEAST_ROWS = 512
 FRACTION_STEP = 0.01
 OVERHEAD_STEP_NS = 250
 STRIDES = (4, 2, 1)
-FS_PER_NS = 10**6
 Numbers = tuple[int, int]
 """The sustained fraction and the overhead of a stage, in steps of the grid."""
 

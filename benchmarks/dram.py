@@ -5,10 +5,11 @@ Process time of the best of several runs, HBM2 with refresh, FR-FCFS, 64-entry q
 
 import time
 
-from t3sim.hardware.memory.dram.mapping import Mop4
-from t3sim.hardware.memory.dram.patterns import request_stream
-from t3sim.hardware.memory.dram.stream import ControlSpec, run_stream
-from t3sim.hardware.memory.dram.timing import load_dram
+from t3sim.hardware.memory.banked.control import ControlSpec
+from t3sim.hardware.memory.banked.dram.spec import load_dram
+from t3sim.hardware.memory.banked.mappings.mop4 import Mop4
+from t3sim.validation.dram_patterns import request_stream
+from t3sim.validation.dram_stream import run_stream
 
 REQUESTS = 2**18
 REPEATS = 12

@@ -22,21 +22,22 @@ from typing import Any, NamedTuple, get_args
 
 from t3sim import units, validation
 from t3sim.config import Spec
-from t3sim.config.provenance import is_sourced, plain
 from t3sim.experiments.explanations import explain
-from t3sim.observe.buckets import BUCKETS
 from t3sim.registry import get, names
 from t3sim.report.pivot import pivot
 from t3sim.results import Row, read_frame
+from t3sim.results.losses import BUCKETS
+from t3sim.results.provenance import is_sourced, plain
+from t3sim.results.published import EvaluatedTarget
 from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.studies import load_published, reproduce
+from t3sim.units import FS_PER_US
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(r"<!-- table: (?P<kind>\w+)(?: (?P<what>[^\n]+?))? -->\n(?P<body>(?:\|[^\n]*\n)*)<!-- end -->")
 ALL = "all"
-_FS_PER_US = 10**9
 POOLED = ("ring", "dram")
 """Families whose groups all agree so well that the short table gives one line a quantity."""
 _DIMENSIONS = {item.example: item for item in (units.SIZE, units.RATE, units.DURATION, units.FREQUENCY)}
@@ -57,12 +58,6 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a table."""
     lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def parsed(body: str) -> list[dict[str, str]]:
-    """Read a table back: one mapping a row, by the names of its header."""
-    lines = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in body.strip().splitlines()]
-    return [dict(zip(lines[0], row, strict=True)) for row in lines[2:]]
 
 
 # Parameters
@@ -159,12 +154,12 @@ def _choice_table(kind: str) -> str:
 # Results
 
 
-def reproduce_rows(targets: Sequence[Row]) -> str:
+def reproduce_rows(targets: Sequence[EvaluatedTarget]) -> str:
     """Set each published figure that is modelled beside the simulated one."""
     rows = [
-        (row["figure"], row["set"], f"{row['published']:.2f}", f"{row['simulated']:.3f}", f"{row['error']:+.3f}")
-        for row in targets
-        if row["status"] == "ok"
+        (target.figure, target.set, f"{target.published:.2f}", f"{target.simulated:.3f}", f"{target.error:+.3f}")
+        for target in targets
+        if target.status == "ok"
     ]
     return markdown(("figure", "set", "published", "simulated", "error"), rows)
 
@@ -214,7 +209,7 @@ def explain_rows(what: str) -> str:
     rows = explain(trace, system=DEFAULT_SYSTEM, sublayers=(sublayer,), schemes=schemes).rows()
     lengths = {bucket.name: [row[f"{bucket.name}_fs"] for row in rows] for bucket in BUCKETS}
     lengths = {name: line for name, line in lengths.items() if any(line)} | {"total": [row["total_fs"] for row in rows]}
-    body = [(name, *(f"{fs / _FS_PER_US:.1f}" if fs else "" for fs in line)) for name, line in lengths.items()]
+    body = [(name, *(f"{fs / FS_PER_US:.1f}" if fs else "" for fs in line)) for name, line in lengths.items()]
     helps = (f"`{row['helps_most']}`, {row['helps_most_saves']:.1%} less" for row in rows)
     return markdown(("bucket", *schemes), [*body, ("helps most", *helps)])
 

@@ -1,18 +1,22 @@
 """How compiled kernels are made: one decorator, one place for the compiler's options and its cache.
 
 Kernels are compiled on first use and cached on disk, so only the first run pays for it. The cache folder is named
-by a hash over the sources that hold kernels: numba notices a change in a kernel's own file, but not in the file of
-a kernel that it calls.
+by a hash over the sources: numba notices a change in a kernel's own file, but not in the file of a kernel that it
+calls. What lies in the folder is run as it is, so it is one that nobody else can write to.
+
+With ``NUMBA_DISABLE_JIT=1`` kernels are plain Python: for debuggers, and many times slower.
 """
 
-import hashlib
+import atexit
 import os
+import shutil
+import stat
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 import numba
 import numpy as np
@@ -21,16 +25,41 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from t3sim.version import source_hash
+
 P = ParamSpec("P")
 R = TypeVar("R")
+A = TypeVar("A", bound=tuple[Any, ...])
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 """What kernels work on: 64-bit integers, in fs, bytes or counts."""
+Records = NDArray[np.void]
+"""Rows of named 64-bit integers (see ``record_type``); a kernel reads and sets ``rows[index].name``."""
+Record = Any
+"""One of these rows, as kernels hand it to each other."""
+
+
+class NamedFields(Protocol):
+    """Any ``NamedTuple`` of integers."""
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        """Their names."""
+
+    def __iter__(self) -> Iterator[int]:
+        """Give the values in the order of the fields."""
+
 
 _config: Any = numba.config
 _njit: Any = numba.njit
-_SOURCES = Path(__file__).parent / "hardware"
+PLAIN = bool(_config.DISABLE_JIT)
+"""Whether kernels are not compiled at all: numba was told so."""
+
+SHARED = "T3SIM_KERNEL_CACHE"
+"""Environment variable that tells the processes that this one starts of the private folder it has made for kernels."""
+
+_OWNER_ONLY = 0o700
 _dispatchers: list[Any] = []
 
 
@@ -40,6 +69,8 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     A kernel allocates nothing: it is compiled without numba's reference counts, which would take most of its time. It
     is inlined into kernels that call it: a call would pass every field of every array that an argument holds.
     """
+    if PLAIN:
+        return np.errstate(over="ignore")(function)
     folder = cache_folder()
     before, _config.CACHE_DIR = _config.CACHE_DIR, str(folder or "")
     try:
@@ -57,8 +88,63 @@ def _count_trailing_zeros(_typing: Any, _value: Any) -> Any:
     return types.int64(types.int64), count
 
 
-lowest_bit: Callable[[int], int] = cast("Any", intrinsic)(_count_trailing_zeros)
+def _lowest_bit(value: int) -> int:
+    """Do as the compiled one; of a plain integer, since a 64-bit one has no number for the negative of its least."""
+    whole = int(value)
+    return (whole & -whole).bit_length() - 1
+
+
+lowest_bit: Callable[[int], int] = _lowest_bit if PLAIN else cast("Any", intrinsic)(_count_trailing_zeros)
 """Number of the lowest bit that is set in a 64-bit integer that is not 0; for use in kernels."""
+
+
+def record_type(*names: str) -> np.dtype[np.void]:
+    """Make the type of a row of 64-bit integers with these names, for ``numpy.zeros(shape, type)``."""
+    return np.dtype([(name, np.int64) for name in names], align=True)
+
+
+def record_of(*parts: NamedFields) -> Records:
+    """Make one row, shape (1,), of one or several ``NamedTuple`` of integers: kernels read it by the same names.
+
+    Passing a row to a kernel costs a tenth of passing the tuples.
+    """
+    fields = tuple(name for part in parts for name in part._fields)
+    return np.array([tuple(value for part in parts for value in part)], _type_of(fields))
+
+
+@cache
+def _type_of(fields: tuple[str, ...]) -> np.dtype[np.void]:
+    """Make one type for all rows of these fields: numba tells types apart by object, and looks long at new ones."""
+    return record_type(*fields)
+
+
+class Packed(Generic[A]):
+    """A ``NamedTuple`` of arrays of 64-bit integers, or of such tuples, in one piece of memory: copied at one go."""
+
+    def __init__(self, arrays: A) -> None:
+        leaves = list(_leaves(arrays))
+        self.memory: IntArray = np.concatenate([leaf.reshape(-1).view(np.int64) for leaf in leaves])
+        ends = np.cumsum([leaf.nbytes // self.memory.itemsize for leaf in leaves])
+        pieces = (
+            piece.view(leaf.dtype).reshape(leaf.shape)
+            for leaf, piece in zip(leaves, np.split(self.memory, ends[:-1]), strict=True)
+        )
+        self.arrays: A = _refilled(arrays, pieces)
+
+    def copy_from(self, other: "Packed[A]") -> None:
+        """Take the values of ``other``, of the same shapes."""
+        np.copyto(self.memory, other.memory)
+
+
+def _leaves(arrays: Any) -> Iterator[Any]:
+    for item in arrays:
+        yield from _leaves(item) if isinstance(item, tuple) else (item,)
+
+
+def _refilled(arrays: Any, leaves: Iterator[Any]) -> Any:
+    """Give a tuple like ``arrays`` of other leaves."""
+    items = (_refilled(item, leaves) if isinstance(item, tuple) else next(leaves) for item in arrays)
+    return type(arrays)(*items)
 
 
 def uncached() -> tuple[str, ...]:
@@ -73,29 +159,73 @@ def uncached() -> tuple[str, ...]:
 def cache_folder() -> Path | None:
     """Return the folder of the compiled kernels, or ``None`` where no folder can be written to.
 
-    It is named by a hash over the sources, in ``NUMBA_CACHE_DIR``, the user's cache, or the folder for temporary
-    files, whichever is the first that can be used.
+    It is named by a hash over the sources, in ``NUMBA_CACHE_DIR`` or the user's cache, whichever is the first where it
+    is this user's alone. Without one it is a private folder, which goes with this process, and stderr says so once.
     """
-    digest = hashlib.sha256()
-    for source in (Path(__file__), *sorted(_SOURCES.rglob("*.py"))):
-        digest.update(source.read_bytes())
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    for root in (*([_config.CACHE_DIR] if _config.CACHE_DIR else []), home / "t3sim", Path(_temporary()) / "t3sim"):
-        folder = Path(root) / f"kernels-{digest.hexdigest()[:12]}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
-            return folder
-    return None
+    name = f"kernels-{source_hash(Path(__file__).parent)}"
+    return next((root / name for root in _roots() if _is_own(root / name)), None) or _private(name)
 
 
-def _temporary() -> str:
+def _roots() -> Iterator[Path]:
+    if _config.CACHE_DIR:
+        yield Path(_config.CACHE_DIR)
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111 - may have no home
+    if home.is_absolute():
+        yield home / "t3sim"
+    if SHARED in os.environ:
+        yield Path(os.environ[SHARED])
+
+
+def _is_own(folder: Path) -> bool:
+    """Say whether a folder, made if there is none, is this user's, closed to others, and can be written to."""
     try:
-        return tempfile.gettempdir()
-    except FileNotFoundError:  # none that can be written to
-        return os.devnull
+        for place in (*reversed(folder.parents), folder):
+            if not place.exists():
+                place.mkdir(_OWNER_ONLY, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or _can_be_replaced(folder):
+            return False
+        if _is_open(found):
+            folder.chmod(_OWNER_ONLY)
+            if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):  # what is in it may be somebody else's
+                shutil.rmtree(folder)
+                folder.mkdir(_OWNER_ONLY)
+            found = folder.lstat()  # some file systems have no modes
+        return not _is_open(found) and os.access(folder, os.W_OK)
+    except OSError:
+        return False
+
+
+def _is_open(found: os.stat_result) -> bool:
+    return bool(found.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def _can_be_replaced(folder: Path) -> bool:
+    """Say whether anybody may rename the folder, or one that it is in, and put another one in its place."""
+    modes = (parent.stat().st_mode for parent in folder.resolve().parents)
+    return any(mode & stat.S_IWOTH and not mode & stat.S_ISVTX for mode in modes)
+
+
+def _private(name: str) -> Path | None:
+    """Make a folder that only this process and those that it starts know of."""
+    try:
+        root = Path(tempfile.mkdtemp(prefix="t3sim-"))
+    except OSError:
+        return None
+    atexit.register(_remove, root, os.getpid())
+    if not _is_own(root / name):
+        return None
+    os.environ[SHARED] = str(root)
+    sys.stderr.write(
+        "t3sim: no cache folder that is yours alone can be used: kernels are compiled for this run only; "
+        "set NUMBA_CACHE_DIR to a folder of yours\n"
+    )
+    return root / name
+
+
+def _remove(root: Path, owner: int) -> None:
+    if os.getpid() == owner:  # and not a fork of it
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def _is_cached(dispatcher: Any) -> bool:
@@ -111,7 +241,7 @@ def _file_stem(dispatcher: Any) -> str:
 
 
 @kernel
-def copy_items(source: IntArray, target: IntArray) -> None:
-    """Copy all items of ``source`` into ``target``, of the same shape; for use in kernels."""
+def copy_records(source: Records, target: Records) -> None:
+    """Copy all rows of ``source`` into ``target``, of the same shape (rows,) and type; for use in kernels."""
     for index in range(source.size):
-        target.flat[index] = source.flat[index]
+        target[index] = source[index]

@@ -12,6 +12,10 @@ from typing import Final
 
 FS_PER_S: Final = 10**15
 """Femtoseconds in a second."""
+FS_PER_US: Final = 10**9
+"""Femtoseconds in a microsecond: results are in us."""
+FS_PER_NS: Final = 10**6
+"""Femtoseconds in a nanosecond."""
 
 _LARGEST: Final = 2**63 - 1  # compiled kernels hold every quantity in a signed 64-bit integer
 # The lengths are bounded so that no text can ask for a number of a million digits.
@@ -75,7 +79,7 @@ DURATION: Final = Dimension(
     name="duration",
     base="fs",
     example="500 ns",
-    units={"fs": 1, "ps": 10**3, "ns": 10**6, "us": 10**9, "µs": 10**9, "ms": 10**12, "s": FS_PER_S},
+    units={"fs": 1, "ps": 10**3, "ns": FS_PER_NS, "us": FS_PER_US, "µs": FS_PER_US, "ms": 10**12, "s": FS_PER_S},
 )
 RATE: Final = Dimension(
     name="rate",
@@ -110,26 +114,6 @@ def unit_of(text: str) -> str:
     """Return the unit that stands in a quantity such as '16 MiB', known or not; '' when there is none."""
     match = _QUANTITY.fullmatch(text.strip())
     return (match["unit"] or "") if match else ""
-
-
-def parse_bytes(text: str) -> int:
-    """Return a size such as '16 MiB' in bytes; ValueError as `Dimension.parse`."""
-    return SIZE.parse(text)
-
-
-def parse_duration(text: str) -> int:
-    """Return a duration such as '500 ns' in femtoseconds; ValueError as `Dimension.parse`."""
-    return DURATION.parse(text)
-
-
-def parse_rate(text: str) -> int:
-    """Return a rate such as '75 GB/s' in bytes per second; ValueError as `Dimension.parse`."""
-    return RATE.parse(text)
-
-
-def parse_frequency(text: str) -> int:
-    """Return a frequency such as '1.4 GHz' in hertz; ValueError as `Dimension.parse`."""
-    return FREQUENCY.parse(text)
 
 
 def ceil_div(dividend: int, divisor: int) -> int:

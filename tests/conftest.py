@@ -1,12 +1,14 @@
 """Builders shared by the tests: a small system, small sublayers, and one way to run a scheme on them."""
 
+import re
+
 import pytest
 from hypothesis import settings
 
 from t3sim.config.source import read_value
-from t3sim.hardware.memory.banked import BankedSpec
-from t3sim.hardware.memory.dram.mapping import Mop4Xor
-from t3sim.hardware.memory.dram.timing import load_dram
+from t3sim.hardware.memory.banked.dram.spec import load_dram
+from t3sim.hardware.memory.banked.mappings.mop4_xor import Mop4Xor
+from t3sim.hardware.memory.banked.spec import BankedSpec
 from t3sim.lowering.work import lower
 from t3sim.registry import get
 from t3sim.schemes.scheme import KIND as SCHEME
@@ -54,6 +56,17 @@ dtype: fp16
 """
 PLACE = {"phase": "forward", "sublayer": "op"}
 ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "fp8": 1}
+
+
+@pytest.fixture(scope="session")
+def parsed():
+    """Give a function that reads a table of a page back: one mapping a row, by the names of its header."""
+
+    def read(body):
+        lines = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in body.strip().splitlines()]
+        return [dict(zip(lines[0], row, strict=True)) for row in lines[2:]]
+
+    return read
 
 
 @pytest.fixture(scope="session")

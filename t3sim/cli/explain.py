@@ -21,11 +21,13 @@ from t3sim.cli.app import (
 )
 from t3sim.cli.output import ProgressReport, print_tables, with_command
 from t3sim.errors import InputError, Problem
-from t3sim.experiments.explanations import Explanations, metric
 from t3sim.experiments.explanations import explain as run_study
-from t3sim.report.explanation import bucket_table, metric_text, what_if_table
-from t3sim.report.files import prepare_folder, rows_csv, to_json, write_files
+from t3sim.experiments.explanations import metric
+from t3sim.files import prepare_folder, write_files
+from t3sim.report.explanation_tables import bucket_table, metric_text, what_if_table
 from t3sim.report.html.material import EXPLANATION
+from t3sim.report.text import rows_csv, to_json
+from t3sim.results.explanation import Explanations
 from t3sim.simulation.run import DEFAULT_SYSTEM
 
 

@@ -8,8 +8,9 @@ import typer
 from t3sim.cli.app import SystemOption, app
 from t3sim.cli.output import ProgressReport, finish
 from t3sim.cli.reproduce import ExperimentSet
-from t3sim.report.files import prepare_folder, rows_csv, write_files
+from t3sim.files import prepare_folder, write_files
 from t3sim.report.paper_figures import by_point, dram_accesses, dram_traffic, speedups, sublayer_times
+from t3sim.report.text import rows_csv
 from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM, load_points
 from t3sim.studies import load_published

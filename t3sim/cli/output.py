@@ -23,7 +23,8 @@ from rich.table import Table
 from t3sim import kernels
 from t3sim.cli.app import Format
 from t3sim.config import dump_yaml
-from t3sim.report.files import rows_csv, to_json, write_files
+from t3sim.files import write_files
+from t3sim.report.text import rows_csv, to_json
 from t3sim.results import RunResult
 
 QUIET_S = 2.0

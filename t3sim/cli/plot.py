@@ -9,7 +9,7 @@ import typer
 from t3sim.cli.app import app
 from t3sim.cli.table import ResultsArgument, WhereOption, load_results
 from t3sim.files import prepare_folder
-from t3sim.report.figures import Plot, write_figure
+from t3sim.report.plots import Plot, write_figure
 
 
 class Kind(StrEnum):

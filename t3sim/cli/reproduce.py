@@ -7,7 +7,7 @@ import typer
 
 from t3sim.cli.app import Format, FormatOption, OutOption, SystemOption, app
 from t3sim.cli.output import ProgressReport, finish, print_result, with_command, write_result
-from t3sim.report.files import prepare_folder
+from t3sim.files import prepare_folder
 from t3sim.report.tables import sublayer_table, summary_table, target_table
 from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM

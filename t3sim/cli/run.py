@@ -20,10 +20,11 @@ from t3sim.cli.app import (
     names,
 )
 from t3sim.cli.output import ProgressReport, finish, print_result, with_command, write_result
-from t3sim.observe import Detail
-from t3sim.report.files import prepare_folder
+from t3sim.files import prepare_folder
+from t3sim.observe import TimelineObserver
 from t3sim.report.tables import result_table, summary_table
 from t3sim.report.trace_events import timeline_file
+from t3sim.results.timeline import Detail
 from t3sim.simulation import load_system, simulate
 from t3sim.simulation.point import Observe
 from t3sim.simulation.run import DEFAULT_SYSTEM
@@ -77,6 +78,8 @@ def _timeline(path: Path | None, detail: Detail) -> Iterator[Observe | None]:
         yield None
         return
     prepare_folder(path.parent, "--timeline")
-    with timeline_file(path, detail) as writer:
-        yield writer.observe
+    with timeline_file(path) as writer:
+        observer = TimelineObserver(detail, writer.write)
+        yield observer.observe
+        observer.flush()
     typer.echo(f"wrote {path}", err=True)

@@ -17,7 +17,7 @@ from t3sim.config.source import read_value
 from t3sim.data import traces_dir
 from t3sim.errors import InputError, Problem
 from t3sim.files import prepare_folder, write_files
-from t3sim.report.files import rows_csv, to_json
+from t3sim.report.text import rows_csv, to_json
 from t3sim.report.tornado import tornado_tables, write_tornado
 from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM, choose_gpus

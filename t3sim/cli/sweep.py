@@ -15,7 +15,7 @@ from t3sim.sweeps import SweepResult, load_sweep, merge, run_sweep
 from t3sim.sweeps.dask import DaskPool
 from t3sim.sweeps.launch import cores
 from t3sim.sweeps.pool import LocalPool
-from t3sim.sweeps.run import Backend
+from t3sim.sweeps.runner import Backend
 from t3sim.sweeps.table import RESULTS, write_parquet
 
 _SHARD = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})")

@@ -3,7 +3,7 @@
 import time
 
 from t3sim.cli.output import LINE_EVERY_S, QUIET_S, LiveReport, announce_compilation
-from t3sim.sweeps.run import Tally
+from t3sim.sweeps.runner import Tally
 
 _MINUTE_S = 60
 _HOUR_S = 3600

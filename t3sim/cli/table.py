@@ -9,9 +9,9 @@ from rich.table import Table
 from t3sim.cli.app import Format, FormatOption, app, names
 from t3sim.cli.output import print_tables
 from t3sim.errors import InputError, Problem
-from t3sim.report.files import rows_csv, to_json
 from t3sim.report.pareto import pareto as pareto_front
 from t3sim.report.pivot import pivot, pivot_table, require_columns
+from t3sim.report.text import rows_csv, to_json
 from t3sim.results import COLUMN_NAMES, Row, read_frame
 
 if TYPE_CHECKING:

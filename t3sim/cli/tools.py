@@ -13,8 +13,8 @@ from t3sim import kernels
 from t3sim.cli.app import app
 from t3sim.config import Spec
 from t3sim.data import drams_dir, models_dir, sweeps_dir, systems_dir, traces_dir
-from t3sim.hardware.memory.dram.timing import DramSpec, load_dram
-from t3sim.report.files import to_json
+from t3sim.hardware.memory.banked.dram.spec import DramSpec, load_dram
+from t3sim.report.text import to_json
 from t3sim.simulation import SystemSpec, load_system, simulate
 from t3sim.simulation.run import LIBRARIES
 from t3sim.studies import Published, load_published
@@ -99,6 +99,8 @@ def _load_all(paths: Iterator[object], loader: Callable[[str], object]) -> str:
 
 
 def _kernel_state() -> str:
+    if kernels.PLAIN:
+        return "none: NUMBA_DISABLE_JIT is set"
     missing = kernels.uncached()
     state = f"not compiled yet: {', '.join(missing)}" if missing else "compiled"
     folder = kernels.cache_folder()

@@ -9,9 +9,11 @@ from t3sim import validation
 from t3sim.cli.app import Format, FormatOption, app
 from t3sim.cli.output import ProgressReport, print_tables
 from t3sim.errors import InputError, Problem
-from t3sim.report.files import prepare_folder, rows_csv, to_json, write_files
+from t3sim.files import prepare_folder, write_files
 from t3sim.report.tables import validation_table
+from t3sim.report.text import rows_csv, to_json
 from t3sim.results import Row
+from t3sim.results.comparison import COMPARISON_COLUMNS, SUMMARY_COLUMNS
 from t3sim.version import __version__
 
 _AgainstOption = Annotated[str | None, typer.Option("--against", help="measured, ring or dram; none: all of them.")]
@@ -48,12 +50,12 @@ def validate(
             done = check.compare(progress)
             comparisons += [{"against": name, **item.row()} for item in done]
             summaries += validation.summary(name, done)
-    columns = ("against", *validation.COMPARISON_COLUMNS)
+    columns = ("against", *COMPARISON_COLUMNS)
     document: dict[str, Any] = {"summary": summaries, "comparisons": comparisons, "manifest": {"t3sim": __version__}}
     if out is not None:
         files = {
             "comparisons.csv": rows_csv(comparisons, columns),
-            "summary.csv": rows_csv(summaries, validation.SUMMARY_COLUMNS),
+            "summary.csv": rows_csv(summaries, SUMMARY_COLUMNS),
             "validation.json": to_json(document),
         }
         write_files(out, files)

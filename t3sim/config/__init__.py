@@ -3,9 +3,8 @@
 Every mistake in a file or on the command line raises `t3sim.errors.InputError`, which lists all of them.
 """
 
-from t3sim.config.documents import VERSION
+from t3sim.config.documents import VERSION, may_change_parts
 from t3sim.config.loader import Draft, Loaded, config_hash, draft, load
-from t3sim.config.provenance import CLASSES, Provenance, provenance
 from t3sim.config.quantity import (
     FROM_FILE,
     Bytes,
@@ -22,7 +21,6 @@ from t3sim.config.spec import Spec
 from t3sim.config.variants import one_of
 
 __all__ = [
-    "CLASSES",
     "FROM_FILE",
     "VERSION",
     "Bytes",
@@ -36,13 +34,12 @@ __all__ = [
     "PositiveBytesPerSecond",
     "PositiveFemtoseconds",
     "PositiveHertz",
-    "Provenance",
     "Spec",
     "config_hash",
     "draft",
     "dump_yaml",
     "load",
+    "may_change_parts",
     "one_of",
-    "provenance",
     "read_document",
 ]

@@ -1,16 +1,17 @@
 """Laying one document over another, and single values over a document."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from t3sim.config.provenance import Provenance, is_sourced, sourced
 from t3sim.config.source import Document, KeyPath, Place, read_value
 from t3sim.errors import InputError, Problem
+from t3sim.results.provenance import Provenance, is_sourced, plain, sourced
 
 OVERRIDE: Final = "--set"
 """Stands for the file in problems with an override, and for the source of its value."""
 
-_KINDS: Final = ("model", "policy", "mapping")
+KINDS: Final = ("model", "policy", "mapping")
 """Keys that say which kind of part a mapping configures: keys of another kind mean nothing to it."""
 
 _ORIGIN: Final = Provenance(OVERRIDE, "assumed")
@@ -21,7 +22,7 @@ def merged(base: Document, over: Document) -> Document:
     """Return `base` with the keys of `over` added to it: mappings are joined, everything else replaced."""
     replaced: set[KeyPath] = set()
     data = _joined(base.data, over.data, (), replaced)
-    return Document(data, {**_without(base, replaced), **over.lines})
+    return Document(data, {**_without(base, replaced), **over.lines}, base.digests + over.digests)
 
 
 def overridden(document: Document, assignment: str) -> Document:
@@ -50,7 +51,7 @@ def assigned(document: Document, dotted: str, value: Any) -> Document:
     steps, data = _assigned(document.data, dotted.split("."), sourced(value, _ORIGIN), ())
     # Mappings that the file does not have come from here as well.
     new = {steps[:length]: _PLACE for length in range(1, len(steps)) if steps[:length] not in document.lines}
-    return Document(data, {**_without(document, {steps}), **new, steps: _PLACE})
+    return replace(document, data=data, lines={**_without(document, {steps}), **new, steps: _PLACE})
 
 
 def _joined(base: Any, over: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
@@ -58,7 +59,7 @@ def _joined(base: Any, over: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
     if not isinstance(base, dict) or not isinstance(over, dict) or is_sourced(base) or is_sourced(over):
         replaced.add(path)
         return over
-    if "extends" in over or any(key in base and over.get(key, base[key]) != base[key] for key in _KINDS):
+    if "extends" in over or any(key in base and plain(over.get(key, base[key])) != plain(base[key]) for key in KINDS):
         replaced.add(path)
         return over
     fresh = {key: item for key, item in over.items() if key not in base}

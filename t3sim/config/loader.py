@@ -9,14 +9,15 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from t3sim.config.documents import VERSION, located, read_with_ancestors, reading_order, with_parts
-from t3sim.config.explain import problems_at, problems_of
+from t3sim.config.documents import VERSION, Read, located, read_with_ancestors, reading_order, with_parts
 from t3sim.config.layers import assigned, overridden
-from t3sim.config.provenance import faults, plain
+from t3sim.config.problems import problems_at, problems_of
 from t3sim.config.quantity import FROM_FILE
-from t3sim.config.source import Document
+from t3sim.config.source import Document, read_document
+from t3sim.config.sourcing import faults
 from t3sim.config.spec import Spec
 from t3sim.errors import InputError, Problem
+from t3sim.results.provenance import plain
 
 _HASH_DIGITS: Final = 16
 
@@ -41,7 +42,8 @@ class Loaded(Generic[S]):
 class Draft:
     """A document as read, with what it extends, not checked against a schema yet; made by `draft`.
 
-    A file is read and parsed once and checked many times, each time with other values laid over it.
+    A file is read and parsed once and checked many times, each time with other values laid over it. `read` reads the
+    files that its sections extend.
     """
 
     document: Document
@@ -49,6 +51,7 @@ class Draft:
     path: Path
     format_name: str
     folder: Path
+    read: Read = read_document
 
     def assigned(self, dotted: str, value: Any) -> "Draft":
         """Return the draft with plain data at a dotted key. Raises InputError as `overridden` does."""
@@ -64,9 +67,16 @@ class Draft:
                 problems += error.problems
         return replace(self, document=document, problems=tuple(problems))
 
+    def digests(self) -> tuple[str, ...]:
+        """Return a digest of each file that the draft describes its spec with: it and values laid over it fix the spec.
+
+        Raises InputError when one of them cannot be read.
+        """
+        return with_parts(self.document, self.folder.parent, self.read)[0].digests
+
     def checked(self, model: type[S]) -> Loaded[S]:
         """Return the spec that the draft describes. Raises InputError with every problem of it."""
-        document, missing = with_parts(self.document, self.folder.parent)
+        document, missing = with_parts(self.document, self.folder.parent, self.read)
         spec, more = _validated(model, document)
         problems = [*self.problems, *missing, *more]
         if spec is None or problems:
@@ -86,11 +96,11 @@ def load(
     return draft(ref, folder=folder, format_name=format_name).overridden(overrides).checked(model)
 
 
-def draft(ref: str | Path, *, folder: Path, format_name: str) -> Draft:
+def draft(ref: str | Path, *, folder: Path, format_name: str, read: Read = read_document) -> Draft:
     """Read the file that a reference stands for. Raises InputError when it cannot be read or is of another format."""
     path = located(ref, folder)
-    document, problems = read_with_ancestors(path, folder, format_name)
-    return Draft(document, tuple(problems), path, format_name, folder)
+    document, problems = read_with_ancestors(path, folder, format_name, read)
+    return Draft(document, tuple(problems), path, format_name, folder, read)
 
 
 def config_hash(spec: Spec) -> str:

@@ -6,6 +6,7 @@ The data is built straight from the parser's events: nothing recurses, and all p
 """
 
 import contextlib
+import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -47,6 +48,9 @@ class Document:
 
     data: dict[str, Any]
     lines: Mapping[KeyPath, Place]
+    digests: tuple[str, ...] = ()
+    """SHA-256 of each file that was read for the data, whatever is left of it, in an order that they fix: the data
+    follows from them. None: of no file."""
 
 
 def read_document(path: Path) -> Document:
@@ -56,14 +60,15 @@ def read_document(path: Path) -> Document:
     one YAML mapping within the part of YAML that this module accepts.
     """
     name = str(path)
-    text = _decode(_read_bytes(path), name)
+    content = _read_bytes(path)
+    text = _decode(content, name)
     builder = _build(text, name)
     if not builder.problems and not isinstance(builder.root, dict):
         message = "the file is empty" if builder.root is None else "the file must hold a mapping of keys"
         builder.problems.append(Problem(message=message, file=name, line=1))
     if builder.problems:
         raise InputError(*builder.problems)
-    return Document(builder.root, builder.lines)
+    return Document(builder.root, builder.lines, (hashlib.sha256(content).hexdigest(),))
 
 
 def read_value(text: str, name: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from t3sim.config import Loaded
 from t3sim.errors import InputError, Problem
 from t3sim.results import Row, RunResult
+from t3sim.results.schemes import baseline
 from t3sim.simulation import Point, SystemSpec, simulate_point
 from t3sim.simulation.run import Progress, choose_gpus, choose_schemes, choose_sublayers, manifest
 from t3sim.workload.models import ModelSpec, transformer_trace
@@ -60,7 +61,7 @@ def break_even(
     fewest, most = tokens
     if not 0 < fewest <= most:
         raise InputError(Problem(message="the fewest tokens are 1 to the most", key="--from", value=fewest))
-    chosen = tuple(name for name in choose_schemes(schemes) if name != "sequential")
+    chosen = tuple(name for name in choose_schemes(schemes) if name != baseline())
     simulated = choose_gpus(gpus, tp)
     names = [part.sublayer for part in choose_sublayers(transformer_trace(model, tp, tokens=most), sublayers)]
     points: list[Point] = []

@@ -1,6 +1,6 @@
 """Loss buckets: where the time of a sublayer went under a scheme, in fs that add up to its time exactly.
 
-A run is split into parts by ``t3sim.observe.losses``. The GEMM's parts are then compared with those of the same
+A run is split into parts by ``t3sim.observe.time_parts``. The GEMM's parts are then compared with those of the same
 kernel alone (the same order of workgroups and the same local updates, but no communication): what it takes alone is
 the kernel's own, the rest is what running beside the collective cost. These differences may be negative: a gain.
 A scheme that is put together from runs of its phases alone has one more bucket, ``hidden``: what it takes as
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from t3sim.errors import SimulationError
 from t3sim.observe import Recorder
-from t3sim.observe.buckets import BOUNDS, BUCKETS
-from t3sim.observe.losses import Part, last_gpu, split
+from t3sim.observe.time_parts import TimePart, last_gpu, split
 from t3sim.registry import get
+from t3sim.results.losses import BUCKETS, Losses
 from t3sim.schemes.phases import Phase, gemm_alone
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
@@ -24,27 +24,6 @@ from t3sim.simulation import Point
 from t3sim.simulation.lab import SystemLab
 
 _SHORT = {"reduce_scatter": "rs", "all_gather": "ag"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Losses:
-    """Where the time of one scheme went."""
-
-    scheme: str
-    total_fs: int
-    buckets: dict[str, int]
-    """fs by name, in the order of ``BUCKETS``; the sum is ``total_fs``."""
-
-    @property
-    def bound(self) -> str:
-        """What most of the time is bound by; empty for an ideal, which is no run."""
-        if self.buckets["hidden"]:
-            return ""
-        return max(BOUNDS, key=self.bound_fs)
-
-    def bound_fs(self, bound: str) -> int:
-        """Time bound by ``bound``, fs."""
-        return sum(self.buckets[bucket.name] for bucket in BUCKETS if bucket.bound == bound)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +95,7 @@ def _losses(lab: RecordingLab, point: Point, name: str) -> Losses:
 def _buckets(lab: RecordingLab, run: _Run) -> dict[str, int]:
     gpu = last_gpu(run.recorder)
     parts = split(gpu)
-    alone: dict[Part, int] = {}
+    alone: dict[TimePart, int] = {}
     for phase in filter(None, map(gemm_alone, run.phases)):
         reference = run if run.phases == (phase,) else lab.recorded_alone(phase)
         own = next(record for record in reference.recorder.gpus if record.gpu.index == gpu.gpu.index)
@@ -125,11 +104,11 @@ def _buckets(lab: RecordingLab, run: _Run) -> dict[str, int]:
     return {**_gemm(parts, alone), **_collectives(parts)}
 
 
-def _gemm(parts: Mapping[Part, int], alone: Mapping[Part, int]) -> dict[str, int]:
+def _gemm(parts: Mapping[TimePart, int], alone: Mapping[TimePart, int]) -> dict[str, int]:
     """Compare the GEMMs of a run with the same kernels alone; where there is no such run, all is the kernel's own."""
 
     def of(kind: str) -> tuple[int, int]:
-        part = Part("gemm", kind)
+        part = TimePart("gemm", kind)
         here = parts.get(part, 0)
         own = alone.get(part, 0) if alone else here
         return own, here - own
@@ -148,7 +127,7 @@ def _gemm(parts: Mapping[Part, int], alone: Mapping[Part, int]) -> dict[str, int
     }
 
 
-def _collectives(parts: Mapping[Part, int]) -> dict[str, int]:
+def _collectives(parts: Mapping[TimePart, int]) -> dict[str, int]:
     found = {"tracker": 0, "launch": 0}
     for part, length in parts.items():
         if part.operation == "gemm":

@@ -8,6 +8,7 @@ from pathlib import Path
 from t3sim.config import Loaded
 from t3sim.errors import InputError
 from t3sim.registry import get
+from t3sim.results.explanation import WhatIf
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Scheme
 from t3sim.simulation import Point, SystemSpec, load_system
@@ -46,18 +47,6 @@ KNOBS: tuple[Knob, ...] = (
     Knob("link.latency", DURATION, less_is_better=True),
     Knob("link.send_buffer", SIZE),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class WhatIf:
-    """One parameter relaxed, and what it would bring."""
-
-    assignment: str
-    """As ``--set`` takes it."""
-    before: str
-    total_fs: int
-    saved: float
-    """Share of the scheme's time that it saves; negative where it costs time."""
 
 
 def what_if(point: Point, scheme: str, total_fs: int, system: str | Path, overrides: Sequence[str]) -> list[WhatIf]:

@@ -12,11 +12,11 @@ from t3sim.kernels import IntArray
 from t3sim.units import ceil_div
 
 # Far beyond any kernel: a slip of the keyboard is named instead of simulated.
-MOST_EXTENT = 2**16
+MOST_TILE_EXTENT = 2**16
 MOST_WORKGROUPS = 1024
 MOST_SPLIT_K = 64
 
-_Extent = Annotated[int, Field(gt=0, le=MOST_EXTENT)]
+_Extent = Annotated[int, Field(gt=0, le=MOST_TILE_EXTENT)]
 _Workgroups = Annotated[int, Field(gt=0, le=MOST_WORKGROUPS)]
 
 

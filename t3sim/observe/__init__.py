@@ -2,6 +2,6 @@
 
 from t3sim.observe.log import EventLog, Record
 from t3sim.observe.recorder import Recorder
-from t3sim.observe.timeline import Detail
+from t3sim.observe.timeline_builder import TimelineObserver
 
-__all__ = ["Detail", "EventLog", "Record", "Recorder"]
+__all__ = ["EventLog", "Record", "Recorder", "TimelineObserver"]

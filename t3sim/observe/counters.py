@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,26 +9,15 @@ from numpy.typing import NDArray
 from t3sim.hardware.memory.access import Cause
 from t3sim.observe.recorder import UNKNOWN, GpuRecord, Packet
 from t3sim.results import USUAL_OPERATIONS, short_name
-from t3sim.units import ceil_div
+from t3sim.results.timeline import Counter
+from t3sim.units import FS_PER_US, ceil_div
 
 Floats = NDArray[np.float64]
 
-_LEAST_BIN_FS = 10**9  # 1 us: about one slab's loads; narrower bins show single bursts, which have slices of their own
+_LEAST_BIN_FS = FS_PER_US  # about one slab's loads; narrower bins show single bursts, which have slices of their own
 MOST_BINS = 4000
 """As many as a viewer draws with ease."""
 _GB_PER_S = 10**6  # GB/s in a byte per fs
-
-
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """Values of one or more series, each holding from its bin's start to the next."""
-
-    name: str
-    """With its unit."""
-    series: tuple[str, ...]
-    starts_fs: Sequence[int]
-    values: Sequence[tuple[float, ...]]
-    """One tuple a bin, one value a series."""
 
 
 def bin_width_fs(end_fs: int, most_bins: int = MOST_BINS) -> int:

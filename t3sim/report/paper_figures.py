@@ -7,14 +7,15 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from t3sim.observe.counters import Counter
 from t3sim.results import Row, geomean
+from t3sim.results.schemes import baseline
+from t3sim.results.timeline import Counter
+from t3sim.units import FS_PER_US
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_FS_PER_US = 10**9
 _OPERATIONS = {"gemm_us": "GEMM", "rs_us": "reduce-scatter", "ag_us": "all-gather"}
 _CAUSES = {
     "dram_gemm_read_bytes": "GEMM read",
@@ -24,7 +25,6 @@ _CAUSES = {
     "dram_ag_read_bytes": "AG read",
     "dram_ag_write_bytes": "AG write",
 }
-_BASELINE = "sequential"
 
 Points = Mapping[str, Mapping[str, Row]]
 """Rows by sublayer, as the axis names it, and scheme."""
@@ -36,15 +36,16 @@ def by_point(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
     for row in rows:
         if row["status"] == "ok":
             points.setdefault(f"{row['model']}\nTP {row['tp']} {row['sublayer']}", {})[row["scheme"]] = row
-    return {name: schemes for name, schemes in points.items() if _BASELINE in schemes}
+    return {name: schemes for name, schemes in points.items() if baseline() in schemes}
 
 
 def sublayer_times(points: Points) -> str:
     """Draw how a sublayer's time divides into its operations one after the other (T3's Figure 15)."""
-    figure, axes = _wide(len(points), "share of the sublayer's time, sequential")
+    reference = baseline()
+    figure, axes = _wide(len(points), f"share of the sublayer's time, {reference}")
     base = [0.0] * len(points)
     for column, name in _OPERATIONS.items():
-        shares = [schemes[_BASELINE][column] / schemes[_BASELINE]["total_us"] for schemes in points.values()]
+        shares = [schemes[reference][column] / schemes[reference]["total_us"] for schemes in points.values()]
         axes.bar(range(len(points)), shares, bottom=base, label=name)
         base = [low + share for low, share in zip(base, shares, strict=True)]
     return _finished(figure, axes, list(points))
@@ -52,8 +53,9 @@ def sublayer_times(points: Points) -> str:
 
 def speedups(points: Points) -> str:
     """Draw every scheme's speedup over sequential, with the geometric means (T3's Figure 16)."""
-    schemes = list(dict.fromkeys(name for rows in points.values() for name in rows if name != _BASELINE))
-    figure, axes = _wide(len(points) + 1, "speedup over sequential")
+    reference = baseline()
+    schemes = list(dict.fromkeys(name for rows in points.values() for name in rows if name != reference))
+    figure, axes = _wide(len(points) + 1, f"speedup over {reference}")
     width = 0.8 / len(schemes)
     for number, scheme in enumerate(schemes):
         values = [rows[scheme]["speedup"] if scheme in rows else 0.0 for rows in points.values()]
@@ -67,12 +69,13 @@ def speedups(points: Points) -> str:
 def dram_accesses(points: Points, scheme: str) -> str:
     """Draw DRAM bytes by cause, sequential on the left and ``scheme`` on the right (T3's Figure 18)."""
     points = {name: rows for name, rows in points.items() if scheme in rows}
-    figure, axes = _wide(len(points), f"DRAM bytes / sequential's; left: sequential, right: {scheme}")
-    for side, name in ((-0.2, _BASELINE), (0.2, scheme)):
+    reference = baseline()
+    figure, axes = _wide(len(points), f"DRAM bytes / {reference}'s; left: {reference}, right: {scheme}")
+    for side, name in ((-0.2, reference), (0.2, scheme)):
         base = [0.0] * len(points)
         for number, (column, cause) in enumerate(_CAUSES.items()):
-            shares = [rows[name][column] / rows[_BASELINE]["dram_total_bytes"] for rows in points.values()]
-            label = cause if name == _BASELINE else None
+            shares = [rows[name][column] / rows[reference]["dram_total_bytes"] for rows in points.values()]
+            label = cause if name == reference else None
             places = [place + side for place in range(len(points))]
             axes.bar(places, shares, 0.36, bottom=base, color=f"C{number}", label=label)
             base = [low + share for low, share in zip(base, shares, strict=True)]
@@ -84,7 +87,7 @@ def dram_traffic(title: str, counters: Mapping[str, Counter]) -> str:
     plt = _pyplot()
     figure, panels = plt.subplots(len(counters), 1, sharex=True, squeeze=False, figsize=(10, 2.4 * len(counters)))
     for axes, (scheme, counter) in zip(panels[:, 0], counters.items(), strict=True):
-        times = [start / _FS_PER_US for start in counter.starts_fs]
+        times = [start / FS_PER_US for start in counter.starts_fs]
         columns = [list(values) for values in zip(*counter.values, strict=True)]
         axes.stackplot(times, *columns, labels=counter.series, step="post")
         axes.set_ylabel(f"{scheme}\nDRAM GB/s")

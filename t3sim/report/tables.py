@@ -6,6 +6,8 @@ from typing import Any
 from rich.table import Table
 
 from t3sim.results import Row, RunResult, geomean
+from t3sim.results.published import EvaluatedTarget
+from t3sim.results.schemes import baseline, is_ideal
 
 _MIB = 2**20
 
@@ -31,28 +33,29 @@ def result_table(result: RunResult) -> Table:
 
 def sublayer_table(result: RunResult) -> Table:
     """One line per sublayer: time of the baseline, speedup of every scheme, DRAM traffic saved."""
-    schemes = [name for name in dict.fromkeys(row["scheme"] for row in result.rows) if name != "sequential"]
+    base = baseline()
+    schemes = [name for name in dict.fromkeys(row["scheme"] for row in result.rows) if name != base]
+    runnable = [name for name in schemes if not is_ideal(name)]
     table = Table(title=_title(result), title_justify="left")
     for name in ("model", "tp", "sublayer"):
         table.add_column(name)
-    for name in ("sequential us", *schemes, "DRAM MiB, sequential"):
+    for name in (f"{base} us", *schemes, f"DRAM MiB, {base}"):
         table.add_column(name, justify="right")
-    for name in schemes:
-        if not name.startswith("ideal"):
-            table.add_column(f"saved, {name}", justify="right")
+    for name in runnable:
+        table.add_column(f"saved, {name}", justify="right")
     for rows in _by_sublayer(result).values():
         first = next(iter(rows.values()))
-        baseline = rows["sequential"]
+        before = rows[base]
         cells = [
             first["model"],
             str(first["tp"]),
             first["sublayer"],
-            _or_blank(baseline["total_us"], "{:.1f}"),
+            _or_blank(before["total_us"], "{:.1f}"),
         ]
         cells += [_or_blank(rows[name]["speedup"], "{:.3f}") for name in schemes]
-        total = baseline["dram_total_bytes"]
+        total = before["dram_total_bytes"]
         cells.append("" if total is None else f"{total / _MIB:.1f}")
-        cells += [_or_blank(rows[name]["dram_reduction"], "{:.1%}") for name in schemes if not name.startswith("ideal")]
+        cells += [_or_blank(rows[name]["dram_reduction"], "{:.1%}") for name in runnable]
         table.add_row(*cells, end_section=first["sublayer"] == "ip")
     return table
 
@@ -102,7 +105,7 @@ def speedup_by_tokens(result: RunResult) -> Table:
     return table
 
 
-def target_table(targets: Sequence[Row]) -> Table:
+def target_table(targets: Sequence[EvaluatedTarget]) -> Table:
     """One line per published figure, with the simulated one beside it."""
     table = Table(title="published against simulated", title_justify="left")
     for name in ("figure", "set"):
@@ -110,11 +113,10 @@ def target_table(targets: Sequence[Row]) -> Table:
     for name in ("published", "simulated", "error"):
         table.add_column(name, justify="right")
     table.add_column("use")
-    for row in targets:
-        known = row["status"] == "ok"
-        simulated = f"{row['simulated']:.3f}" if known else row["status"]
-        error = f"{row['error']:+.3f}" if known else ""
-        table.add_row(row["id"], row["set"], f"{row['published']:.2f}", simulated, error, row["use"])
+    for target in targets:
+        simulated = target.status if target.simulated is None else f"{target.simulated:.3f}"
+        error = _or_blank(target.error, "{:+.3f}")
+        table.add_row(target.id, target.set, f"{target.published:.2f}", simulated, error, target.use)
     return table
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from t3sim.report.figures import Plot, write_figure
+from t3sim.report.plots import Plot, write_figure
 from t3sim.results import Row
 
 _MOST_BARS = 12

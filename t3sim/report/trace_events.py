@@ -14,45 +14,26 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from t3sim.files import replacing
-from t3sim.hardware.machine import Machine
-from t3sim.observe import Detail, Recorder
-from t3sim.observe.timeline import Arrow, GpuTimeline, Slice, Timeline, timeline
+from t3sim.results.timeline import Arrow, GpuTimeline, Slice, Timeline
+from t3sim.units import FS_PER_NS
 
-_FS_PER_NS = 10**6
 _NS_PER_US = 1000
 _HEAD = '{"displayTimeUnit":"ns","traceEvents":['
 Event = dict[str, Any]
 
 
 class TimelineWriter:
-    """Observes machines, and writes each one's timeline when the next one comes or at the end."""
+    """Writes timelines, one after the other, into one document."""
 
-    def __init__(self, file: BinaryIO, detail: Detail) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        self.detail = detail
-        self._running: tuple[str, Recorder] | None = None
         self._processes = 0
         self._arrows = 0
         self._first = True
         file.write(_HEAD.encode())
 
-    def observe(self, label: str, machine: Machine) -> None:
-        """Record ``machine``, which is about to run; ``label`` says what it runs."""
-        self._flush()
-        self._running = (label, Recorder(machine))
-
-    def close(self) -> None:
-        """Write what is left, and the end of the document."""
-        self._flush()
-        self.file.write(b"\n]}\n")
-
-    def _flush(self) -> None:
-        if self._running is not None:
-            label, recorder = self._running
-            self._running = None
-            self._write(label, timeline(recorder, self.detail))
-
-    def _write(self, label: str, shown: Timeline) -> None:
+    def write(self, label: str, shown: Timeline) -> None:
+        """Write a timeline; ``label`` says what ran."""
         places: dict[tuple[str, int, int], tuple[int, int, Slice]] = {}
         for gpu in shown.gpus:
             self._processes += 1
@@ -62,6 +43,10 @@ class TimelineWriter:
             self._arrows += 1
             self._lines(_flow(self._arrows, arrow, places))
 
+    def close(self) -> None:
+        """Write the end of the document."""
+        self.file.write(b"\n]}\n")
+
     def _lines(self, events: Iterator[Event]) -> None:
         for event in events:
             self.file.write(b"\n" if self._first else b",\n")
@@ -70,7 +55,7 @@ class TimelineWriter:
 
 
 @contextmanager
-def timeline_file(path: Path, detail: Detail) -> Iterator[TimelineWriter]:
+def timeline_file(path: Path) -> Iterator[TimelineWriter]:
     """Write timelines to ``path``, compressed where it ends in ``.gz``; an error leaves what was there before.
 
     Raises ``InputError`` when the disk refuses.
@@ -79,13 +64,13 @@ def timeline_file(path: Path, detail: Detail) -> Iterator[TimelineWriter]:
         if path.suffix == ".gz":
             # Neither name nor time in the header: the same run gives the same bytes.
             with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
-                yield from _written(cast("BinaryIO", packed), detail)
+                yield from _written(cast("BinaryIO", packed))
         else:
-            yield from _written(cast("BinaryIO", file), detail)
+            yield from _written(cast("BinaryIO", file))
 
 
-def _written(file: BinaryIO, detail: Detail) -> Iterator[TimelineWriter]:
-    writer = TimelineWriter(file, detail)
+def _written(file: BinaryIO) -> Iterator[TimelineWriter]:
+    writer = TimelineWriter(file)
     yield writer
     writer.close()
 
@@ -106,12 +91,12 @@ def _process(
     for counter in gpu.counters:
         for start, values in zip(counter.starts_fs, counter.values, strict=True):
             args = {name: round(value, 3) for name, value in zip(counter.series, values, strict=True)}
-            yield {"ph": "C", "pid": pid, "name": counter.name, "ts": _us(start // _FS_PER_NS), "args": args}
+            yield {"ph": "C", "pid": pid, "name": counter.name, "ts": _us(start // FS_PER_NS), "args": args}
 
 
 def _slices(pid: int, tid: int, slice_: Slice) -> Iterator[Event]:
     """Give a slice, then what is inside it: of two that start together, viewers take the first as the outer one."""
-    start, end = slice_.start_fs // _FS_PER_NS, slice_.end_fs // _FS_PER_NS
+    start, end = slice_.start_fs // FS_PER_NS, slice_.end_fs // FS_PER_NS
     event: Event = {"ph": "X", "pid": pid, "tid": tid, "name": slice_.name, "ts": _us(start), "dur": _us(end - start)}
     if slice_.args:
         event["args"] = slice_.args
@@ -124,9 +109,9 @@ def _flow(number: int, arrow: Arrow, places: dict[tuple[str, int, int], tuple[in
     """Give the stops of an arrow that are shown, each at a moment inside its slice."""
     stops = [(places[key], time) for key, time in arrow.stops if key in places]
     for index, ((pid, tid, slice_), time) in enumerate(stops):
-        start, end = slice_.start_fs // _FS_PER_NS, slice_.end_fs // _FS_PER_NS
+        start, end = slice_.start_fs // FS_PER_NS, slice_.end_fs // FS_PER_NS
         # A flow binds to the slice that is open at its time, and a slice is closed at its end.
-        at = max(start, min(time // _FS_PER_NS, end - 1))
+        at = max(start, min(time // FS_PER_NS, end - 1))
         event: Event = {"ph": "t", "pid": pid, "tid": tid, "name": arrow.name, "cat": "flow", "id": number}
         if index == 0:
             event["ph"] = "s"

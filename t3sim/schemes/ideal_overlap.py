@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from t3sim.lowering.work import CollectiveWork, Work, fusable
 from t3sim.registry import register
+from t3sim.results.schemes import Role
 from t3sim.schemes.phases import CollectivePhase, Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, in_sequence
 from t3sim.schemes.sequential import kernel_phase
@@ -14,6 +15,7 @@ class IdealOverlap:
     """max(GEMM, reduce-scatter) + all-gather, each timed with the machine to itself."""
 
     label = "Ideal-GEMM-RS-Overlap"
+    role: Role = "ideal"
     order = 3
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from t3sim.lowering.work import GemmWork, Work
 from t3sim.registry import register
+from t3sim.results.schemes import Role
 from t3sim.schemes.phases import CollectivePhase, GemmPhase, Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome
 
@@ -13,6 +14,7 @@ class Sequential:
     """GEMM, then reduce-scatter, then all-gather, each a kernel with the GPU to itself."""
 
     label = "Sequential"
+    role: Role = "baseline"
     order = 0
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from t3sim.lowering.work import CollectiveWork, Work, fusable
 from t3sim.registry import register
+from t3sim.results.schemes import Role
 from t3sim.schemes.phases import FusedPhase, Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome
 from t3sim.schemes.sequential import kernel_phase
@@ -14,6 +15,7 @@ class T3:
     """Fused GEMM and reduce-scatter, plain arbitration at the memory controller; the all-gather stays a kernel."""
 
     label = "T3"
+    role: Role = "scheme"
     order = 1
     name = "t3"
 

@@ -20,12 +20,12 @@ from t3sim.simulation.fit import misfits
 from t3sim.simulation.lab import MIRROR, SystemLab
 from t3sim.simulation.plans import plans_of
 from t3sim.simulation.system import SystemSpec
+from t3sim.units import FS_PER_US
 from t3sim.version import __version__
 from t3sim.workload.operations import Gemm, Sublayer
 
 BASELINE = "sequential"
 IDEAL = "ideal-overlap"
-_FS_PER_US = 10**9
 _NO_TRAFFIC = {Cause(operation, direction): 0 for operation in USUAL_OPERATIONS for direction in Direction}
 _LEAST_GAIN = 0.001  # a smaller gain of the ideal is none, and no share of it means anything
 SEED = 0
@@ -127,9 +127,9 @@ def _measured(outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None)
     dram_total = sum(outcome.served_bytes.values())
     times = {**dict.fromkeys(USUAL_OPERATIONS, 0), **outcome.operation_fs}
     row: Row = {
-        **{f"{short_name(name)}_us": time_fs / _FS_PER_US for name, time_fs in times.items()},
-        "total_us": outcome.total_fs / _FS_PER_US,
-        "exposed_comm_us": (outcome.total_fs - outcome.of("gemm")) / _FS_PER_US,
+        **{f"{short_name(name)}_us": time_fs / FS_PER_US for name, time_fs in times.items()},
+        "total_us": outcome.total_fs / FS_PER_US,
+        "exposed_comm_us": (outcome.total_fs - outcome.of("gemm")) / FS_PER_US,
         **{
             f"dram_{short_name(cause.operation)}_{cause.direction}_bytes": nbytes
             for cause, nbytes in {**_NO_TRAFFIC, **outcome.served_bytes}.items()

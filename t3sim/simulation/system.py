@@ -11,9 +11,10 @@ from t3sim.errors import nearest
 from t3sim.hardware.compute.cus import ComputeSpec
 from t3sim.hardware.compute.llc import LlcSpec
 from t3sim.hardware.gpu import GpuSpec
-from t3sim.hardware.memory import banked, fluid  # noqa: F401 - the models register themselves
 from t3sim.hardware.memory.arbitration import KIND as ARBITRATION
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
+from t3sim.hardware.memory.banked import spec as banked  # noqa: F401 - the models register themselves
+from t3sim.hardware.memory.fluid import spec as fluid  # noqa: F401 - the models register themselves
 from t3sim.hardware.memory.model import KIND as MEMORY
 from t3sim.hardware.memory.model import MemorySpec
 from t3sim.hardware.network.link import LinkSpec

@@ -10,9 +10,8 @@ from t3sim.results import Row
 from t3sim.schemes.sequential import kernel_phase
 from t3sim.simulation import Point, SystemSpec, load_system
 from t3sim.simulation.lab import SystemLab
+from t3sim.units import FS_PER_US
 from t3sim.workload.operations import Sublayer
-
-_FS_PER_US = 10**9
 
 
 class SharedCus:
@@ -38,7 +37,7 @@ class SharedCus:
         except SimulationError as error:
             return {**row, "status": "failed", "error_message": str(error)}
         columns = {"gemm_us": "gemm", "rs_us": "reduce_scatter", "ag_us": "all_gather"}
-        return {**row, "status": "ok", **{column: spent[name] / _FS_PER_US for column, name in columns.items()}}
+        return {**row, "status": "ok", **{column: spent[name] / FS_PER_US for column, name in columns.items()}}
 
     def _times(self, sublayer: Sublayer) -> dict[str, int]:
         """Sum the times of the sublayer's operations by kind, fs; an equal collective is run once."""

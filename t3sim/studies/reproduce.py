@@ -1,12 +1,13 @@
 """Runs the published experiments and compares."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from t3sim.config import Loaded
 from t3sim.data import traces_dir
 from t3sim.results import Row, RunResult, geomean, merged
+from t3sim.results.published import EvaluatedTarget
 from t3sim.simulation import Point, SystemSpec, scheme_names
 from t3sim.simulation.run import Progress, run_points
 from t3sim.studies.cu_sharing import rows_with_cus_shared
@@ -22,8 +23,7 @@ class Reproduction:
     by_set: dict[str, RunResult]
     shared_cus: dict[tuple[str, int], list[Row]]
     """Times of GEMMs and collectives on shares of the CUs, by set and CUs of the collectives."""
-    targets: tuple[Row, ...]
-    """id, figure, set, published, simulated, error (simulated - published), use, status (ok, not modelled, failed)."""
+    targets: tuple[EvaluatedTarget, ...]
     source: str
     """Publication of the targets."""
 
@@ -35,7 +35,12 @@ class Reproduction:
     def document(self) -> dict[str, Any]:
         """Everything as plain data, as ``--format json`` prints it."""
         shared = [{"set": name, **row} for (name, _), rows in self.shared_cus.items() for row in rows]
-        return {"targets": list(self.targets), **self.result.document(), "shared_cus": shared, "source": self.source}
+        return {
+            "targets": [asdict(target) for target in self.targets],
+            **self.result.document(),
+            "shared_cus": shared,
+            "source": self.source,
+        }
 
 
 def reproduce(
@@ -75,26 +80,26 @@ def _shifted(progress: Progress | None, before: int, total: int) -> Progress | N
     return lambda done, _total, label: progress(before + done, total, label)
 
 
-def _evaluated(target: Target, result: RunResult, shared: Sequence[Row]) -> Row:
-    row: Row = {
-        "id": target.id,
-        "figure": target.figure,
-        "set": target.set,
-        "published": target.published,
-        "simulated": None,
-        "error": None,
-        "use": target.use,
-        "status": "not modelled",
-    }
+def _evaluated(target: Target, result: RunResult, shared: Sequence[Row]) -> EvaluatedTarget:
+    evaluated = EvaluatedTarget(
+        id=target.id,
+        figure=target.figure,
+        set=target.set,
+        published=target.published,
+        simulated=None,
+        error=None,
+        use=target.use,
+        status="not modelled",
+    )
     if target.metric is None:
-        return row
+        return evaluated
     named = [*((item["scheme"], item) for item in result.rows), *((CUS_SHARED, item) for item in shared)]
     rows = [(name, item) for name, item in named if target.tp in (None, item["tp"])]
     if any(item["status"] != "ok" for _, item in rows):
-        return {**row, "status": "failed"}
+        return replace(evaluated, status="failed")
     by_sublayer: dict[tuple[str, int, str], dict[str, Row]] = {}
     for name, item in rows:
         by_sublayer.setdefault((item["model"], item["tp"], item["sublayer"]), {})[name] = item
     values = [METRICS[target.metric](item, target.scheme or "") for item in by_sublayer.values()]
     simulated = geomean(values) if target.stat == "geomean" else max(values)
-    return {**row, "simulated": simulated, "error": simulated - target.published, "status": "ok"}
+    return replace(evaluated, simulated=simulated, error=simulated - target.published, status="ok")

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from t3sim.errors import SimulationError
 from t3sim.hardware.machine import Machine
 from t3sim.observe import Recorder
-from t3sim.observe.counters import Counter, counters
+from t3sim.observe.counters import counters
 from t3sim.registry import get
+from t3sim.results.timeline import Counter
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Scheme
 from t3sim.simulation import Point

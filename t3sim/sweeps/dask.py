@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from t3sim.errors import InputError, Problem, SimulationError, T3SimError
 from t3sim.simulation import simulate_point
-from t3sim.sweeps.resolve import Job, code_version
+from t3sim.sweeps.resolve import Job
 from t3sim.sweeps.worker import Answer, Simulate, answer
+from t3sim.version import code_version
 
 _CONNECT_S: Final = 10
 _AHEAD: Final = 2

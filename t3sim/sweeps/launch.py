@@ -17,11 +17,11 @@ from t3sim.sweeps.dask import DaskPool
 from t3sim.sweeps.journal import Journal
 from t3sim.sweeps.plan import Plan
 from t3sim.sweeps.pool import LocalPool
-from t3sim.sweeps.resolve import Resolver, code_version
-from t3sim.sweeps.run import Backend, Report, Runner, Tally
+from t3sim.sweeps.resolve import Resolver
+from t3sim.sweeps.runner import Backend, Report, Runner, Tally
 from t3sim.sweeps.spec import SWEEP_FORMAT, SweepSpec
 from t3sim.sweeps.table import RESULTS, Written, write_table
-from t3sim.version import __version__
+from t3sim.version import __version__, code_version
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from typing import Any
 
 from t3sim import units
 from t3sim.config import Loaded
-from t3sim.config.provenance import plain
 from t3sim.errors import InputError
+from t3sim.results.provenance import plain
 from t3sim.simulation import SystemSpec
 from t3sim.sweeps import values
 

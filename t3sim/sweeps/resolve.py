@@ -5,11 +5,10 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 from t3sim.collectives.planning import KIND as ALGORITHM
-from t3sim.config import Draft, Loaded, draft
+from t3sim.config import Draft, Loaded, draft, may_change_parts, read_document
 from t3sim.data import models_dir, systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
 from t3sim.hardware.network.topologies import KIND as TOPOLOGY
@@ -18,17 +17,16 @@ from t3sim.results import Row
 from t3sim.simulation import SYSTEM_FORMAT, Point, SystemSpec, scheme_names
 from t3sim.simulation.lab import ALL, MIRROR
 from t3sim.simulation.plans import network_settings
+from t3sim.simulation.point import identity as point_identity
 from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.sweeps.spec import SYSTEM_PREFIX, WORKLOAD_KEYS, Settings
-from t3sim.version import __version__
+from t3sim.version import __version__, code_version
 from t3sim.workload.models import MODEL_FORMAT, SUBLAYERS, ModelSpec, transformer_trace
 from t3sim.workload.operations import DTYPE_BYTES, Sublayer, Trace
 from t3sim.workload.trace import TRACE_FORMAT
 
 _KEY_DIGITS = 24
 _KEPT = 64
-OUTSIDE = ("cli", "report", "experiments", "studies", "validation", "sweeps")
-"""Packages that no result of a point depends on: what stands above the simulation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,10 @@ class Task:
     sublayer: str
     schemes: tuple[str, ...]
     recipe: str
-    """Hash of what the task is made from: settings, the files that they name, code. Equal recipes: equal results."""
+    """Hash of what the task is made from: settings, every file that is read for them, code.
+
+    Equal recipes: equal results.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,18 @@ class Job:
     point: Point
     schemes: tuple[str, ...]
     key: str
-    """Hash of the resolved configuration, the schemes and the code; recipes that differ may share it."""
+    """Hash of the resolved configuration, the schemes and the code; recipes that differ may share it: equal rows."""
 
 
 class Resolver:
-    """Turns settings into tasks and jobs; reads every file once."""
+    """Turns settings into tasks and jobs; reads every file once, so that a job is what its recipe says."""
 
     def __init__(self) -> None:
         self._drafts: dict[tuple[str, str], Draft] = {}
-        self._digests: dict[tuple[str, str], str] = {}
+        self._digests: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self._schemes: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._code = code_version()
+        self._read = cache(read_document)
         # Points that follow each other often share their workload; a long sweep must not keep all of them.
         self._sublayers = lru_cache(maxsize=_KEPT)(self._made)
 
@@ -95,18 +97,13 @@ class Resolver:
         # What the system was resolved from is for people: a worker needs the values only.
         simulated = str(task.settings.get("gpus", MIRROR))
         point = Point(system=replace(system, resolved={}), sublayer=sublayer, gpus=simulated)
-        own = json.dumps([self._code, point.point_id, task.schemes])
+        own = json.dumps([self._code, point_identity(point), task.schemes])
         return Job(point, task.schemes, hashlib.sha256(own.encode()).hexdigest()[:_KEY_DIGITS])
 
     def system(self, settings: Settings) -> Loaded[SystemSpec]:
         """Load the system of a combination. Raises ``InputError`` when it is not valid."""
         described = self._draft(str(settings.get("system", DEFAULT_SYSTEM)), SYSTEM_FORMAT)
-        # Sorted, what holds a key comes before the key.
-        for key in sorted(key for key in settings if key.startswith(SYSTEM_PREFIX)):
-            described = described.assigned(key.removeprefix(SYSTEM_PREFIX), _listed(settings[key]))
-        for key, value in network_settings(settings.get("topology"), settings.get("algorithm")).items():
-            described = described.assigned(key, value)
-        return described.checked(SystemSpec)
+        return _assigned(described, _of_system(settings)).checked(SystemSpec)
 
     def problems(self, settings: Settings) -> list[Problem]:
         """Return what is wrong with settings, as far as each is wrong by itself: types, names, the system's values."""
@@ -142,22 +139,32 @@ class Resolver:
         spec = self._draft(str(model), MODEL_FORMAT).checked(ModelSpec).spec
         return transformer_trace(spec, tp, tokens=tokens, dtype=dtype).sublayers()
 
-    def _files(self, settings: Settings) -> list[str]:
-        """Return a digest of what each file that the settings name says, so that an edited one is another recipe."""
-        named = [(str(settings.get("system", DEFAULT_SYSTEM)), SYSTEM_FORMAT)]
-        named += [(str(settings["trace"]), TRACE_FORMAT)] if "trace" in settings else []
-        named += [(str(settings["model"]), MODEL_FORMAT)] if "model" in settings else []
-        for ref, form in named:
-            if (ref, form) not in self._digests:
-                data = json.dumps(self._draft(ref, form).document.data, sort_keys=True)
-                self._digests[ref, form] = hashlib.sha256(data.encode()).hexdigest()
-        return [self._digests[place] for place in named]
+    def _files(self, settings: Settings) -> list[tuple[str, ...]]:
+        """Return a digest of each file that is read for the settings, so that an edited one is another recipe."""
+        system = str(settings.get("system", DEFAULT_SYSTEM))
+        found = [self._read_for(system, SYSTEM_FORMAT, _of_system(settings))]
+        found += [self._read_for(str(settings["trace"]), TRACE_FORMAT, {})] if "trace" in settings else []
+        found += [self._read_for(str(settings["model"]), MODEL_FORMAT, {})] if "model" in settings else []
+        return found
+
+    def _read_for(self, ref: str, form: str, laid_over: Settings) -> tuple[str, ...]:
+        """Return a digest of each file that is read for a draft with settings; of one that cannot be, what is wrong."""
+        described = self._draft(ref, form)
+        # Most settings are numbers, which lead to no file: the many points of a range share one answer.
+        steering = {key: value for key, value in laid_over.items() if may_change_parts(key, value)}
+        place = ref, form, json.dumps(steering, sort_keys=True) if steering else ""
+        if place not in self._digests:
+            try:
+                self._digests[place] = _assigned(described, steering).digests()
+            except InputError as error:  # for the point to say, in its row
+                self._digests[place] = (str(error),)
+        return self._digests[place]
 
     def _draft(self, ref: str, form: str) -> Draft:
         if (ref, form) not in self._drafts:
             key, folder = _FILES[form]
             try:
-                self._drafts[ref, form] = draft(ref, folder=folder(), format_name=form)
+                self._drafts[ref, form] = draft(ref, folder=folder(), format_name=form, read=self._read)
             except InputError as error:
                 # Without a line it is the name that is wrong, and that stands in the sweep.
                 problems = (p if p.line else replace(p, key=key) for p in error.problems)
@@ -174,16 +181,16 @@ _HELD_OTHERWISE = ("scheme", "sublayer", "system", "trace", "model")
 """Settings that a recipe holds in another form: by name, or as what the file that they name says."""
 
 
-@cache
-def code_version() -> str:
-    """Return the version of t3sim, with a hash over the sources that results depend on."""
-    digest = hashlib.sha256()
-    package = Path(__file__).resolve().parents[1]
-    for source in sorted(package.rglob("*.py")):
-        place = source.relative_to(package)
-        if place.parts[0] not in OUTSIDE:
-            digest.update(f"{place.as_posix()}\n".encode() + source.read_bytes())
-    return f"{__version__}+{digest.hexdigest()[:12]}"
+def _of_system(settings: Settings) -> Settings:
+    """Return the settings that are laid over a system, by their keys in it."""
+    own = {key.removeprefix(SYSTEM_PREFIX): item for key, item in settings.items() if key.startswith(SYSTEM_PREFIX)}
+    return own | network_settings(settings.get("topology"), settings.get("algorithm"))
+
+
+def _assigned(described: Draft, settings: Settings) -> Draft:
+    for key in sorted(settings):  # sorted, what holds a key comes before the key
+        described = described.assigned(key, _listed(settings[key]))
+    return described
 
 
 def _workload_of(settings: Settings) -> tuple[Any, ...]:

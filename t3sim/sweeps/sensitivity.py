@@ -13,13 +13,13 @@ from t3sim.config import Loaded
 from t3sim.data import sweeps_dir
 from t3sim.errors import InputError, Problem
 from t3sim.results import COLUMN_NAMES, Row, geomean, read_frame
-from t3sim.simulation.point import BASELINE
+from t3sim.results.schemes import baseline
 from t3sim.sweeps import values
 from t3sim.sweeps.launch import SweepResult, load_sweep, run_sweep
 from t3sim.sweeps.parameters import FACTORS, Parameter, parameters
 from t3sim.sweeps.plan import Plan
 from t3sim.sweeps.resolve import Resolver
-from t3sim.sweeps.run import Backend, Report
+from t3sim.sweeps.runner import Backend, Report
 from t3sim.sweeps.spec import SWEEP_FORMAT, SYSTEM_PREFIX, SweepSpec, keys_of
 from t3sim.sweeps.table import RESULTS
 
@@ -120,7 +120,7 @@ def run_sensitivity(
 def _leave_untouched(found: Sequence[Parameter], spec: SweepSpec, resolver: Resolver) -> None:
     """Take back the changes of what no run of the experiment looks at: policies of other schemes, other dtypes."""
     tasks = [task for combination in Plan(spec).combinations() for task in resolver.tasks(combination.settings)]
-    policies = {"default", BASELINE, *(scheme for task in tasks for scheme in task.schemes)}
+    policies = {"default", baseline(), *(scheme for task in tasks for scheme in task.schemes)}
     dtypes = {op.dtype for task in tasks for op in resolver.job(task).point.sublayer.operations}
     for parameter in found:
         part, _, rest = parameter.key.partition(".")

@@ -9,9 +9,9 @@ import pkgutil
 from functools import cache
 
 from t3sim.registry import get, names
-from t3sim.validation.comparison import COMPARISON_COLUMNS, KIND, SUMMARY_COLUMNS, Check, Comparison, summary
+from t3sim.validation.comparison import KIND, Check, summary
 
-__all__ = ["COMPARISON_COLUMNS", "SUMMARY_COLUMNS", "Check", "Comparison", "against", "checks", "summary"]
+__all__ = ["Check", "against", "checks", "summary"]
 
 
 @cache

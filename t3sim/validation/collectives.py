@@ -11,8 +11,10 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from t3sim.config import Loaded, PositiveBytes, Spec, load
 from t3sim.data import configs_dir
 from t3sim.registry import register
+from t3sim.results.comparison import Comparison
 from t3sim.simulation import Point, SystemSpec, load_system, simulate_point
-from t3sim.validation.comparison import KIND, Comparison, Progress
+from t3sim.simulation.run import Progress
+from t3sim.validation.comparison import KIND
 from t3sim.workload.operations import Collective, Sublayer
 
 FORMAT = "t3sim-measured-collectives"

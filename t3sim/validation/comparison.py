@@ -1,60 +1,16 @@
-"""Reference figures beside simulated ones: one comparison a figure, and their summary by group and band."""
+"""What a check against reference figures is, and the summary of its comparisons by group and band."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Protocol
 
 from t3sim.results import Row
+from t3sim.results.comparison import Comparison
+from t3sim.simulation.run import Progress
 
 KIND = "validation"
 ALL = "all"
-
-Progress = Callable[[int, int, str], None]
-"""Called with comparisons done, comparisons in all, and what comes next."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """One figure from elsewhere and what the model says in its place."""
-
-    group: str
-    """What the summary is made for: a GPU, a memory organisation, a collective."""
-    band: str
-    """Size band within the group."""
-    case: str
-    """What was measured, for a reader."""
-    quantity: str
-    """Name with its unit: ``time_us``, ``bandwidth_gbps``."""
-    reference: float
-    simulated: float
-    source: str
-    """Where the reference figure comes from."""
-
-    @property
-    def error(self) -> float:
-        """Relative error, signed: simulated / reference - 1."""
-        return self.simulated / self.reference - 1
-
-    def row(self) -> Row:
-        """As a row of the table of comparisons."""
-        return {name: getattr(self, name) for name in COMPARISON_COLUMNS}
-
-
-COMPARISON_COLUMNS = ("group", "band", "case", "quantity", "reference", "simulated", "error", "source")
-SUMMARY_COLUMNS = (
-    "against",
-    "group",
-    "quantity",
-    "band",
-    "n",
-    "mean_error",
-    "geomean_error",
-    "bias",
-    "worst_error",
-    "worst_case",
-)
 
 
 class Check(Protocol):

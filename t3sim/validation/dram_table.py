@@ -1,6 +1,6 @@
 """Tables of what DRAM simulators say of one channel: CSV, one run a row.
 
-Columns: ``stream`` (see ``hardware.memory.dram.patterns``), ``dram`` (a shipped one or a file), ``mapping``,
+Columns: ``stream`` (see ``dram_patterns``), ``dram`` (a shipped one or a file), ``mapping``,
 ``scheduler``, ``refresh``, ``read_entries``, ``write_entries``, ``drain_from``, ``drain_to``, ``requests`` (of 64 B),
 ``bandwidth_gbps`` (10^9 B/s), ``read_latency_ns`` (of an access, from entering the read queue to its last data, mean;
 empty without reads) and ``source``. Those with a default may be left out. Where a DRAM's access is 32 B, a request is
@@ -15,11 +15,11 @@ from pydantic import Field, PositiveFloat, ValidationError, field_validator
 
 from t3sim.config import Spec
 from t3sim.errors import InputError, Problem
-from t3sim.hardware.memory.dram.control import ControlSpec
-from t3sim.hardware.memory.dram.mapping import KIND as MAPPING
-from t3sim.hardware.memory.dram.patterns import REQUEST, family
-from t3sim.hardware.memory.dram.timing import DramSpec, load_dram
+from t3sim.hardware.memory.banked.control import ControlSpec
+from t3sim.hardware.memory.banked.dram.spec import DramSpec, load_dram
+from t3sim.hardware.memory.banked.mappings import KIND as MAPPING
 from t3sim.registry import get
+from t3sim.validation.dram_patterns import REQUEST, family
 
 _COLUMNS = {
     "pattern": "stream",

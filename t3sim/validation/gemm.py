@@ -11,15 +11,17 @@ from t3sim.execution.gemm import GemmKernel
 from t3sim.hardware.machine import Machine
 from t3sim.lowering.work import lower
 from t3sim.registry import get, register
+from t3sim.results.comparison import Comparison
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Scheme
 from t3sim.simulation import SystemSpec, load_system
 from t3sim.simulation.lab import SystemLab
-from t3sim.validation.comparison import KIND, Comparison, Progress
+from t3sim.simulation.run import Progress
+from t3sim.units import FS_PER_US
+from t3sim.validation.comparison import KIND
 from t3sim.validation.measured_gemms import MeasuredGemm, load_measured_gemms
 from t3sim.workload.operations import Gemm, Sublayer
 
-_FS_PER_US = 10**9
 _BANDS = ((512, "M < 512"), (1024, "512 <= M < 1024"), (4096, "1024 <= M < 4096"))
 
 
@@ -55,7 +57,7 @@ def compare_gemms(
                 case=case,
                 quantity="time_us",
                 reference=item.time_us,
-                simulated=time_fs / _FS_PER_US,
+                simulated=time_fs / FS_PER_US,
                 source=item.citation,
             )
         )

@@ -8,9 +8,11 @@ from itertools import product
 from typing import Literal
 
 from t3sim.registry import register
+from t3sim.results.comparison import Comparison
 from t3sim.simulation import Point, load_system, simulate_point
-from t3sim.units import FS_PER_S
-from t3sim.validation.comparison import KIND, Comparison, Progress
+from t3sim.simulation.run import Progress
+from t3sim.units import FS_PER_NS, FS_PER_S, FS_PER_US
+from t3sim.validation.comparison import KIND
 from t3sim.workload.operations import Collective, Sublayer
 
 _PASSES: dict[Literal["reduce_scatter", "all_gather", "all_reduce"], int] = {
@@ -21,7 +23,7 @@ _PASSES: dict[Literal["reduce_scatter", "all_gather", "all_reduce"], int] = {
 _GPUS = (4, 8, 16, 32)
 _GB_PER_S = (75, 150)
 _BYTES = (6_000_000, 25_165_824, 69_730_304, 201_326_592)
-_LATENCY_FS = 500 * 10**6
+_LATENCY_FS = 500 * FS_PER_NS
 FREE_MEMORY = (
     "memory.bandwidth=1000000 TB/s",
     "memory.efficiency=1.0",
@@ -64,7 +66,7 @@ class RingClosedForm:
                     band=f"n={gpus}",
                     case=case,
                     quantity="time_us",
-                    reference=_PASSES[collective] * once_fs / 10**9,
+                    reference=_PASSES[collective] * once_fs / FS_PER_US,
                     simulated=row["total_us"],
                     source="(n-1)/n x bytes / rate + (n-1) x latency a pass",
                 )

@@ -13,8 +13,10 @@ from t3sim.config import Spec, load
 from t3sim.data import configs_dir
 from t3sim.registry import register
 from t3sim.results import Row
+from t3sim.results.comparison import Comparison
 from t3sim.simulation import Point, load_system, simulate_point
-from t3sim.validation.comparison import KIND, Comparison, Progress
+from t3sim.simulation.run import Progress
+from t3sim.validation.comparison import KIND
 from t3sim.workload.operations import DTYPE_BYTES, Collective, Degree, Dtype, Extent, Gemm, Sublayer
 
 FORMAT = "t3sim-measured-sublayers"

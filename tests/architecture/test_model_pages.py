@@ -90,7 +90,7 @@ def test_a_spec_is_found_inside_a_type(tables):
     assert not tables.is_spec(dict[str, int])
 
 
-def test_tables_are_found_by_their_markers(tables, tmp_path):
+def test_tables_are_found_by_their_markers(tables, parsed, tmp_path):
     """Only what stands between a marker and the end is replaced, and only tables of the kinds asked for."""
     page = tmp_path / "page.md"
     kept = "<!-- table: reproduce -->\n<!-- end -->\ntext | text\n<!-- run -->\n"
@@ -99,4 +99,4 @@ def test_tables_are_found_by_their_markers(tables, tmp_path):
     head, _, rest = page.read_text().partition("<!-- table: choices topology -->\n")
     table, _, after = rest.partition("<!-- end -->")
     assert (head, after) == (kept, "\nafter\n")
-    assert [row["name"] for row in tables.parsed(table)] == ["`mirror`", "`ring`"]
+    assert [row["name"] for row in parsed(table)] == ["`mirror`", "`ring`"]

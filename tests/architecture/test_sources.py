@@ -6,8 +6,8 @@ import re
 import pytest
 import yaml
 
-from t3sim.config import CLASSES
 from t3sim.data import configs_dir
+from t3sim.results.provenance import CLASSES
 
 SOURCED_FORMATS = ("t3sim-system", "t3sim-model", "t3sim-dram")
 HEADER = ("format", "version", "extends")

@@ -6,8 +6,8 @@ import io
 import pytest
 
 from t3sim.experiments.what_if import KNOBS
-from t3sim.observe.buckets import BUCKETS
 from t3sim.results import COLUMNS
+from t3sim.results.losses import BUCKETS
 
 NAMES = [f"{bucket.name}_fs" for bucket in BUCKETS]
 

@@ -1,12 +1,15 @@
 """What every scheme must keep; a new one is tested here without editing this file."""
 
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 
 from t3sim.registry import get, names
+from t3sim.results.schemes import Role, baseline, is_ideal
 from t3sim.schemes.scheme import KIND
 from t3sim.simulation import scheme_names
+from t3sim.simulation.lab import SystemLab
 
 TOPOLOGIES = ("mirror", "ring")
 
@@ -109,4 +112,18 @@ def test_schemes_have_distinct_labels_and_places():
     assert all(labels)
     assert len(set(labels)) == len(labels)
     assert sorted(scheme_names()) == sorted(names(KIND))
-    assert scheme_names()[0] == "sequential"
+    assert scheme_names()[0] == baseline()
+
+
+def test_one_scheme_is_the_baseline():
+    """Each scheme declares one of the roles, and exactly one says that the others are compared with it."""
+    roles = [get(KIND, name).role for name in names(KIND)]
+    assert set(roles) <= set(get_args(Role))
+    assert roles.count("baseline") == 1
+
+
+def test_ideals_are_what_no_machine_runs(scheme, tiny_system, pair, lowered):
+    """Where GEMM and reduce-scatter can overlap, a scheme is one run of one machine, and only an ideal is not."""
+    system, sublayer, machines = tiny_system(), pair(4, (128, 48, 40)), []
+    get(KIND, scheme)().simulate(SystemLab(system, 4, "mirror", machines.append), lowered(system, sublayer))
+    assert (len(machines) == 1) == (not is_ideal(scheme))

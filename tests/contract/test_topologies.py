@@ -1,5 +1,7 @@
 """What every topology must keep; a new one is tested here without editing this file."""
 
+from itertools import pairwise
+
 import networkx as nx
 import pytest
 from pydantic import ValidationError
@@ -67,7 +69,7 @@ def test_routes_lead_from_source_to_destination(wirings):
             if source == destination:
                 continue
             nodes = [source, *(hop.edge[1] for hop in route)]
-            assert [hop.edge for hop in route] == list(zip(nodes, nodes[1:], strict=False))
+            assert [hop.edge for hop in route] == list(pairwise(nodes))
             assert nodes[-1] == destination
             assert len(set(nodes)) == len(nodes)
             assert all(hop.edge in wiring.graph.edges for hop in route)
@@ -80,7 +82,7 @@ def test_routes_cannot_deadlock(wirings):
         for source, destination, piece in everywhere(wiring):
             route = wiring.route(source, destination, piece)
             if source != destination:
-                waits.add_edges_from(zip(route, route[1:], strict=False))
+                waits.add_edges_from(pairwise(route))
         assert nx.is_directed_acyclic_graph(waits)
 
 

@@ -13,10 +13,10 @@ from t3sim.hardware.clock import Order, call_at
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import KIND, decision_table
 from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
-from t3sim.hardware.memory.banked import BankedSpec
+from t3sim.hardware.memory.banked.dram.spec import load_dram
+from t3sim.hardware.memory.banked.mappings.mop4_xor import Mop4Xor
+from t3sim.hardware.memory.banked.spec import BankedSpec
 from t3sim.hardware.memory.controller import MemoryController
-from t3sim.hardware.memory.dram.mapping import Mop4Xor
-from t3sim.hardware.memory.dram.timing import load_dram
 from t3sim.lowering.layout import linear
 from t3sim.registry import get, names
 

@@ -7,9 +7,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t3sim.hardware.memory.dram.mapping import RoBaCo
-from t3sim.hardware.memory.dram.stream import ControlSpec, run_stream
-from t3sim.hardware.memory.dram.timing import DramSpec
+from t3sim.hardware.memory.banked.control import ControlSpec
+from t3sim.hardware.memory.banked.dram.spec import DramSpec
+from t3sim.hardware.memory.banked.mappings.ro_ba_co import RoBaCo
+from t3sim.validation.dram_stream import run_stream
 
 _spec = importlib.util.spec_from_file_location("dram_reference", Path(__file__).with_name("dram_reference.py"))
 reference = importlib.util.module_from_spec(_spec)

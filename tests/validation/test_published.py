@@ -27,7 +27,7 @@ def base(reproduced):
 @pytest.fixture(scope="module")
 def simulated(base):
     """Give the simulated value of each published figure, by its id."""
-    return {target["id"]: target["simulated"] for target in base.targets}
+    return {target.id: target.simulated for target in base.targets}
 
 
 @pytest.fixture(scope="module")
@@ -95,4 +95,4 @@ def test_nothing_beats_the_ideal(speedups):
 def test_unmodelled_figures_have_no_value(base):
     """Figures of what is not modelled say so instead of showing a number."""
     for target in base.targets:
-        assert (target["simulated"] is None) == (target["status"] == "not modelled")
+        assert (target.simulated is None) == (target.status == "not modelled")

@@ -11,11 +11,16 @@ TIME = 0.001
 ERRORS = {"mean error": "mean_error", "bias": "bias", "worst": "worst_error"}
 
 
-def bodies(tables, kind):
-    """Find the tables of a kind: (page, what it shows, rows)."""
-    found = [(page.name, what, tables.parsed(body)) for page, name, what, body in tables.blocks() if name == kind]
-    assert found
-    return found
+@pytest.fixture(scope="module")
+def bodies(tables, parsed):
+    """Give a function that finds the tables of a kind: (page, what it shows, rows)."""
+
+    def find(kind):
+        found = [(page.name, what, parsed(body)) for page, name, what, body in tables.blocks() if name == kind]
+        assert found
+        return found
+
+    return find
 
 
 def share(cell):
@@ -26,27 +31,27 @@ def share(cell):
 def targets(reproduced):
     """Give the published figures that are modelled, by figure and set."""
     rows = [row for name in ("base", "large") for row in reproduced(name).targets]
-    modelled = {(row["figure"], row["set"]): row for row in rows if row["status"] == "ok"}
-    assert len(modelled) == sum(row["status"] == "ok" for row in rows)
+    modelled = {(row.figure, row.set): row for row in rows if row.status == "ok"}
+    assert len(modelled) == sum(row.status == "ok" for row in rows)
     return modelled
 
 
-def test_published_against_simulated(tables, targets):
+def test_published_against_simulated(bodies, targets):
     """README's main table holds every figure that is modelled, as published and as `reproduce` simulates it."""
-    ((page, _, rows),) = bodies(tables, "reproduce")
+    ((page, _, rows),) = bodies("reproduce")
     assert page == "README.md"
     assert len(rows) == len(targets)
     assert {(row["figure"], row["set"]) for row in rows} == targets.keys()
     for row in rows:
         target = targets[row["figure"], row["set"]]
-        assert float(row["published"]) == target["published"]
-        assert float(row["simulated"]) == pytest.approx(target["simulated"], abs=SPEEDUP), row
-        assert float(row["error"]) == pytest.approx(target["error"], abs=SPEEDUP), row
+        assert float(row["published"]) == target.published
+        assert float(row["simulated"]) == pytest.approx(target.simulated, abs=SPEEDUP), row
+        assert float(row["error"]) == pytest.approx(target.error, abs=SPEEDUP), row
 
 
-def test_errors_against_references(tables, validated):
+def test_errors_against_references(tables, bodies, validated):
     """The short table of the README and the whole one in docs hold what `validate` gives, line by line."""
-    shown = {what: rows for _, what, rows in bodies(tables, "validate")}
+    shown = {what: rows for _, what, rows in bodies("validate")}
     assert shown.keys() == {"", "all"}
     for what, rows in shown.items():
         expected = validated if what else tables.short(validated)
@@ -59,23 +64,23 @@ def test_errors_against_references(tables, validated):
                 assert share(row[column]) == pytest.approx(now[key], abs=ERROR), (row, column)
 
 
-def test_unchanged_rows_of_the_studies(tables, targets):
+def test_unchanged_rows_of_the_studies(bodies, targets):
     """In studies of single changes, the line of the shipped system is what `reproduce` gives for it."""
     for name, row in (("contention", "fluid"), ("sensitivity", "nothing")):
-        (rows,) = (rows for _, what, rows in bodies(tables, "sweep") if what == name)
+        (rows,) = (rows for _, what, rows in bodies("sweep") if what == name)
         (line,) = (line for line in rows if line["change"] == row)
         for scheme, figure in (("t3", "T3"), ("t3-mca", "T3-MCA")):
             geomean, low_to_high = line[scheme].rstrip(")").split(" (")
-            now = targets[f"{figure}, speedup geomean", "base"]["simulated"]
-            largest = targets[f"{figure}, speedup max", "base"]["simulated"]
+            now = targets[f"{figure}, speedup geomean", "base"].simulated
+            largest = targets[f"{figure}, speedup max", "base"].simulated
             assert float(geomean) == pytest.approx(now, abs=SPEEDUP)
             assert float(low_to_high.split(" to ")[1]) == pytest.approx(largest, abs=0.01)
 
 
-def test_where_the_time_goes(tables):
+def test_where_the_time_goes(tables, bodies, parsed):
     """The example of `explain` holds the buckets and times that the command gives."""
-    ((_, what, rows),) = bodies(tables, "explain")
-    now = tables.parsed(tables.explain_rows(what))
+    ((_, what, rows),) = bodies("explain")
+    now = parsed(tables.explain_rows(what))
     assert [row["bucket"] for row in rows] == [row["bucket"] for row in now]
     for row, expected in zip(rows[:-1], now[:-1], strict=True):
         for scheme in ("sequential", "t3", "t3-mca"):
@@ -84,13 +89,13 @@ def test_where_the_time_goes(tables):
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", ["contention", "sensitivity"])
-def test_studies(tables, name, tmp_path):
+def test_studies(tables, bodies, parsed, name, tmp_path):
     """Run again, a study gives the table that docs show."""
     from t3sim import sweep  # noqa: PLC0415 - only here
 
-    (rows,) = (rows for _, what, rows in bodies(tables, "sweep") if what == name)
+    (rows,) = (rows for _, what, rows in bodies("sweep") if what == name)
     sweep(name, out=tmp_path)
-    now = tables.parsed(tables.sweep_rows(tmp_path))
+    now = parsed(tables.sweep_rows(tmp_path))
     assert [row["change"] for row in rows] == [row["change"] for row in now]
     for row, expected in zip(rows, now, strict=True):
         for scheme in ("t3", "t3-mca"):

@@ -35,7 +35,3 @@ class Cause(NamedTuple):
     operation: str
     """``gemm``, or the name of a collective."""
     direction: Direction
-
-
-MOST_CAUSES = 64
-"""Causes that a memory can tell apart: twice the operations of a program that have names of their own."""

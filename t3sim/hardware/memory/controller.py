@@ -7,9 +7,9 @@ submit within one femtosecond does not matter.
 
 from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Action, Environment, Order, call_after, call_at
-from t3sim.hardware.memory.access import MOST_CAUSES, Access, Cause, Stream
+from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
-from t3sim.hardware.memory.model import Channels, MemorySpec
+from t3sim.hardware.memory.model import MOST_CAUSES, Channels, MemorySpec
 from t3sim.hardware.probe import Probe
 from t3sim.lowering.layout import Place
 

@@ -9,13 +9,17 @@ from t3sim.kernels import IntArray
 from t3sim.lowering.layout import Place
 
 KIND = "memory model"
+LANES = 4
+"""Bursts wait in lanes, first in, first out: 2 x stream, and 1 for writes."""
+MOST_CAUSES = 64
+"""Causes by which a model counts bytes: numbers below this."""
 
 
 class Channels(Protocol):
     """The channels of one GPU, with the lanes and queues before them; advanced lazily and exactly."""
 
     def push(self, lane: int, nbytes: int, cause: int, place: Place, *, is_update: bool, notify: bool) -> int:
-        """Append a burst to a lane (2 x stream, and 1 for writes); return its number there.
+        """Append a burst to a lane; return its number there.
 
         ``place`` says where the bytes lie, for models that look at addresses. A burst takes part in arbitration from
         the next ``admit`` on.
@@ -34,13 +38,16 @@ class Channels(Protocol):
         """Bursts not yet served, by lane."""
 
     def served(self) -> list[int]:
-        """Bytes served, by cause."""
+        """Bytes served, by cause, shape (MOST_CAUSES,)."""
 
     def occupancy(self) -> int:
         """Count the requests in the DRAM queue (of one channel)."""
 
     def busy_fs(self) -> int:
         """Time spent serving."""
+
+    def counters(self) -> dict[str, int]:
+        """Count what the model did so far, by names of its own; ``bus_turnarounds`` is one of every model's."""
 
 
 class MemorySpec(Protocol):

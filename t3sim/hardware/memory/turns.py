@@ -1,35 +1,39 @@
-"""Whose turn it is at the DRAM queue: the policy's table applied, and what it looks at kept; compiled."""
+"""Whose turn it is at the DRAM queue: the policy's table applied, and what it looks at kept; compiled.
 
-import numpy as np
+Shared by the memory models: each asks here which stream's next request enters.
+"""
+
+from typing import Final
 
 from t3sim.hardware.memory.access import Stream
-from t3sim.kernels import IntArray, kernel
+from t3sim.kernels import IntArray, Record, kernel
 
-_LAST_STREAM, _PASSED_OVER = range(2)
-
-
-def new_turns() -> IntArray:
-    """Make the record of turns, shape (2,): the last stream admitted, compute requests admitted past communication."""
-    return np.array([Stream.COMMUNICATION, 0], np.int64)
+TURNS: Final = (
+    "last_stream",  # admitted last
+    "passed_over",  # compute requests admitted past waiting communication, as far as the policy counts
+)
+"""Fields of the record in which a model keeps what the policy looks at."""
+NO_TURNS: Final = (int(Stream.COMMUNICATION), 0)
+"""Their values before anything was admitted."""
 
 
 @kernel
 def next_stream(
-    table: IntArray, turns: IntArray, occupancy: int, compute: bool, communication: bool, communication_waits: bool
+    table: IntArray, turn: Record, occupancy: int, compute: bool, communication: bool, communication_waits: bool
 ) -> int:
-    """Pick the stream whose next request enters the queue, and note it; negative to hold both.
+    """Pick the stream whose next request enters the queue, and note it in ``turn``; negative to hold both.
 
     ``compute``, ``communication``: whether the stream offers a request that there is room for. What waits without room
     is not passed over, but keeps its count.
     """
     if not communication_waits:
-        turns[_PASSED_OVER] = 0
-    stream = table[int(compute), int(communication), occupancy, turns[_LAST_STREAM], turns[_PASSED_OVER]]
+        turn.passed_over = 0
+    stream = table[int(compute), int(communication), occupancy, turn.last_stream, turn.passed_over]
     if stream < 0:
         return int(stream)
-    turns[_LAST_STREAM] = stream
+    turn.last_stream = stream
     if stream:
-        turns[_PASSED_OVER] = 0
+        turn.passed_over = 0
     elif communication:
-        turns[_PASSED_OVER] = min(turns[_PASSED_OVER] + 1, table.shape[4] - 1)
+        turn.passed_over = min(turn.passed_over + 1, table.shape[4] - 1)
     return int(stream)

@@ -1,4 +1,4 @@
-"""The network between GPUs: messages over links, switches and NICs, as packets that go on before they are there in full.
+"""The network between GPUs: messages over links, switches and NICs, as packets that go on before all of them is there.
 
 A message is one packet. On its next link it may start when its first byte has come, and its last byte leaves no
 earlier than it has come: over links of one rate it takes ``bytes / rate + sum of latencies``. It holds room in the
@@ -22,11 +22,12 @@ from t3sim.collectives.grid import add, negated
 from t3sim.hardware.clock import Action, Environment, Order, call_at
 from t3sim.hardware.network import report
 from t3sim.hardware.network.conditions import Conditions, Trouble
-from t3sim.hardware.network.lane import OWN, Packet
+from t3sim.hardware.network.lane import OWN, Packet, Room
 from t3sim.hardware.network.link import Link, LinkSpec
 from t3sim.hardware.network.message import Message
+from t3sim.hardware.network.reducer import Contribution, Group, Reducer
 from t3sim.hardware.network.ways import Leg, Ways
-from t3sim.hardware.network.wiring import Edge, Wiring, link_name
+from t3sim.hardware.network.wiring import Edge, Node, Wiring, link_name
 from t3sim.hardware.probe import Probe
 from t3sim.registry import UnknownNameError
 
@@ -92,6 +93,7 @@ class Network:
         self._serials = 0
         self._turns: dict[int, int] = {}
         self._probe: Probe | None = None
+        self._reducers: dict[str, Reducer] = {}
         self._receivers: dict[int, Deliver] = {}
         # Deliveries to come, by GPU: what arrives at one in one instant over several links comes in the order of the
         # kinds of these, which is the same for every rank.
@@ -152,18 +154,26 @@ class Network:
         return sum(link.bytes_per_s for link in self.out_links(gpu))
 
     def route_latency_fs(self, source: int, destination: int) -> int:
-        """Time from the last byte sent by ``source`` to its arrival at ``destination``, when nothing is in its way."""
+        """Time from the last byte sent by ``source`` to its arrival at ``destination``, with nothing in its way."""
         return self._ways.latency_fs(source, destination)
 
     def waiting(self) -> list[str]:
         """Say what is queued where and why, for a stall report, and which links wait for each other in a circle."""
-        return report.waiting(self.links)
+        sums = [line for reducer in self._reducers.values() for line in reducer.waiting()]
+        return [*(line for link in self.links.values() for line in link.waiting()), *sums, *self._circle()]
+
+    def _circle(self) -> list[str]:
+        def sum_of(message: Message) -> tuple[Reducer, Group]:
+            return self._sum_of(self._ways.adder(message), message)
+
+        return report.circle(self.links.values(), self._reducers.values(), sum_of)
 
     def faults(self, total_fs: int) -> list[str]:
         """Say in what a run of ``total_fs`` that has ended contradicts itself."""
-        return report.faults(self.links, total_fs)
+        of_links = (fault for link in self.links.values() for fault in report.faults(link, total_fs))
+        return [*of_links, *(fault for reducer in self._reducers.values() for fault in reducer.faults())]
 
-    def _put(self, leg: Leg, message: Message, room: _Room | None, accepted: Action | None = None) -> None:
+    def _put(self, leg: Leg, message: Message, room: Room | None, accepted: Action | None = None) -> None:
         """Queue ``message`` for the link of ``leg``."""
         packet = Packet(
             message.nbytes,
@@ -187,14 +197,45 @@ class Network:
             leg.link.forward(packet)
 
     def _begins(self, leg: Leg, message: Message, first_fs: int, last_fs: int) -> None:
-        """Plan how ``message`` goes on from the end of ``leg``, where its first and last byte will be at these times."""
-        room = _Room(leg.link, leg.channel, message.nbytes, len(leg.onward))
+        """Plan how ``message`` goes on after ``leg``, where its first and last byte will be at these times."""
+        if leg.sums:
+            room = _Room(leg.link, leg.channel, message.nbytes, 1)
+            reducer, group = self._sum_of(leg.end, message)
+            onward = partial(self._go_on, leg)
+            home = negated(message.home, self.wiring.shape)
+            order = (message.move, add(message.source, home, self.wiring.shape), leg.flow)
+            contribution = Contribution(group, order, message, last_fs, room, onward, len(leg.onward))
+            call_at(self.env, first_fs, partial(reducer.offer, contribution), Order.FORWARD)
+        else:
+            room = _Room(leg.link, leg.channel, message.nbytes, len(leg.onward))
+            self._go_on(leg, message, room, first_fs, last_fs)
+
+    def _go_on(self, leg: Leg, message: Message, room: Room, first_fs: int, last_fs: int) -> None:
+        """Queue ``message`` for all links that it takes from the end of ``leg``, as soon as it may start there."""
         for onward in leg.onward:
             # On a faster link it starts later, so that it does not hold the wire while it waits for its last byte.
             start = max(first_fs, last_fs - onward.link.duration_fs(message.wire_bytes))
             call_at(self.env, start, partial(self._put, onward, _copy(message, leg, onward), room), Order.FORWARD)
 
-    def _expect(self, gpu: int, leg: Leg, message: Message, room: _Room | None) -> None:
+    def _sum_of(self, node: Node, message: Message) -> tuple[Reducer, Group]:
+        """Name the sum that ``message`` contributes to at ``node``, and the adder and buffer that it takes.
+
+        Those are of the output to its destination, or with several destinations to its home.
+        """
+        shape = self.wiring.shape
+        output = message.destinations[0] if len(message.destinations) == 1 else message.home
+        by = negated(output, shape) if self.mirrored else 0
+        destinations = tuple(sorted(add(each, by, shape) for each in message.destinations))
+        group = (message.operation, add(message.home, by, shape), message.key, message.piece, destinations)
+        place = self.wiring.cabling.moved(node, partial(add, by=by, shape=shape))
+        name = f"{place} output {add(output, by, shape)}"
+        reducer = self._reducers.get(name)
+        if reducer is None:
+            spec = self.wiring.switches[str(node)]
+            reducer = self._reducers[name] = Reducer(self.env, spec, name)
+        return reducer, group
+
+    def _expect(self, gpu: int, leg: Leg, message: Message, room: Room | None) -> None:
         """Note the delivery of what has just left on its last link."""
         if room is not None:
             room.release()

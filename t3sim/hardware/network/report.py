@@ -1,52 +1,74 @@
 """What a network says of itself: what waits for what when nothing goes on, and what is wrong after a run."""
 
+from collections.abc import Callable, Iterable, Iterator
+
 import networkx as nx
 
+from t3sim.hardware.network.lane import Packet
 from t3sim.hardware.network.link import Link
+from t3sim.hardware.network.message import Message
+from t3sim.hardware.network.reducer import Group, Reducer
 from t3sim.units import FS_PER_S
 
-
-def waiting(links: dict[str, Link]) -> list[str]:
-    """Say what is queued at the links, and which of them wait for each other in a circle."""
-    return [line for link in links.values() for line in link.waiting()] + circles(links)
+SumOf = Callable[[Message], tuple[Reducer, Group]]
+"""Names the sum that a message contributes to."""
 
 
-def circles(links: dict[str, Link]) -> list[str]:
-    """Name a circle of channels each of which waits for room that only the next one can make, if there is any.
+def circle(links: Iterable[Link], reducers: Iterable[Reducer], sum_of: SumOf) -> list[str]:
+    """Name a circle of links and sums each of which waits for the next one, if there is any.
 
-    A channel waits for another when it needs room at its receiving end and packets that hold some of that want to go
-    on by the other, which needs room itself.
+    A link waits for room at its other end: for the link by which packets there are to go on, if it waits itself, and
+    for a switch's output if contributions there have no entry. An output waits for links that hold contributions to
+    its sums.
     """
-    starved = {(link.name, channel) for link in links.values() for channel in link.starved()}
-    waits: nx.DiGraph[tuple[str, int]] = nx.DiGraph()
-    for link in links.values():
+    links, reducers = list(links), list(reducers)
+    starved = {(link.name, channel) for link in links for channel in link.starved()}
+    waits: nx.DiGraph[str] = nx.DiGraph()
+    for link in links:
         for packet in link.queued():
-            held = packet.room.held_at() if packet.room is not None else None
-            if held in starved and (link.name, packet.channel) in starved:
-                waits.add_edge(held, (link.name, packet.channel))
+            here = (link.name, packet.channel)
+            if here in starved:
+                waits.add_edges_from((_named(held), _named(here)) for held in _held(packet) & starved)
+                waits.add_edges_from((reducer.name, _named(here)) for reducer in _missed(packet, sum_of))
+    for reducer in reducers:
+        rooms = (one.room.held_at() for group in reducer.blocked.values() for one in group)
+        waits.add_edges_from((_named(held), reducer.name) for held in rooms if held in starved)
     try:
-        circle = nx.find_cycle(waits)
+        found = nx.find_cycle(waits)
     except nx.NetworkXNoCycle:
         return []
-    names = [f"{name} channel {channel}" for (name, channel), _ in circle]
+    names = [name for name, *_ in found]
     return [f"a circle: {' waits for '.join([*names, names[0]])}"]
 
 
-def faults(links: dict[str, Link], total_fs: int) -> list[str]:
-    """Say in what the links contradict themselves after a run of ``total_fs``."""
-    found = []
-    for link in links.values():
-        if link.sent_bytes != link.delivered_bytes:
-            found.append(f"{link.name}: {link.sent_bytes} B sent, {link.delivered_bytes} B received")
-        if link.wire_bytes * FS_PER_S > link.bytes_per_s * total_fs:
-            found.append(f"{link.name}: {link.wire_bytes} B in {total_fs} fs is above its rate")
-        if link.busy_fs > total_fs:
-            found.append(f"{link.name}: busy for {link.busy_fs} fs of {total_fs} fs")
-        if link.overlaps:
-            found.append(f"{link.name}: two packets on the wire at once, {link.overlaps} times")
-        found += [
-            f"{link.name}: credits of channel {channel} are not home, {lane.credit} B of {lane.capacity} B"
-            for channel, lane in link.lanes.items()
-            if not lane.is_home()
-        ]
-    return found
+def faults(link: Link, total_fs: int) -> Iterator[str]:
+    """Say in what a link contradicts itself after a run of ``total_fs``."""
+    if link.sent_bytes != link.delivered_bytes:
+        yield f"{link.name}: {link.sent_bytes} B sent, {link.delivered_bytes} B received"
+    if link.wire_bytes * FS_PER_S > link.bytes_per_s * total_fs:
+        yield f"{link.name}: {link.wire_bytes} B in {total_fs} fs is above its rate"
+    if link.busy_fs > total_fs:
+        yield f"{link.name}: busy for {link.busy_fs} fs of {total_fs} fs"
+    if link.overlaps:
+        yield f"{link.name}: two packets on the wire at once, {link.overlaps} times"
+    for channel, lane in sorted(link.lanes.items()):
+        if not lane.is_home():
+            yield f"{link.name}: credits of channel {channel} are not home, {lane.credit} B of {lane.capacity} B"
+
+
+def _held(packet: Packet) -> set[tuple[str, int]]:
+    held = packet.room.held_at() if packet.room is not None else None
+    return set() if held is None else {held}
+
+
+def _missed(packet: Packet, sum_of: SumOf) -> Iterator[Reducer]:
+    """Give the output that has begun the sum which ``packet`` is to contribute to."""
+    if packet.message is not None and packet.message.merges:
+        reducer, group = sum_of(packet.message)
+        if group in reducer.open:
+            yield reducer
+
+
+def _named(place: tuple[str, int]) -> str:
+    name, channel = place
+    return f"{name} channel {channel}"

@@ -1,11 +1,16 @@
 """Ways of messages: the routes to all destinations of a message as one tree of links, worked out once and kept."""
 
 from dataclasses import dataclass
+from itertools import takewhile
+from typing import Final
 
 from t3sim.collectives.grid import add, negated
 from t3sim.hardware.network.link import Link
 from t3sim.hardware.network.message import Message
-from t3sim.hardware.network.wiring import Node, Route, Wiring, link_name
+from t3sim.hardware.network.switch import SwitchSpec
+from t3sim.hardware.network.wiring import Edge, Hop, Node, Route, Wiring, link_name
+
+_GPU: Final = SwitchSpec()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +28,8 @@ class Leg:
     destinations: tuple[int, ...]
     onward: tuple["Leg", ...]
     """Empty: it is delivered there."""
+    sums: bool
+    """Whether it is added up with others where the link leads."""
 
 
 class Ways:
@@ -32,70 +39,100 @@ class Ways:
         self._wiring = wiring
         self._links = links
         self._mirrored = mirrored
+        self._known: dict[tuple[int, tuple[int, ...], int, bool], Leg] = {}
         self._last: dict[tuple[int, int, int], tuple[Link, int]] = {}
-        self._known: dict[tuple[int, tuple[int, ...], int], Leg] = {}
 
     def of(self, message: Message) -> Leg:
-        """Give the first leg; ``ValueError`` when there is no way, or it splits where nothing can multiply."""
-        key = (message.source, message.destinations, message.piece % self._wiring.cabling.spread)
+        """Give the first leg.
+
+        Raises ``ValueError`` when there is no way, when it splits where nothing multiplies messages, and when a
+        message to be added up meets no switch that adds.
+        """
+        key = (message.source, message.destinations, message.piece % self._wiring.cabling.spread, message.merges > 0)
         leg = self._known.get(key)
         if leg is None:
-            routes = {end: self._wiring.route(key[0], end, key[2]) for end in key[1]}
-            if not all(routes.values()):
-                raise ValueError(f"there is no way for a message from GPU {key[0]} to itself")
-            legs = self._legs(routes, message.source, key[1], 0)
-            if len(legs) != 1:
-                raise ValueError(
-                    f"GPU {key[0]} has no single link to all of the GPUs {key[1]}: nothing can multiply it"
-                )
-            leg = self._known[key] = legs[0]
+            leg = self._known[key] = self._find(*key)
         return leg
+
+    def adder(self, message: Message) -> Node:
+        """Give the switch at which a message meets those that it is added up with."""
+        leg = self.of(message)
+        while not leg.sums:
+            leg = leg.onward[0]
+        return leg.end
 
     def last(self, source: int, destination: int, piece: int) -> tuple[Link, int]:
         """Give the link by which a message reaches ``destination``, and its channel there."""
         key = (source, destination, piece % self._wiring.cabling.spread)
-        if key not in self._last:
+        found = self._last.get(key)
+        if found is None:
             hop = self._wiring.route(*key)[-1]
-            self._last[key] = self._link(*hop.edge), hop.channel
-        return self._last[key]
+            found = self._last[key] = self._link(hop.edge), hop.channel
+        return found
 
     def latency_fs(self, source: int, destination: int) -> int:
         """Sum the latencies along the way of the first piece."""
-        return sum(self._link(*hop.edge).spec.latency for hop in self._wiring.route(source, destination, 0))
+        return sum(self._link(hop.edge).spec.latency for hop in self._wiring.route(source, destination, 0))
 
-    def _link(self, start: Node, end: Node) -> Link:
-        edge = self._wiring.representative((start, end)) if self._mirrored else (start, end)
-        return self._links[link_name(edge)]
+    def _link(self, edge: Edge) -> Link:
+        return self._links[link_name(self._wiring.representative(edge) if self._mirrored else edge)]
+
+    def _find(self, source: int, destinations: tuple[int, ...], piece: int, sums: bool) -> Leg:  # noqa: FBT001
+        routes = {end: self._wiring.route(source, end, piece) for end in destinations}
+        if not all(routes.values()):
+            raise ValueError(f"there is no way for a message from GPU {source} to itself")
+        if sums and not all(any(self._switch(hop.edge[1]).reduces for hop in route) for route in routes.values()):
+            raise ValueError(f"nothing on the way from GPU {source} to {_named(destinations)} adds up messages")
+        legs = self._legs(routes, source, destinations, 0, sums=sums)
+        if len(legs) != 1:
+            raise ValueError(f"GPU {source} cannot multiply messages, and has no one link to {_named(destinations)}")
+        return legs[0]
 
     def _legs(
-        self, routes: dict[int, Route], source: int, destinations: tuple[int, ...], depth: int
+        self, routes: dict[int, Route], source: int, destinations: tuple[int, ...], depth: int, *, sums: bool
     ) -> tuple[Leg, ...]:
         """Give the legs from the node after ``depth`` hops, one for each link that any of the routes takes there."""
-        by_hop: dict[object, list[int]] = {}
+        by_hop: dict[Hop, list[int]] = {}
         for destination in destinations:
             if len(routes[destination]) > depth:
                 by_hop.setdefault(routes[destination][depth], []).append(destination)
-        return tuple(self._leg(routes, source, tuple(through), depth) for through in by_hop.values())
+        return tuple(self._leg(routes, source, tuple(through), depth, sums=sums) for through in by_hop.values())
 
-    def _leg(self, routes: dict[int, Route], source: int, destinations: tuple[int, ...], depth: int) -> Leg:
-        edge, channel = routes[destinations[0]][depth]
-        wiring = self._wiring
-        end = edge[1]
-        onward = self._legs(routes, source, destinations, depth + 1)
-        delivered = [destination for destination in destinations if len(routes[destination]) == depth + 1]
-        if len(onward) + len(delivered) > 1 and not self._multiplies(end):
-            raise ValueError(f"{end if isinstance(end, str) else f'GPU {end}'} cannot multiply messages")
-        back = negated(source, wiring.shape)
-        offset = min(add(destination, back, wiring.shape) for destination in destinations)
+    def _leg(
+        self, routes: dict[int, Route], source: int, destinations: tuple[int, ...], depth: int, *, sums: bool
+    ) -> Leg:
+        """Give the leg over the hop after ``depth``, which is the same on the way to all ``destinations``."""
+        first = routes[destinations[0]]
+        abreast = zip(*(routes[destination] for destination in destinations), strict=False)
+        end = sum(1 for _ in takewhile(lambda hops: len(set(hops)) == 1, abreast))
+        adder = next((at for at in range(depth, end) if sums and self._switch(first[at].edge[1]).reduces), None)
+        onward = self._legs(routes, source, destinations, end, sums=sums and adder is None)
+        delivered = [destination for destination in destinations if len(routes[destination]) == end]
+        node = first[end - 1].edge[1]
+        if len(onward) + len(delivered) > 1 and not self._switch(node).multicasts:
+            raise ValueError(f"{node if isinstance(node, str) else f'GPU {node}'} cannot multiply messages")
+        back, shape = negated(source, self._wiring.shape), self._wiring.shape
+        offset = min(add(destination, back, shape) for destination in destinations)
+        for at in reversed(range(depth, end)):
+            onward = (self._built(first[at], at * self._wiring.gpus + offset, destinations, onward, sums=at == adder),)
+        return onward[0]
+
+    def _built(self, hop: Hop, flow: int, destinations: tuple[int, ...], onward: tuple[Leg, ...], *, sums: bool) -> Leg:
         return Leg(
-            link=self._link(*edge),
-            channel=channel,
-            flow=depth * wiring.gpus + offset,
-            kind=wiring.kinds[wiring.representative(edge)],
-            end=end,
+            link=self._link(hop.edge),
+            channel=hop.channel,
+            flow=flow,
+            kind=self._wiring.kinds[self._wiring.representative(hop.edge)],
+            end=hop.edge[1],
             destinations=destinations,
             onward=onward,
+            sums=sums,
         )
 
-    def _multiplies(self, node: Node) -> bool:
-        return isinstance(node, str) and self._wiring.switches[node].multicasts
+    def _switch(self, node: Node) -> SwitchSpec:
+        """Say what ``node`` can do; a GPU only passes on what is not for it."""
+        return self._wiring.switches[node] if isinstance(node, str) else _GPU
+
+
+def _named(gpus: tuple[int, ...]) -> str:
+    return f"GPU {gpus[0]}" if len(gpus) == 1 else f"all of the GPUs {', '.join(map(str, gpus))}"

@@ -90,7 +90,7 @@ class Wiring:
 
     @cached_property
     def graph(self) -> "nx.DiGraph[Node]":
-        """All nodes and links: edges have their ``LinkSpec`` as ``link``, nodes but GPUs a ``SwitchSpec`` as ``switch``."""
+        """All nodes and links: an edge has its ``LinkSpec`` as ``link``, a switch its ``SwitchSpec`` as ``switch``."""
         graph: nx.DiGraph[Node] = nx.DiGraph()
         graph.add_nodes_from(range(self.gpus))
         for name, switch in self.cabling.switches().items():

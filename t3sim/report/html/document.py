@@ -3,21 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from t3sim.report.html.losses import loss_section
+from t3sim.report.html.loss_section import loss_section
 from t3sim.report.html.material import Material
-from t3sim.report.html.outcome import axes_of, headline_scheme, outcome_section
-from t3sim.report.html.parameters import parameter_section
+from t3sim.report.html.outcome_section import axes_of, headline_scheme, outcome_section
+from t3sim.report.html.parameter_section import parameter_section
 from t3sim.report.html.parts import Part, column, plain, scheme_style, section, table
-from t3sim.report.html.published import published_section
-from t3sim.report.html.timeline import timeline_section
+from t3sim.report.html.published_section import published_section
+from t3sim.report.html.timeline_section import timeline_section
 from t3sim.results import Row, geomean
-
-_NAMES = {
-    "t3": "T3",
-    "t3-mca": "T3-MCA",
-    "ideal-overlap": "Ideal overlap",
-    "ideal-overlap-nmc": "Ideal overlap with NMC",
-}
+from t3sim.results.schemes import scheme_info
 
 
 def build(material: Material) -> dict[str, Any]:
@@ -49,7 +43,7 @@ def _answer(rows: Sequence[Row]) -> str:
     if scheme is None:
         return f"t3sim results, rows: {len(rows)}"
     speedups = [float(row["speedup"]) for row in rows if row["scheme"] == scheme and row["speedup"] is not None]
-    name = _NAMES.get(scheme, scheme)
+    name = scheme_info(scheme).label
     if len(speedups) == 1:
         return f"{name} makes this sublayer {speedups[0]:.2f}x as fast"
     return f"{name} makes these sublayers {geomean(speedups):.2f}x as fast (geomean of {len(speedups)})"

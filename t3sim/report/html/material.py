@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from t3sim.errors import InputError, Problem
+from t3sim.results.explanation import WhatIf
+from t3sim.results.published import EvaluatedTarget
+from t3sim.units import FS_PER_US
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,24 +25,10 @@ SYSTEM: Final = "system.yaml"
 _NEEDED: Final = ("status", "system", "model", "tp", "phase", "sublayer", "scheme", "total_us", "speedup")
 
 
-class Target(BaseModel):
-    """A published figure and the simulated one, as ``t3sim reproduce`` writes them."""
-
-    id: str
-    set: str
-    published: float
-    simulated: float | None
-    error: float | None
-    use: str
-    status: str
-
-
 class Manifest(BaseModel):
     """What made the results, as far as it is recorded."""
 
     command: str = ""
-    t3sim: str = ""
-    python: str = ""
     notes: list[str] = []
 
 
@@ -47,19 +36,10 @@ class Run(BaseModel):
     """``run.json`` of a run, a reproduction or a sweep; every part may be missing."""
 
     manifest: Manifest = Manifest()
-    targets: list[Target] = []
+    targets: list[EvaluatedTarget] = []
     source: str = ""
     """Publication of the targets."""
     sweep: str = ""
-
-
-class WhatIf(BaseModel):
-    """One parameter changed, and what it saves."""
-
-    assignment: str
-    before: str
-    total_fs: int
-    saved: float
 
 
 class Explained(BaseModel, extra="allow"):
@@ -75,17 +55,17 @@ class Explained(BaseModel, extra="allow"):
     def bucket_us(self, name: str) -> float:
         """Length of a loss bucket, us; 0 where there is none of it."""
         length = (self.model_extra or {}).get(f"{name}_fs", 0)
-        return float(length) / 1e9
+        return float(length) / FS_PER_US
 
 
-class Explanation(BaseModel):
+class ExplanationFile(BaseModel):
     """``explain.json``: loss buckets, as ``t3sim explain --out`` writes them."""
 
     rows: list[Explained]
     manifest: Manifest = Manifest()
 
 
-class Event(BaseModel):
+class TraceEvent(BaseModel):
     """One event of the Trace Event Format; times in us."""
 
     ph: str
@@ -97,10 +77,10 @@ class Event(BaseModel):
     args: dict[str, Any] = {}
 
 
-class Timeline(BaseModel):
+class TimelineFile(BaseModel):
     """A timeline file, as ``t3sim run --timeline`` writes it."""
 
-    traceEvents: list[Event]  # noqa: N815 - the format's name
+    traceEvents: list[TraceEvent]  # noqa: N815 - the format's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +93,8 @@ class Material:
     run: Run = field(default_factory=Run)
     is_sweep: bool = False
     """Whether the folder is one that ``t3sim sweep`` goes on with."""
-    explanation: Explanation | None = None
-    timeline: Timeline | None = None
+    explanation: ExplanationFile | None = None
+    timeline: TimelineFile | None = None
     systems: tuple[dict[str, Any], ...] = ()
     """Resolved configurations, values with sources, of the systems that the rows name."""
     systems_as_run: bool = True
@@ -144,8 +124,8 @@ def read_material(path: Path, frame: "pd.DataFrame") -> Material:
         frame=frame,
         run=_read(path / RUN, Run) or Run(),
         is_sweep=(path / SWEEP).exists(),
-        explanation=_read(path / EXPLANATION, Explanation),
-        timeline=_read(timelines[0], Timeline) if timelines else None,
+        explanation=_read(path / EXPLANATION, ExplanationFile),
+        timeline=_read(timelines[0], TimelineFile) if timelines else None,
     )
 
 

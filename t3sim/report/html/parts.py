@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from t3sim.results import Row
+from t3sim.results.schemes import is_ideal
 
 Part = dict[str, Any]
 
@@ -63,7 +64,7 @@ def plain(value: Any) -> Any:
 
 def scheme_style(schemes: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
     """Give every scheme a colour for the whole report; ideals, which no machine runs, are hollow."""
-    return {name: {"color": number, "hollow": name.startswith("ideal")} for number, name in enumerate(schemes)}
+    return {name: {"color": number, "hollow": is_ideal(name)} for number, name in enumerate(schemes)}
 
 
 def point_name(row: Row) -> str:

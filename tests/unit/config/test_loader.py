@@ -7,8 +7,9 @@ import pytest
 from pydantic import BeforeValidator, ValidationInfo
 
 from t3sim import registry
-from t3sim.config import Provenance, Spec, dump_yaml, load, provenance
+from t3sim.config import Spec, dump_yaml, load
 from t3sim.errors import InputError
+from t3sim.results.provenance import Provenance, provenance
 
 HEADER = "format: t3sim-system\nversion: 1\n"
 MEMORY = "memory: {bandwidth: 1 TB/s, capacity: 16 GiB}\n"

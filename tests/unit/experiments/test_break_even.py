@@ -4,8 +4,8 @@ import pytest
 
 from t3sim.data import models_dir
 from t3sim.errors import InputError
-from t3sim.experiments.break_even import break_even
 from t3sim.experiments import break_even as module
+from t3sim.experiments.break_even import break_even
 from t3sim.workload import load_model
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from t3sim.experiments.explanations import BUCKET_COLUMNS
 from t3sim.experiments.loss_buckets import losses
-from t3sim.observe.buckets import BOUNDS, BUCKETS
 from t3sim.registry import get
 from t3sim.results import COLUMN_NAMES
+from t3sim.results.losses import BOUNDS, BUCKETS
 from t3sim.schemes.phases import FusedPhase, GemmPhase, StaggeredGemmPhase, gemm_alone
 from t3sim.simulation import Point, scheme_names
 from t3sim.simulation.lab import SystemLab

@@ -11,7 +11,7 @@ from t3sim.hardware.memory.access import MOST_CAUSES, Access, Cause, Direction, 
 from t3sim.hardware.memory.arbitration import KIND
 from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
 from t3sim.hardware.memory.controller import MemoryController
-from t3sim.hardware.memory.fluid import FluidSpec
+from t3sim.hardware.memory.fluid.spec import FluidSpec
 from t3sim.lowering.layout import linear
 from t3sim.registry import get, names
 

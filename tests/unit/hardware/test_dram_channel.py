@@ -6,10 +6,11 @@ A request that arrives in cycle t can have its first command in t + 1; expectati
 import numpy as np
 import pytest
 
-from t3sim.hardware.memory.dram.channel import READ, UPDATE, WRITE
-from t3sim.hardware.memory.dram.mapping import RoBaCo
-from t3sim.hardware.memory.dram.stream import ControlSpec, run_stream
-from t3sim.hardware.memory.dram.timing import load_dram
+from t3sim.hardware.memory.banked.control import ControlSpec
+from t3sim.hardware.memory.banked.dram.channel import READ, UPDATE, WRITE
+from t3sim.hardware.memory.banked.dram.spec import load_dram
+from t3sim.hardware.memory.banked.mappings.ro_ba_co import RoBaCo
+from t3sim.validation.dram_stream import run_stream
 
 D = load_dram("hbm2").spec
 OPEN = 100

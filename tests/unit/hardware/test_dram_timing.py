@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from t3sim.data import drams_dir
 from t3sim.errors import InputError
-from t3sim.hardware.memory.dram.timing import load_dram
+from t3sim.hardware.memory.banked.dram.spec import load_dram
 
 PEAK_BYTES_PER_S = {
     "hbm2": 16 * 2 * 10**9,  # 128 bit at 2 Gb/s a pin

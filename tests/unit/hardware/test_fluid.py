@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from t3sim.hardware.memory.arbitration import KIND, decision_table
-from t3sim.hardware.memory.fluid import FluidChannel, FluidSpec
+from t3sim.hardware.memory.fluid.spec import FluidSpec
 from t3sim.lowering.layout import linear
 from t3sim.registry import get
 
@@ -30,7 +30,7 @@ class _Rig:
 
     def __init__(self, policy="round-robin", **changes):
         spec = FluidSpec(**{**BASE, **changes})
-        self.channel = FluidChannel(spec)
+        self.channel = spec.channel()
         self.table = decision_table(get(KIND, policy)(), spec.queue_entries)
 
     def push(self, lane, nbytes, *, update=False, notify=True):

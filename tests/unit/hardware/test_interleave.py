@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t3sim.hardware.memory.interleave import BANK, BURST, ROW, channel_of, requests_of, spread_array
+from t3sim.hardware.memory.banked.interleave import channel_of, requests_of
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=100)
 ACCESS = 32

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from t3sim.observe.counters import Counter
 from t3sim.report.paper_figures import by_point, dram_accesses, dram_traffic, speedups, sublayer_times
+from t3sim.results.timeline import Counter
 
 
 def row(sublayer, scheme, times, speedup, scale=1, status="ok"):

@@ -5,10 +5,11 @@ import re
 import pandas as pd
 import pytest
 
+from t3sim.cli.plot import Kind
 from t3sim.errors import InputError
-from t3sim.report.figures import KINDS, Plot, write_figure
 from t3sim.report.pareto import pareto
 from t3sim.report.pivot import pivot, pivot_table
+from t3sim.report.plots import Plot, write_figure
 from t3sim.report.quantities import quantity
 
 RATE = "system.link.bandwidth"
@@ -116,13 +117,13 @@ def texts(path):
     return re.findall(r"<text[^>]*>([^<]+)</text>", path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", Kind)
 def test_every_axis_has_its_unit(frame, kind, tmp_path, monkeypatch):
     """Each kind of figure names what it shows with the unit: the metric, and the rates in GB/s."""
     import matplotlib as mpl  # noqa: PLC0415
 
     monkeypatch.setitem(mpl.rcParams, "svg.fonttype", "none")
-    write_figure(frame, Plot(kind, RATE, metric="total_us", agg="mean"), tmp_path / "figure.svg")
+    write_figure(frame, Plot(kind.value, RATE, metric="total_us", agg="mean"), tmp_path / "figure.svg")
     words = texts(tmp_path / "figure.svg")
     assert any("total_us" in word and "(us)" in word for word in words), words
     assert any(word.startswith(RATE) for word in words)

@@ -4,6 +4,7 @@ import pytest
 
 from t3sim.report.tables import result_table, sublayer_table, summary_table, target_table
 from t3sim.results import RunResult, complete
+from t3sim.results.published import EvaluatedTarget
 
 MIB = 2**20
 MANIFEST = {"t3sim": "1.2.3", "systems": {"toy-system": "abc123"}}
@@ -130,9 +131,9 @@ def test_a_published_figure_is_one_line():
     """Published, simulated and signed error stand side by side; what has no value says why."""
     known = {"set": "base", "use": "predict"}
     targets = [
-        {"id": "a", "published": 1.2, "simulated": 1.25, "error": 0.05, "status": "ok", **known},
-        {"id": "b", "published": 1.2, "simulated": 1.1, "error": -0.1, "status": "ok", **known},
-        {"id": "c", "published": 1.2, "simulated": None, "error": None, "status": "not modelled", **known},
+        EvaluatedTarget(id="a", published=1.2, simulated=1.25, error=0.05, status="ok", **known),
+        EvaluatedTarget(id="b", published=1.2, simulated=1.1, error=-0.1, status="ok", **known),
+        EvaluatedTarget(id="c", published=1.2, simulated=None, error=None, status="not modelled", **known),
     ]
     found = cells(target_table(targets))
     assert found["figure"] == ["a", "b", "c"]

@@ -8,11 +8,12 @@ import pytest
 
 from t3sim.errors import InputError
 from t3sim.hardware.machine import Machine
-from t3sim.hardware.network.topologies.legacy import Mirror
-from t3sim.observe import Detail, Recorder
-from t3sim.observe.timeline import Slice, lanes
+from t3sim.hardware.network.topologies.mirror import Mirror
+from t3sim.observe import Recorder, TimelineObserver
+from t3sim.observe.timeline_builder import lanes
 from t3sim.registry import get
 from t3sim.report.trace_events import timeline_file
+from t3sim.results.timeline import Detail, Slice
 from t3sim.simulation.lab import SystemLab
 
 SHAPE = (96, 96, 64)
@@ -35,15 +36,17 @@ def written(tmp_path, tiny_system, pair, lowered):
     def run(scheme="t3", topology="mirror", detail=Detail.TILE, gpus=4, overrides=()):
         path = tmp_path / "timeline.json.gz"
         system, sublayer, recorders = tiny_system(*overrides), pair(gpus, SHAPE), []
-        with timeline_file(path, detail) as writer:
+        with timeline_file(path) as writer:
+            observer = TimelineObserver(detail, writer.write)
 
             def observe(machine):
-                writer.observe(scheme, machine)
-                recorders.append(writer._running[1])
+                observer.observe(scheme, machine)
+                recorders.append(observer._running[1])
 
             outcome = get("scheme", scheme)().simulate(
                 SystemLab(system, gpus, topology, observe), lowered(system, sublayer)
             )
+            observer.flush()
         with gzip.open(path, "rt", encoding="utf-8") as file:
             document = json.load(file)
         return document, recorders, outcome
@@ -241,14 +244,14 @@ def test_a_run_that_fails_leaves_what_was_there(tmp_path):
     """An error on the way leaves the file before it untouched, and nothing half-written."""
     path = tmp_path / "timeline.json"
     path.write_text("before", encoding="utf-8")
-    with pytest.raises(RuntimeError), timeline_file(path, Detail.TILE):
+    with pytest.raises(RuntimeError), timeline_file(path):
         raise RuntimeError
     assert [(entry.name, entry.read_text(encoding="utf-8")) for entry in tmp_path.iterdir()] == [(path.name, "before")]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     """A place that cannot be written to is bad input, named with its option."""
-    with pytest.raises(InputError, match="--timeline"), timeline_file(tmp_path / "none" / "a.json", Detail.TILE):
+    with pytest.raises(InputError, match="--timeline"), timeline_file(tmp_path / "none" / "a.json"):
         pass
 
 

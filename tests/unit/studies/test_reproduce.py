@@ -37,7 +37,7 @@ def test_only_the_sets_asked_for_are_run(study):
     """A set that nobody asked for is neither loaded nor compared."""
     result, _ = study
     assert list(result.by_set) == ["small"]
-    assert [row["id"] for row in result.targets] == ["geomean", "max", "elsewhere", "unmodelled", "shared"]
+    assert [target.id for target in result.targets] == ["geomean", "max", "elsewhere", "unmodelled", "shared"]
 
 
 def test_figures_are_evaluated_over_the_rows(study):
@@ -45,13 +45,13 @@ def test_figures_are_evaluated_over_the_rows(study):
     result, _ = study
     speedups = [row["speedup"] for row in result.result.rows if row["scheme"] == "ideal-overlap"]
     product = speedups[0] * speedups[1] * speedups[2] * speedups[3]
-    values = {row["id"]: row for row in result.targets}
-    assert values["geomean"]["simulated"] == pytest.approx(product ** (1 / 4))
-    assert values["max"]["simulated"] == max(speedups)
-    assert values["elsewhere"]["simulated"] == values["geomean"]["simulated"]
+    values = {target.id: target for target in result.targets}
+    assert values["geomean"].simulated == pytest.approx(product ** (1 / 4))
+    assert values["max"].simulated == max(speedups)
+    assert values["elsewhere"].simulated == values["geomean"].simulated
     for name in ("geomean", "max"):
-        assert values[name]["error"] == pytest.approx(values[name]["simulated"] - 1.0)
-    assert (values["unmodelled"]["simulated"], values["unmodelled"]["status"]) == (None, "not modelled")
+        assert values[name].error == pytest.approx(values[name].simulated - 1.0)
+    assert (values["unmodelled"].simulated, values["unmodelled"].status) == (None, "not modelled")
 
 
 def test_shared_cus_are_run_for_the_figures_that_need_them(study):
@@ -65,8 +65,8 @@ def test_shared_cus_are_run_for_the_figures_that_need_them(study):
         assert 1.0 < row["gemm_us"] / alone[name]["gemm_us"] < 1.4
         assert 1.0 < row["rs_us"] / alone[name]["rs_us"] < 1.2
     ratios = [(row["rs_us"] + row["ag_us"]) / (alone[n]["rs_us"] + alone[n]["ag_us"]) for n, row in shared.items()]
-    (figure,) = [row for row in result.targets if row["id"] == "shared"]
-    assert figure["simulated"] == pytest.approx(geomean(ratios))
+    (figure,) = [target for target in result.targets if target.id == "shared"]
+    assert figure.simulated == pytest.approx(geomean(ratios))
 
 
 def test_collectives_cannot_take_all_cus():

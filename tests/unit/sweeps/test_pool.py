@@ -15,6 +15,13 @@ from t3sim.sweeps.dask import DaskPool
 from t3sim.sweeps.pool import LocalPool
 
 TOKENS = {"kind": "list", "key": "tokens", "values": [64, 128, 192, 256, 320]}
+# A shell starts what it runs in the background with SIGINT ignored, and children inherit that.
+INTERRUPTIBLE = """
+import signal
+from t3sim.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
 SIMULATE = '''
 import os, pathlib, signal
 from t3sim.simulation import simulate_point
@@ -118,7 +125,7 @@ def test_workers_end_with_a_parent_that_is_killed(sweep_file, tmp_path):
 def test_ctrl_c_ends_the_command_in_order(sweep_file, tmp_path, results):
     """SIGINT: the finished points are in the table, exit code 130, and the same command goes on."""
     spec = sweep_file({"kind": "range", "key": "tokens", "from": 16, "to": 3200, "count": 200})
-    command = [sys.executable, "-m", "t3sim", "sweep", spec, "--jobs", "1", "--out", tmp_path / "out"]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "sweep", spec, "--jobs", "1", "--out", tmp_path / "out"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         journal, deadline = tmp_path / "out" / "journal.txt", time.monotonic() + 60
         while not (journal.exists() and journal.read_bytes().count(b"\n") > 2) and time.monotonic() < deadline:

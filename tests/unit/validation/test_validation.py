@@ -2,7 +2,8 @@
 
 import pytest
 
-from t3sim.validation import Comparison, against, checks, summary
+from t3sim.results.comparison import Comparison
+from t3sim.validation import against, checks, summary
 
 
 def compared(reference, simulated, band="small", case="", group="gpu"):

@@ -1,7 +1,5 @@
 """One GPU stands for all: mirrored and full networks agree to the femtosecond."""
 
-from functools import cache
-
 import pytest
 import simpy
 from hypothesis import given, settings
@@ -25,6 +23,7 @@ def spec(send_buffer, receive_buffer):
     return LinkSpec(**LINK, send_buffer=send_buffer, receive_buffer=receive_buffer)
 
 
+NIC = LinkSpec(**{**LINK, "bandwidth": 10**9 // 2}, send_buffer=20, receive_buffer=20)
 WIRINGS = {
     "ring": ({}, range(2, 10)),
     "fully-connected": ({}, range(2, 10)),
@@ -33,6 +32,8 @@ WIRINGS = {
     "torus of 2 x 3": ({"shape": (2, 3)}, [6]),
     "torus of 3 x 3": ({"shape": (3, 3)}, [9]),
     "torus of 4 x 2": ({"shape": (4, 2)}, [8]),
+    "multi-node of 2": ({"nodes": 2, "nic": NIC}, [2, 4, 6, 8]),
+    "multi-node of 3": ({"nodes": 3, "nic": NIC, "oversubscription": 2.0}, [6, 9]),
     "torus of 2 x 2 x 2": ({"shape": (2, 2, 2)}, [8]),
 }
 

@@ -1,0 +1,251 @@
+"""One simulated channel behind arbitration: lanes of requests in, bursts out; compiled.
+
+As in the fluid channel, requests wait in four lanes (stream, read or write) until the policy lets them into the queues
+of the channel. A copy of the state runs ahead to the next burst that completes; when nothing arrives before, the copy
+becomes the state, so that undisturbed cycles are simulated once.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from t3sim.hardware.memory.banked.control import ControlSpec
+from t3sim.hardware.memory.banked.dram.address import AddressBits
+from t3sim.hardware.memory.banked.dram.channel import (
+    NEVER,
+    NONE,
+    READ,
+    READ_QUEUE,
+    UPDATE,
+    WRITE,
+    WRITE_QUEUE,
+    Channel,
+    counters_of,
+    enqueue,
+    new_channel,
+)
+from t3sim.hardware.memory.banked.dram.next_command import arrived, has_room, tick
+from t3sim.hardware.memory.banked.dram.spec import DramSpec
+from t3sim.hardware.memory.banked.dram.timing import Timing
+from t3sim.hardware.memory.banked.interleave import REQUEST, Spread, requests_of
+from t3sim.hardware.memory.model import LANES
+from t3sim.hardware.memory.turns import NO_TURNS, TURNS, next_stream
+from t3sim.kernels import IntArray, Packed, Records, kernel, record_of, record_type
+from t3sim.lowering.layout import Region
+
+_LANE = record_type(
+    "head",  # next request to admit
+    "tail",  # end of what may be admitted
+)
+_BURST = record_type(
+    "left",  # its requests that are not served
+    "is_update",
+)
+_COMPLETED = record_type("slot", "end")
+_TURNS = record_type(*TURNS)
+_BURSTS = 256
+_REQUESTS = 4096
+
+
+class State(NamedTuple):
+    """All that changes as the channel serves requests."""
+
+    channel: Channel
+    lanes: Records
+    """(4,): what waits before the channel."""
+    turns: Records
+    """(1,): what arbitration looks at."""
+    bursts: Records
+    """(slots,): those that are not served in full."""
+
+
+class BankedChannel:
+    """One channel of a GPU's memory; advanced lazily and exactly by compiled code."""
+
+    def __init__(self, dram: DramSpec, control: ControlSpec, bits: AddressBits, spread: Spread, number: int) -> None:
+        self.number = number
+        self._burst_cycles = dram.nBL
+        self._places = record_of(spread, bits)
+        self._now, self._ahead = (Packed(_new_state(dram, control)) for _ in range(2))
+        self._requests = np.zeros((LANES, _REQUESTS), REQUEST)
+        """By lane, request n at n modulo the ring's length."""
+        self._tails = np.zeros(LANES, np.int64)
+        # Every burst that is not served has a slot, whatever overtakes it.
+        self._free = list(range(_BURSTS))
+        self._bursts = [(0, 0)] * _BURSTS
+        """Lane and number there of the burst in each slot."""
+        self._completed = np.zeros(_BURSTS, _COMPLETED)
+        self._ahead_done = 0
+        self._table = np.zeros(0, np.int64)
+        self._planned = 0
+        """Cycle that the copy has run to; 0 where it is of no use."""
+
+    @property
+    def bus_cycles(self) -> int:
+        """Cycles in which data moved."""
+        counted = self.counters()
+        return (counted["reads"] + counted["writes"] + counted["updates"]) * self._burst_cycles
+
+    @property
+    def occupancy(self) -> int:
+        """Requests in the read and the write queue."""
+        return int(self._now.arrays.channel.queues["count"].sum())
+
+    def counters(self) -> dict[str, int]:
+        """Count commands and requests so far, by the names of ``dram.channel.COUNTERS``."""
+        return counters_of(self._now.arrays.channel)
+
+    def push(self, lane: int, region: Region, number: int, *, is_update: bool) -> bool:
+        """Append a burst; return whether any of it falls to this channel."""
+        if not self._free:
+            self._add_slots()
+        slot, tail = self._free[-1], int(self._tails[lane])
+        waiting = tail - int(self._now.arrays.lanes["head"][lane])
+        while True:
+            ring = self._requests[lane]
+            room = len(ring) - waiting
+            count = requests_of(region, self._places, self.number, ring, tail, room, slot)
+            if count <= room:
+                break
+            self._grow_rings()
+        if not count:
+            return False
+        self._free.pop()
+        self._bursts[slot] = lane, number
+        self._now.arrays.bursts[slot] = count, is_update
+        self._tails[lane] = tail + count
+        self._planned = 0
+        return True
+
+    def advance(self, table: IntArray, cycle: int) -> list[tuple[int, int, int]]:
+        """Serve the cycles up to ``cycle``; return the bursts this completed: lane, number, cycle of the last data."""
+        if self._planned and self._planned == cycle:
+            self._now, self._ahead = self._ahead, self._now
+            self._planned = 0
+            done = self._ahead_done
+        else:
+            done = self._run(self._now.arrays, table, cycle, only_first=False)
+        served: list[tuple[int, int]] = self._completed[:done].tolist() if done else []
+        self._free += [slot for slot, _ in served]
+        return [(*self._bursts[slot], end) for slot, end in served]
+
+    def admit(self, table: IntArray, cycle: int) -> int:
+        """Let in what was pushed, at ``cycle``; the cycle in which the next burst has its last command, or 0."""
+        if self._planned > cycle and table is self._table:
+            return self._planned
+        self._table = table
+        at = self._now.arrays.channel.state["cycle"]
+        at[0] = max(cycle, int(at[0]))
+        self._now.arrays.lanes["tail"] = self._tails
+        self._ahead.copy_from(self._now)
+        self._ahead_done = self._run(self._ahead.arrays, table, NEVER - 1, only_first=True)
+        self._planned = int(self._ahead.arrays.channel.state["cycle"][0]) if self._ahead_done else 0
+        return self._planned
+
+    def _run(self, state: State, table: IntArray, until: int, *, only_first: bool) -> int:
+        return int(_serve(state, self._requests, table, until, only_first, self._completed))
+
+    def _grow_rings(self) -> None:
+        old = self._requests
+        new = np.zeros((LANES, 2 * old.shape[1]), REQUEST)
+        for lane in range(LANES):
+            numbers = np.arange(int(self._now.arrays.lanes["head"][lane]), int(self._tails[lane]))
+            new[lane, numbers % new.shape[1]] = old[lane, numbers % old.shape[1]]
+        self._requests = new
+
+    def _add_slots(self) -> None:
+        """Double the slots of bursts."""
+        old = len(self._bursts)
+        self._free += range(old, 2 * old)
+        self._bursts += [(0, 0)] * old
+        self._completed = np.zeros(2 * old, _COMPLETED)
+        state = self._now.arrays
+        grown = state._replace(bursts=np.append(state.bursts, np.zeros(old, _BURST)))
+        self._now, self._ahead = Packed(grown), Packed(grown)
+        self._planned = 0
+
+
+def _new_state(dram: DramSpec, control: ControlSpec) -> State:
+    return State(
+        channel=new_channel(dram, control),
+        lanes=np.zeros(LANES, _LANE),
+        turns=np.array([NO_TURNS], _TURNS),
+        bursts=np.zeros(_BURSTS, _BURST),
+    )
+
+
+@kernel
+def _waits(state: State, lane: int) -> bool:
+    return bool(state.lanes[lane].head < state.lanes[lane].tail)
+
+
+@kernel
+def _lane_of(state: State, stream: int) -> int:
+    """Name the lane whose next request ``stream`` offers: reads first, where their queue has room; or ``NONE``."""
+    for queue in range(2):
+        lane = 2 * stream + queue
+        if _waits(state, lane) and has_room(state.channel, queue):
+            return int(lane)
+    return NONE
+
+
+@kernel
+def _admit(state: State, requests: Records, table: IntArray, now: int) -> None:
+    """Fill the queues from the lanes for as long as they have room and the policy picks a stream."""
+    queues = state.channel.queues
+    while True:
+        compute, communication = _lane_of(state, 0), _lane_of(state, 1)
+        if compute == NONE and communication == NONE:
+            break
+        occupancy = queues[READ_QUEUE].count + queues[WRITE_QUEUE].count
+        waits = _waits(state, 2) or _waits(state, 3)
+        stream = next_stream(table, state.turns[0], occupancy, compute != NONE, communication != NONE, waits)
+        if stream < 0:
+            break
+        lane = communication if stream else compute
+        request = requests[lane, state.lanes[lane].head % requests.shape[1]]
+        kind = READ
+        if lane % 2:
+            kind = UPDATE if state.bursts[request.burst].is_update else WRITE
+        enqueue(state.channel, request.bank, request.row, kind, now, request.burst)
+        arrived(state.channel, request.bank, kind, now)
+        state.lanes[lane].head += 1
+
+
+@kernel
+def _serve(state: State, requests: Records, table: IntArray, until: int, only_first: bool, completed: Records) -> int:
+    """Serve the cycles up to ``until``; return how many bursts completed. ``only_first``: stop at the first.
+
+    ``completed`` takes slot and cycle of the last data of each. Room that the last cycle makes is left for what arrives
+    in it.
+    """
+    timing: Timing = state.channel.rules[0]
+    channel = state.channel
+    server, entries = channel.state[0], channel.entries
+    count = 0
+    while server.cycle < until:
+        _admit(state, requests, table, server.cycle)
+        now = server.soonest
+        # With nothing left to serve there are only refreshes to come, which nobody waits for.
+        if now > until or (only_first and not _holds_requests(channel)):
+            break
+        slot = tick(channel, now)
+        if slot == NONE:
+            continue
+        burst = state.bursts[entries[slot].tag]
+        burst.left -= 1
+        if burst.left:
+            continue
+        served = completed[count]
+        served.slot = entries[slot].tag
+        served.end = now + (timing.rd_to_data if entries[slot].kind == READ else timing.wr_to_data)
+        count += 1
+        if only_first:
+            break
+    return count
+
+
+@kernel
+def _holds_requests(channel: Channel) -> bool:
+    queues = channel.queues
+    return bool(queues[READ_QUEUE].count or queues[WRITE_QUEUE].count or channel.state[0].opened_banks)

@@ -1,0 +1,1 @@
+"""One DRAM channel in detail: organisation, timing (JEDEC names), banks, queues, commands. Cycle for cycle."""

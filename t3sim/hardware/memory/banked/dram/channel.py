@@ -1,0 +1,355 @@
+"""State of one channel and the commands that change it; compiled.
+
+Requests wait in a read queue and a write queue (updates are writes that keep their bank group for longer). Each bank
+keeps its requests of either queue in a list, oldest first, and knows the oldest that hits its open row: finding the
+next command then looks at banks, not at requests, and sets of banks (bits of one integer) name those worth a look.
+
+``next_X`` is the earliest cycle for a command X by the timings to those before it; a command has to be past the one of
+its bank, of its bank group and of the channel.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from t3sim.hardware.memory.access import Access
+from t3sim.hardware.memory.banked.control import ControlSpec
+from t3sim.hardware.memory.banked.dram.spec import DramSpec
+from t3sim.hardware.memory.banked.dram.timing import Timing, timing_of
+from t3sim.kernels import IntArray, Records, kernel, record_of, record_type
+
+NEVER = 2**62
+NONE = -1
+READ, WRITE, UPDATE = (int(access) for access in Access)
+READ_QUEUE, WRITE_QUEUE = range(2)
+
+_BANK = record_type(
+    "group",
+    "open_row",  # NONE: closed
+    "next_act",
+    "next_pre",
+    "next_rd",
+    "next_wr",
+    "opened_for",  # request whose row was opened for it and whose RD or WR is to come, or NONE
+    "late_hits",  # hits of the open row that were served past an older request
+)
+# Requests of a bank in one queue: slots, or NONE.
+_LIST = record_type("head", "tail", "hit")
+_GROUP = record_type("next_act", "next_rd", "next_wr")
+_QUEUE = record_type(
+    "count",  # requests in it
+    "next_column",  # the channel's next RD or WR
+    "hit_banks",  # banks with a request that hits the open row
+    "row_banks",  # banks whose oldest request needs another row
+    "waiting_banks",  # banks with any request
+)
+_ENTRY = record_type(
+    "bank",
+    "row",
+    "kind",  # READ, WRITE or UPDATE
+    "arrived",
+    "age",  # order of service: smaller is older
+    "after",  # next slot of its list, or of the free ones
+    "tag",  # the caller's
+    "touched",  # whether it has had a command
+)
+COUNTERS = (
+    "activates",
+    "precharges",  # of one bank
+    "precharges_all",  # of all banks, for a refresh
+    "refreshes",
+    "row_hits",  # requests whose row was open
+    "row_misses",  # whose bank was closed
+    "row_conflicts",  # for which another row was closed
+    "reads",
+    "writes",
+    "updates",
+    "bus_turnarounds",  # RD after WR, WR after RD
+)
+"""What is counted: commands, requests by what their row's state was, changes of the bus's direction."""
+_STATE = record_type(
+    "next_act",
+    "next_row_command",  # when the row command bus is free
+    "next_precharge_all",
+    "next_refresh",
+    "refresh_due",  # cycle of the next one that comes due
+    "refreshes_due",  # how many are
+    "soonest",  # before this cycle nothing can happen, unless something arrives;
+    "column_soonest",  # no column command;
+    "row_soonest",  # no row command
+    "opened_banks",  # banks whose row was opened for a request that is still to have its RD or WR
+    "open_banks",
+    "free",  # first free slot
+    "youngest",  # age of the request that came last
+    "queue_at_turn",
+    "last_queue",  # of the last column command, or NONE
+    "cycle",  # of the last tick
+    *COUNTERS,
+)
+_ACTS_IN_WINDOW = 4
+_ORDER_BITS = 20
+_LONGEST_WAIT = 2**_ORDER_BITS - 1
+
+
+class Channel(NamedTuple):
+    """A channel: how fast it is and how it is scheduled, and all that changes in it; times in command clock cycles."""
+
+    rules: Records
+    """(1,): with the fields of ``Timing`` and of ``Control``."""
+    banks: Records
+    """(banks,)"""
+    lists: Records
+    """(2, banks): read queue, write queue."""
+    groups: Records
+    """(bank groups,)"""
+    queues: Records
+    """(2,): read queue, write queue."""
+    entries: Records
+    """(entries of both queues and one a bank,): requests, by slot."""
+    acts: IntArray
+    """(4,): cycles of the last four ACTs."""
+    state: Records
+    """(1,): the channel as a whole."""
+
+
+def new_channel(dram: DramSpec, control: ControlSpec) -> Channel:
+    """Make an idle channel with all banks closed."""
+    banks = np.zeros(dram.banks, _BANK)
+    banks["group"] = np.arange(len(banks)) // dram.banks_per_group
+    banks["open_row"] = banks["opened_for"] = NONE
+    lists = np.zeros((2, len(banks)), _LIST)
+    lists["head"] = lists["tail"] = lists["hit"] = NONE
+    entries = np.zeros(control.read_entries + control.write_entries + len(banks), _ENTRY)
+    entries["after"] = [*range(1, len(entries)), NONE]
+    state = np.zeros(1, _STATE)
+    state["refresh_due"] = dram.nREFI if control.refresh else NEVER
+    state["soonest"] = 1  # as in any cycle without reads, it turns to writes
+    state["last_queue"] = NONE
+    return Channel(
+        rules=record_of(timing_of(dram), control.control()),
+        banks=banks,
+        lists=lists,
+        groups=np.zeros(dram.bank_groups, _GROUP),
+        queues=np.zeros(2, _QUEUE),
+        entries=entries,
+        acts=np.full(_ACTS_IN_WINDOW, -NEVER, np.int64),
+        state=state,
+    )
+
+
+def counters_of(channel: Channel) -> dict[str, int]:
+    """Read what was counted so far, by name."""
+    return {name: int(channel.state[name][0]) for name in COUNTERS}
+
+
+@kernel
+def queue_of(kind: int) -> int:
+    """Queue that requests of a kind wait in."""
+    return READ_QUEUE if kind == READ else WRITE_QUEUE
+
+
+@kernel
+def enqueue(channel: Channel, bank: int, row: int, kind: int, arrived: int, tag: int) -> None:
+    """Put a request into the queue of its kind; the caller has seen that there is room."""
+    state, queue = channel.state[0], queue_of(kind)
+    listed = channel.lists[queue, bank]
+    slot = state.free
+    entry = channel.entries[slot]
+    state.free = entry.after
+    state.youngest += 1
+    channel.queues[queue].count += 1
+    entry.bank = bank
+    entry.row = row
+    entry.kind = kind
+    entry.arrived = arrived
+    entry.age = state.youngest
+    entry.after = NONE
+    entry.tag = tag
+    entry.touched = 0
+    if listed.head == NONE:
+        listed.head = slot
+    else:
+        channel.entries[listed.tail].after = slot
+    listed.tail = slot
+    if channel.banks[bank].open_row == row and listed.hit == NONE:
+        listed.hit = slot
+    _sort_bank(channel, bank, queue)
+
+
+@kernel
+def _sort_bank(channel: Channel, bank: int, queue: int) -> None:
+    """Note what the bank has in this queue: a hit, a head that needs another row, anything."""
+    listed, sets = channel.lists[queue, bank], channel.queues[queue]
+    bit = 1 << bank
+    if listed.hit == NONE:
+        sets.hit_banks &= ~bit
+    else:
+        sets.hit_banks |= bit
+    if listed.head == listed.hit:
+        sets.row_banks &= ~bit
+    else:
+        sets.row_banks |= bit
+    if listed.head == NONE:
+        sets.waiting_banks &= ~bit
+    else:
+        sets.waiting_banks |= bit
+
+
+@kernel
+def _unlink(channel: Channel, bank: int, queue: int, slot: int) -> None:
+    """Take a request out of its bank's list."""
+    listed, entries = channel.lists[queue, bank], channel.entries
+    after = entries[slot].after
+    before = NONE
+    at = listed.head
+    while at != slot:
+        before = at
+        at = entries[at].after
+    if before == NONE:
+        listed.head = after
+    else:
+        entries[before].after = after
+    if after == NONE:
+        listed.tail = before
+    channel.queues[queue].count -= 1
+
+
+@kernel
+def _find_hit(channel: Channel, bank: int, queue: int, start: int) -> None:
+    """Find the oldest request from ``start`` on that hits the bank's open row."""
+    entries = channel.entries
+    row = channel.banks[bank].open_row
+    at = start
+    while at != NONE and entries[at].row != row:
+        at = entries[at].after
+    channel.lists[queue, bank].hit = at
+    _sort_bank(channel, bank, queue)
+
+
+@kernel
+def issue_column(channel: Channel, slot: int, now: int) -> None:
+    """Issue RD or WR for the request in ``slot``, which leaves the channel."""
+    state, entry = channel.state[0], channel.entries[slot]
+    bank = channel.banks[entry.bank]
+    queue = queue_of(entry.kind)
+    if bank.opened_for == slot:
+        bank.opened_for = NONE
+        state.opened_banks &= ~(1 << entry.bank)
+    else:
+        bank.late_hits += channel.lists[queue, entry.bank].head != slot
+        after = entry.after
+        _unlink(channel, entry.bank, queue, slot)
+        _find_hit(channel, entry.bank, queue, after)
+        state.row_hits += 1 - entry.touched
+    closable = _move_data(channel, bank.group, entry.kind, now)
+    bank.next_pre = max(bank.next_pre, closable)
+    state.row_soonest = min(state.row_soonest, bank.next_pre)
+    state.next_precharge_all = max(state.next_precharge_all, closable)
+    if state.last_queue != queue:
+        state.bus_turnarounds += state.last_queue != NONE
+        state.last_queue = queue
+    entry.after = state.free
+    state.free = slot
+
+
+@kernel
+def _move_data(channel: Channel, number: int, kind: int, now: int) -> int:
+    """Keep the bus and bank group ``number`` busy for a column command; return when its bank may be closed."""
+    timing: Timing = channel.rules[0]
+    state, group = channel.state[0], channel.groups[number]
+    reads, writes = channel.queues[READ_QUEUE], channel.queues[WRITE_QUEUE]
+    if kind == READ:
+        state.reads += 1
+        reads.next_column = now + timing.rd_to_rd_s
+        writes.next_column = max(writes.next_column, now + timing.rd_to_wr)
+        group.next_rd = max(group.next_rd, now + timing.rd_to_rd_l)
+        return now + timing.rd_to_pre
+    writes.next_column = now + timing.wr_to_wr_s
+    reads.next_column = max(reads.next_column, now + timing.wr_to_rd_s)
+    group.next_rd = max(group.next_rd, now + timing.wr_to_rd_l)
+    if kind == UPDATE:
+        state.updates += 1
+        group.next_wr = now + timing.update_to_wr_l
+        return now + timing.update_to_pre
+    state.writes += 1
+    group.next_wr = now + timing.wr_to_wr_l
+    return now + timing.wr_to_pre
+
+
+@kernel
+def issue_activate(channel: Channel, slot: int, now: int) -> None:
+    """Open the row of the request in ``slot``, which leaves its queue: its column command comes next in the bank."""
+    timing: Timing = channel.rules[0]
+    state, entry, acts = channel.state[0], channel.entries[slot], channel.acts
+    bank = channel.banks[entry.bank]
+    state.row_misses += 1 - entry.touched
+    entry.touched = 1
+    _unlink(channel, entry.bank, queue_of(entry.kind), slot)
+    bank.opened_for = slot
+    # From now on it competes with opened rows only: by cycle of arrival, then in order of activation.
+    entry.age = (entry.arrived << _ORDER_BITS) + min(now - entry.arrived, _LONGEST_WAIT)
+    state.opened_banks |= 1 << entry.bank
+    state.open_banks |= 1 << entry.bank
+    bank.open_row = entry.row
+    bank.late_hits = 0
+    for queue in range(2):
+        _find_hit(channel, entry.bank, queue, channel.lists[queue, entry.bank].head)
+    bank.next_rd = now + timing.act_to_rd
+    bank.next_wr = now + timing.act_to_wr
+    bank.next_pre = max(bank.next_pre, now + timing.act_to_pre)
+    bank.next_act = now + timing.act_to_act
+    state.column_soonest = min(state.column_soonest, bank.next_rd if entry.kind == READ else bank.next_wr)
+    channel.groups[bank.group].next_act = now + timing.act_to_act_l
+    acts[state.activates % _ACTS_IN_WINDOW] = now
+    state.activates += 1
+    in_window = acts[state.activates % _ACTS_IN_WINDOW] + timing.act_window
+    state.next_act = max(state.next_act, now + timing.act_to_act_s, in_window)
+    state.next_row_command = now + timing.act_bus
+    state.next_precharge_all = max(state.next_precharge_all, now + timing.act_to_pre)
+    state.next_refresh = max(state.next_refresh, now + timing.act_to_ref)
+
+
+@kernel
+def issue_precharge(channel: Channel, slot: int, now: int) -> None:
+    """Close the row that is in the way of the request in ``slot``."""
+    timing: Timing = channel.rules[0]
+    state, entry = channel.state[0], channel.entries[slot]
+    bank = channel.banks[entry.bank]
+    state.precharges += 1
+    state.row_conflicts += 1 - entry.touched
+    entry.touched = 1
+    _close(channel, entry.bank)
+    bank.next_act = max(bank.next_act, now + timing.pre_to_act)
+    state.next_row_command = now + 1
+    state.next_refresh = max(state.next_refresh, now + timing.pre_to_ref)
+
+
+@kernel
+def issue_refresh(channel: Channel, now: int) -> None:
+    """Close all banks for a refresh; once they are, refresh them."""
+    timing: Timing = channel.rules[0]
+    state = channel.state[0]
+    if state.open_banks:
+        state.precharges_all += 1
+        for bank in range(channel.banks.shape[0]):
+            _close(channel, bank)
+        state.next_act = max(state.next_act, now + timing.pre_to_act)
+        state.next_refresh = max(state.next_refresh, now + timing.pre_to_ref)
+    else:
+        state.refreshes += 1
+        state.refreshes_due -= 1
+        state.column_soonest = state.row_soonest = now + 1
+        state.next_act = max(state.next_act, now + timing.ref_to_act)
+        state.next_precharge_all = max(state.next_precharge_all, now + timing.ref_to_pre)
+    state.next_row_command = now + 1
+
+
+@kernel
+def _close(channel: Channel, number: int) -> None:
+    bank = channel.banks[number]
+    bank.open_row = NONE
+    bank.late_hits = 0
+    channel.state[0].open_banks &= ~(1 << number)
+    for queue in range(2):
+        channel.lists[queue, number].hit = NONE
+        _sort_bank(channel, number, queue)

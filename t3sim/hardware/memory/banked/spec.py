@@ -1,0 +1,97 @@
+"""The banked memory as a system describes it: channels in detail (see ``dram``) behind the arbitration of two streams.
+
+Each simulated channel gets the accesses that fall to it, from the addresses that bursts really touch. Addresses
+interleave, so all channels see the same load, and by default one of them stands for all: a burst is done when its
+accesses on the simulated channels are. A stream's reads pass its writes; writes are drained as ``dram.next_command``
+says.
+"""
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from t3sim.config import Femtoseconds, PositiveBytes, one_of
+from t3sim.hardware.memory.banked.control import ControlSpec
+from t3sim.hardware.memory.banked.dram.spec import DramSpec
+from t3sim.hardware.memory.banked.mappings import KIND as MAPPING
+from t3sim.hardware.memory.banked.mappings import AddressMapping, slices_of
+from t3sim.hardware.memory.model import KIND, Channels
+from t3sim.registry import register
+
+if TYPE_CHECKING:
+    MappingSpec = AddressMapping
+else:
+    MappingSpec = one_of(MAPPING, "mapping")
+
+MOST_CHANNELS = 1024
+
+
+@register(KIND, "banked")
+class BankedSpec(ControlSpec):
+    """DRAM of one GPU, bank by bank."""
+
+    model: Literal["banked"] = "banked"
+    dram: DramSpec
+    """One channel."""
+    channels: Annotated[int, Field(gt=0, le=MOST_CHANNELS)]
+    """Channels of the GPU."""
+    simulated_channels: Annotated[int, Field(gt=0, le=MOST_CHANNELS)]
+    """How many are simulated; the rest behaves like them."""
+    interleave: PositiveBytes
+    """Consecutive bytes on one channel."""
+    channel_hash: bool
+    """Whether higher address bits rotate the channels."""
+    address_mapping: MappingSpec
+    """Bank group, bank and row of an address inside a channel."""
+    read_latency: Femtoseconds
+    """From a read's last data on the DRAM's bus to the reader, and from the reader to the controller."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "BankedSpec":
+        if self.simulated_channels > self.channels:
+            raise ValueError(f"simulated_channels {self.simulated_channels} of {self.channels} channels")
+        if self.interleave % self.dram.access:
+            raise ValueError(f"interleave {self.interleave} B is no whole number of accesses of {self.dram.access} B")
+        slices_of(self.address_mapping, self.dram)
+        _implementation()
+        return self
+
+    @property
+    def queue_entries(self) -> int:
+        """Requests in the read and the write queue of a channel."""
+        return self.read_entries + self.write_entries
+
+    @property
+    def peak_bytes_per_s(self) -> int:
+        """Data bus rate of all channels."""
+        return self.channels * self.dram.peak_bytes_per_s
+
+    @property
+    def granule(self) -> int:
+        """Bytes of one access on every channel."""
+        return self.channels * self.dram.access
+
+    @property
+    def uses_places(self) -> bool:
+        """Whether it asks where bytes lie."""
+        return True
+
+    def channel(self) -> Channels:
+        """Build the channels."""
+        channels: Channels = _implementation().BankedMemory(
+            self.dram,
+            self,
+            self.address_mapping,
+            channels=self.channels,
+            simulated_channels=self.simulated_channels,
+            interleave=self.interleave,
+            channel_hash=self.channel_hash,
+        )
+        return channels
+
+
+def _implementation() -> ModuleType:
+    """Import what serves, with its kernels: where no system is banked, none of them is to be compiled."""
+    return importlib.import_module("t3sim.hardware.memory.banked.memory")

@@ -1,0 +1,151 @@
+"""The columns of the results table: name, unit, meaning and formula of each."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the results table."""
+
+    name: str
+    kind: type
+    meaning: str
+    """What it says, with its unit."""
+    formula: str = ""
+    """How it follows from the run or from other columns; empty for what is given or named."""
+
+    @property
+    def unit(self) -> str:
+        """Unit of its values, as the name says; a pure number has the unit 1, and text none."""
+        if self.kind is str:
+            return ""
+        return next((unit for suffix, unit in _UNITS.items() if self.name.endswith(suffix)), "1")
+
+
+_SHORT = {"reduce_scatter": "rs", "all_gather": "ag", "all_reduce": "ar", "all_to_all": "a2a"}
+USUAL_OPERATIONS = ("gemm", "reduce_scatter", "all_gather")
+"""Operations that have columns in every table; others have theirs where they ran."""
+
+
+def short_name(operation: str) -> str:
+    """Name of an operation in the names of columns: ``rs`` for ``reduce_scatter``."""
+    return _SHORT.get(operation, operation)
+
+
+_UNITS = {"_us": "us", "_fs": "fs", "_bytes": "B", "_s": "s", "pct_of_ideal": "%"}
+COLUMNS: tuple[Column, ...] = (
+    Column(
+        "point_id",
+        str,
+        "hash of the resolved system, the operations and the GPUs simulated; equal for all schemes",
+    ),
+    Column("status", str, "ok or failed"),
+    Column("system", str, "name of the system"),
+    Column("model", str, "name of the model the trace was made from"),
+    Column("phase", str, "forward or backward"),
+    Column("sublayer", str, "op, fc2, fc1, ip, or as the trace labels it"),
+    Column("tp", int, "tensor-parallel degree: GPUs in the ring"),
+    Column("num_gpus", int, "GPUs that the result stands for"),
+    Column("topology", str, "mirror: one GPU simulated for all; ring: all simulated"),
+    Column("M", int, "rows of the GEMM's output (tokens)"),
+    Column("N", int, "columns of the GEMM's output"),
+    Column("K_local", int, "reduction length on one GPU"),
+    Column("dtype", str, "element type"),
+    Column("scheme", str, "how GEMM and collective are executed"),
+    Column(
+        "gemm_us",
+        float,
+        "us from the GEMM's launch to its last store; in sequential, until that is written back",
+        "largest over the GPUs of: sum over its GEMMs of (end - start)",
+    ),
+    Column(
+        "rs_us",
+        float,
+        "us of the reduce-scatter: alone, or from its first to its last byte where overlapped",
+        "largest over the GPUs of: sum over its reduce-scatters of (end - start)",
+    ),
+    Column(
+        "ag_us", float, "us of the all-gather", "largest over the GPUs of: sum over its all-gathers of (end - start)"
+    ),
+    Column(
+        "total_us",
+        float,
+        "us from start to the end of the last operation",
+        "end of the last operation of the last GPU; ideals: max(gemm_us, rs_us) + ag_us, each alone",
+    ),
+    Column("exposed_comm_us", float, "us in which no GEMM runs", "total_us - gemm_us"),
+    Column("speedup", float, "how many times faster than sequential", "total_us of sequential / total_us"),
+    Column(
+        "pct_of_ideal",
+        float,
+        "share of what an ideal overlap would gain; near-memory compute can take it above 100",
+        "100 x (speedup - 1) / (speedup of ideal-overlap - 1)",
+    ),
+    Column(
+        "dram_gemm_read_bytes",
+        int,
+        "operand bytes read from DRAM per GPU",
+        "sum over stages and slabs of the LLC's misses",
+    ),
+    Column(
+        "dram_gemm_write_bytes",
+        int,
+        "output bytes the GEMM writes to its own DRAM, per GPU",
+        "t3: output x (N - 1) / N in chunks; else all of it",
+    ),
+    Column(
+        "dram_rs_read_bytes",
+        int,
+        "bytes the reduce-scatter reads per GPU",
+        "chunks: 2N - 1 as a kernel, N - 2 fused; 3N - 4 fused without near-memory compute",
+    ),
+    Column(
+        "dram_rs_write_bytes",
+        int,
+        "bytes the reduce-scatter writes or updates per GPU",
+        "chunks: N as a kernel, N - 1 fused; 2N - 2 fused without near-memory compute",
+    ),
+    Column("dram_ag_read_bytes", int, "bytes the all-gather reads per GPU", "chunks: N - 1"),
+    Column("dram_ag_write_bytes", int, "bytes the all-gather writes per GPU", "chunks: N - 1"),
+    Column("dram_total_bytes", int, "bytes the DRAM serves per GPU", "sum of the six dram_*_bytes"),
+    Column(
+        "dram_reduction",
+        float,
+        "share of sequential's DRAM traffic that is saved",
+        "1 - dram_total_bytes / that of sequential",
+    ),
+    Column("link_bytes", int, "bytes a GPU sends", "sum over its messages; mean of the GPUs"),
+    Column(
+        "dram_util",
+        float,
+        "share of the time in which the DRAM serves accesses or turns its bus",
+        "busy time / total_us",
+    ),
+    Column("link_util", float, "share of the time in which the link is sending", "busy time / total_us"),
+    Column("tracker_peak_entries", int, "most tracker entries in use at once", "largest over time and GPUs"),
+    Column("wall_s", float, "seconds of real time the simulation of this row took"),
+    Column("version", str, "version of t3sim"),
+    Column("config_hash", str, "hash of the system's values"),
+    Column("seed", int, "seed of the run; nothing in the model is random"),
+    Column("error_type", str, "of a failed row"),
+    Column("error_message", str, "of a failed row"),
+)
+
+_OF_OPERATION = re.compile(r"dram_\w+_(read|write)_bytes|\w+_us")
+GLOSSARY: dict[str, Column] = {column.name: column for column in COLUMNS}
+COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+
+
+def complete(values: Row) -> Row:
+    """Put ``values`` into the order of the columns; what is missing is ``None``.
+
+    Raises ``KeyError`` for a value that no column declares.
+    """
+    more = sorted(values.keys() - set(COLUMN_NAMES))
+    if unknown := [name for name in more if not _OF_OPERATION.fullmatch(name)]:
+        raise KeyError(f"no column for {unknown}")
+    return {name: values.get(name) for name in (*COLUMN_NAMES, *more)}
