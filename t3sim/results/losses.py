@@ -64,6 +64,7 @@ BUCKETS: tuple[Bucket, ...] = (
     ),
     *_collective("rs", "reduce_scatter", "memory reads and reduces"),
     *_collective("ag", "all_gather", "memory reads and writes"),
+    *_collective("other", "other collectives", "memory reads, reduces and writes"),
     Bucket(
         "tracker", "latency", "exposed: updates wait for a tracker entry, nothing else goes on", "collectives: tracker"
     ),

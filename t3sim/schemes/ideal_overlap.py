@@ -6,12 +6,12 @@ from t3sim.lowering.work import CollectiveWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.phases import CollectivePhase, Phase
-from t3sim.schemes.scheme import KIND, Lab, Outcome, in_sequence
+from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme, in_sequence
 from t3sim.schemes.sequential import kernel_phase
 
 
 @register(KIND, "ideal-overlap")
-class IdealOverlap:
+class IdealOverlap(Scheme):
     """max(GEMM, reduce-scatter) + all-gather, each timed with the machine to itself."""
 
     label = "Ideal-GEMM-RS-Overlap"

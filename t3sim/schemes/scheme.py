@@ -1,12 +1,16 @@
 """What a scheme is, what it may use to answer, and the answer."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from t3sim.collectives.planning import NetworkFacts
 from t3sim.hardware.machine import GpuReport
 from t3sim.hardware.memory.access import Cause
+from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.lowering.work import Work
+from t3sim.results.schemes import Role
 from t3sim.schemes.phases import Phase
 
 KIND = "scheme"
@@ -69,6 +73,14 @@ def _summed(counts: Sequence[Mapping[_Key, int]]) -> dict[_Key, int]:
 class Lab(Protocol):
     """Runs phases on a fresh machine of the system under study."""
 
+    @property
+    def track_trigger(self) -> TrackTriggerSpec:
+        """Which parts of T3's mechanism the system has."""
+
+    @property
+    def facts(self) -> NetworkFacts:
+        """What algorithms may know of the system's network."""
+
     def run(self, phases: Sequence[Phase], scheme: str) -> Outcome:
         """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""
 
@@ -76,13 +88,20 @@ class Lab(Protocol):
         """Run one phase with the machine to itself."""
 
 
-class Scheme(Protocol):
+class Scheme(ABC):
     """A way to execute the work of a sublayer."""
 
     label: str
     """Name as the paper writes it."""
+    role: Role = "scheme"
     order: int
     """Place in tables."""
 
+    def misfit(self, facts: NetworkFacts) -> str:
+        """Say why it cannot run on such a network; empty where it can."""
+        del facts
+        return ""
+
+    @abstractmethod
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Execute ``works`` and say what it costs."""

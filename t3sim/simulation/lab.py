@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
+from t3sim.collectives.planning import NetworkFacts
 from t3sim.hardware.machine import GpuReport, Machine
+from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.schemes.phases import Phase, program
 from t3sim.schemes.scheme import Outcome
 from t3sim.simulation.mirror import mirror_shape
-from t3sim.simulation.plans import wiring_of
+from t3sim.simulation.plans import facts_of, wiring_of
 from t3sim.simulation.system import SystemSpec
 
 MIRROR = "mirror"
@@ -36,22 +38,28 @@ class SystemLab:
     def run(self, phases: Sequence[Phase], scheme: str) -> Outcome:
         """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""
         wiring = wiring_of(self.system, self.gpus)
-        shape = (
-            mirror_shape(self.system, wiring, [phase.work for phase in phases]) if self.simulated == MIRROR else None
-        )
+        works = [work for phase in phases for work in phase.works]
+        shape = mirror_shape(self.system, wiring, works) if self.simulated == MIRROR else None
         mirrored = isinstance(shape, tuple)
-        machine = Machine(
-            self.system.gpu(),
-            wiring.over(shape) if isinstance(shape, tuple) else wiring,
-            self.system.policy(scheme),
-            self.system.conditions,
-            mirrored=mirrored,
-        )
+        if isinstance(shape, tuple):
+            wiring = wiring.over(shape)
+        policy, conditions = self.system.policy(scheme), self.system.conditions
+        machine = Machine(self.system.gpu(), wiring, policy, conditions, mirrored=mirrored)
         if self.observe is not None:
             self.observe(machine)
         total = machine.run(program(phases))
         started = max(gpu.start_fs for gpu in machine.gpus)
         return _outcome(total, started, tuple(machine.report(gpu) for gpu in machine.gpus))
+
+    @property
+    def track_trigger(self) -> TrackTriggerSpec:
+        """Which parts of T3's mechanism the system has."""
+        return self.system.track_trigger
+
+    @property
+    def facts(self) -> NetworkFacts:
+        """What algorithms may know of the system's network."""
+        return facts_of(self.system, self.gpus)
 
     def alone(self, phase: Phase) -> Outcome:
         """Run one phase with the machine to itself; the same phase is run once."""

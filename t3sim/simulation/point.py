@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Loaded
 from t3sim.errors import InputError, Problem, SimulationError
 from t3sim.hardware.machine import Machine
@@ -34,6 +35,12 @@ _LEAST_GAIN = 0.001  # a smaller gain of the ideal is none, and no share of it m
 def scheme_names() -> tuple[str, ...]:
     """Names of all registered schemes, in the order in which tables show them."""
     return tuple(sorted(names(SCHEME), key=lambda name: (get(SCHEME, name).order, name)))
+
+
+def schemes_of_any_network() -> tuple[str, ...]:
+    """Names of the schemes that need nothing special of the network, in the order in which tables show them."""
+    plain = NetworkFacts(ranks=2, shape=(2,))
+    return tuple(name for name in scheme_names() if not get(SCHEME, name)().misfit(plain))
 
 
 @dataclass(frozen=True, kw_only=True)

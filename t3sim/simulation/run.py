@@ -6,13 +6,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Draft, Loaded, draft
 from t3sim.data import systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
 from t3sim.lowering.work import fusable
+from t3sim.registry import get
 from t3sim.results import Row, RunResult
+from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation.fit import check_conditions, check_fit
 from t3sim.simulation.lab import ALL, MIRROR
+from t3sim.simulation.plans import facts_of
 from t3sim.simulation.point import Observe, Point, scheme_names, simulate_point
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
@@ -76,7 +80,7 @@ def load_points(
     check_conditions(described, spec.spec, loaded.spec.tp)
     simulated = choose_gpus(gpus, loaded.spec.tp)
     points = [Point(system=spec, sublayer=sublayer, gpus=simulated) for sublayer in chosen]
-    return points, choose_schemes(schemes)
+    return points, choose_schemes(schemes, facts_of(spec.spec, loaded.spec.tp))
 
 
 def run_points(
@@ -119,9 +123,16 @@ def _notes(point: Point) -> Iterator[str]:
         )
 
 
-def choose_schemes(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Check the names of schemes; none wanted: all. Raises ``InputError`` naming the known ones."""
-    return _choose(wanted, scheme_names(), "--scheme")
+def choose_schemes(wanted: Sequence[str], facts: NetworkFacts) -> tuple[str, ...]:
+    """Check the names of schemes; none wanted: all that such a network can run.
+
+    Raises ``InputError`` for a name that is not known, and for one that the network cannot run, with the reason.
+    """
+    chosen = _choose(wanted, scheme_names(), "--scheme")
+    misfits = {name: reason for name in chosen if (reason := get(SCHEME, name)().misfit(facts))}
+    if wanted and misfits:
+        raise InputError(*(Problem(message=why, key="--scheme", value=name) for name, why in misfits.items()))
+    return tuple(name for name in chosen if name not in misfits)
 
 
 def choose_sublayers(trace: Trace, wanted: Sequence[str]) -> tuple[Sublayer, ...]:
