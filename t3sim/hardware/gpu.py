@@ -10,6 +10,7 @@ from t3sim.hardware.compute.llc import LlcSpec
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.model import MemorySpec
+from t3sim.hardware.memory.values import Values
 from t3sim.hardware.network.network import Network
 from t3sim.hardware.ports import NetworkPort, Ports
 from t3sim.hardware.probe import Probe
@@ -57,7 +58,13 @@ class Gpu:
     """One GPU of the group, or the one that stands for all."""
 
     def __init__(
-        self, env: Environment, spec: GpuSpec, policy: ArbitrationPolicy, index: int, network: Network
+        self,
+        env: Environment,
+        spec: GpuSpec,
+        policy: ArbitrationPolicy,
+        index: int,
+        network: Network,
+        values: Values | None = None,
     ) -> None:
         self.env = env
         self.spec = spec
@@ -75,6 +82,7 @@ class Gpu:
             tracker=self.tracker,
             dma=self.dma,
             network=NetworkPort(network, index),
+            values=values,
         )
         self.spans: list[Span] = []
         self.programs: list[tuple[int, Program]] = []
