@@ -1,8 +1,8 @@
 """How compiled kernels are made: one decorator, one place for the compiler's options and its cache.
 
 Kernels are compiled on first use and cached on disk, so only the first run pays for it. The cache folder is named
-by a hash over the sources that hold kernels: numba notices a change in a kernel's own file, but not in the file of
-a kernel that it calls.
+by a hash over the sources of the hardware, which hold all kernels that others call: numba notices a change in a
+kernel's own file, but not in the file of a kernel that it calls.
 """
 
 import hashlib
