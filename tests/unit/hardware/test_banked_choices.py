@@ -61,6 +61,14 @@ def test_a_mapping_fills_every_bank_alike(name):
     assert sorted(bank for bank, _ in places) == sorted(list(range(HBM2.banks)) * columns)
 
 
+@pytest.mark.parametrize(("name", "banks"), [("mop4", 1), ("ro-ba-co", 1), ("mop4-xor", 16)])
+def test_rows_at_a_stride(name, banks):
+    """The same place of 16 rows in a row: one bank, unless the mapping hashes banks with row bits: then all."""
+    bits = address_bits(get(MAPPING, name)(), HBM2)
+    stride = HBM2.page * HBM2.banks
+    assert len({int(bank_of(bits, row * stride)) for row in range(16)}) == banks
+
+
 class _ThreeSlices(AddressMapping):
     def slices(self, dram):
         del dram
