@@ -9,6 +9,7 @@ from simpy.core import EmptySchedule
 from simpy.events import Event
 
 from t3sim.errors import SimulationError, StallError
+from t3sim.hardware.conditions import SOUND, ConditionsSpec
 from t3sim.hardware.gpu import Gpu, GpuSpec, Span
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
@@ -58,20 +59,26 @@ class Machine:
         gpu: GpuSpec,
         wiring: Wiring,
         policy: ArbitrationPolicy,
+        conditions: ConditionsSpec = SOUND,
         values: Sequence[Values] | None = None,
         *,
         mirrored: bool,
     ) -> None:
         """``mirrored``: one GPU stands for all of ``wiring``, which must look the same from each of them.
 
-        ``values``: in data mode, what each GPU's memory holds.
+        ``values``: in data mode, what each GPU's memory holds. Raises ``ValueError`` for conditions of GPUs or links
+        that there are none of, and for those that make GPUs differ where one is to stand for all.
         """
+        for unknown in conditions.unknown(wiring):
+            raise unknown
+        if mirrored and conditions.difference:
+            raise ValueError(f"{conditions.difference}: simulate all GPUs, not one for all")
         self.env = simpy.Environment(0)
-        self.network = Network(self.env, wiring, mirrored=mirrored)
-        ranks = 1 if mirrored else wiring.gpus
+        ranks = range(1) if mirrored else range(wiring.gpus)
+        self.network = Network(self.env, wiring, conditions.of_links(wiring, ranks), mirrored=mirrored)
         self.gpus = [
-            Gpu(self.env, gpu, policy, rank, self.network, values[rank] if values is not None else None)
-            for rank in range(ranks)
+            Gpu(self.env, gpu, policy, rank, self.network, conditions, None if values is None else values[rank])
+            for rank in ranks
         ]
 
     def observe(self, probe: Probe) -> None:

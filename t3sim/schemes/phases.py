@@ -44,7 +44,10 @@ def program(phases: Sequence[Phase]) -> Callable[[Gpu], Process]:
 
     def run(gpu: Gpu) -> Process:
         first = accumulate((len(phase.works) for phase in phases), initial=0)
-        for process in [phase.prepare(gpu, number) for number, phase in zip(first, phases, strict=False)]:
+        processes = [phase.prepare(gpu, number) for number, phase in zip(first, phases, strict=False)]
+        if gpu.start_fs:  # one that is late is ready for what others send
+            yield gpu.env.timeout(gpu.start_fs)
+        for process in processes:
             yield from process()
 
     return run
@@ -69,7 +72,7 @@ class GemmPhase:
         """Leave the stores to the LLC: what it evicts, the kernel writes back."""
 
     def _run(self, gpu: Gpu, number: int) -> Process:
-        start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
+        start, launch = int(gpu.env.now), _gemm_launch_fs(gpu, self.work)
         yield gpu.env.timeout(launch)
         kernel = GemmKernel(gpu.ports, _gemm_run(gpu, self.work, None), self)
         gpu.programs.append((number, kernel))
@@ -107,7 +110,7 @@ class CollectivePhase:
         running = protocol if self.launched else protocol.model_copy(update={"staged": False})
         kernel = CollectiveKernel(gpu.ports, exchange, running, gpu.compute.spec.collective_window)
         gpu.programs.append((number, kernel))
-        return lambda: self._run(gpu, number, kernel, _launch_fs(gpu, protocol) if self.launched else 0)
+        return lambda: self._run(gpu, number, kernel, _launch_fs(gpu, work, protocol) if self.launched else 0)
 
     def _run(self, gpu: Gpu, number: int, kernel: CollectiveKernel, launch: int) -> Process:
         start = int(gpu.env.now)
@@ -213,9 +216,14 @@ def steps_of(plan: Plan) -> int:
     return len({move.step for move in plan.moves if move.kind is not Kind.LOCAL})
 
 
-def _launch_fs(gpu: Gpu, protocol: ProtocolSpec) -> int:
+def _launch_fs(gpu: Gpu, work: CollectiveWork, protocol: ProtocolSpec) -> int:
     """From the call to the first slice; a protocol's base latency has the launch in it."""
-    return (protocol.base_latency or gpu.compute.spec.launch_overhead) + protocol.extra_latency
+    overhead = (protocol.base_latency or gpu.compute.spec.launch_overhead) + protocol.extra_latency
+    return gpu.launch_fs(f"{work.op.id} {work.operation}", overhead)
+
+
+def _gemm_launch_fs(gpu: Gpu, work: GemmWork) -> int:
+    return gpu.launch_fs(work.op.id, gpu.compute.spec.launch_overhead)
 
 
 def gemm_alone(phase: Phase) -> Phase | None:
@@ -278,7 +286,7 @@ def _linear_regions(chunks: Chunks) -> Mapping[int, Region]:
 def _staggered_gemm(gpu: Gpu, number: int, work: CollectiveWork, unit: TrackTrigger) -> Process:
     """Run the producer of ``work`` in this GPU's order; its stores go to ``unit``."""
     assert work.producer is not None
-    start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
+    start, launch = int(gpu.env.now), _gemm_launch_fs(gpu, work.producer)
     yield gpu.env.timeout(launch)
     kernel = GemmKernel(gpu.ports, _gemm_run(gpu, work.producer, work.plan), unit)
     gpu.programs.append((number, kernel))

@@ -1,10 +1,11 @@
 """Runs phases on fresh machines of one system, and remembers what was run alone."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.errors import DataError, SimulationError
-from t3sim.execution.data import DataMode, DataReport, DataRun
+from t3sim.execution.data import DataMode, DataRun
 from t3sim.hardware.machine import GpuReport, LinkReport, Machine
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.schemes.phases import Phase, program
@@ -53,8 +54,9 @@ class SystemLab:
         mirrored = isinstance(shape, tuple)
         if isinstance(shape, tuple):
             wiring = wiring.over(shape)
+        policy, conditions = self.system.policy(scheme), self.system.conditions
         values = data.values if data is not None else None
-        machine = Machine(self.system.gpu(), wiring, self.system.policy(scheme), values, mirrored=mirrored)
+        machine = Machine(self.system.gpu(), wiring, policy, conditions, values, mirrored=mirrored)
         if self.observe is not None:
             self.observe(machine)
         try:
@@ -63,8 +65,9 @@ class SystemLab:
             if data is None or not (found := data.report_unfinished()).errors:
                 raise
             raise DataError(f"{found}\nand the run failed: {error}") from error
-        reports = tuple(machine.report(gpu) for gpu in machine.gpus)
-        return _outcome(total, reports, machine.links(), data.report() if data is not None else None)
+        outcome = _outcome(total, [machine.report(gpu) for gpu in machine.gpus], machine.links())
+        started = max(gpu.start_fs for gpu in machine.gpus)
+        return replace(outcome, start_fs=started, data=data.report() if data is not None else None)
 
     @property
     def track_trigger(self) -> TrackTriggerSpec:
@@ -83,9 +86,7 @@ class SystemLab:
         return self._alone[phase]
 
 
-def _outcome(
-    total_fs: int, gpus: tuple[GpuReport, ...], links: dict[str, LinkReport], data: DataReport | None
-) -> Outcome:
+def _outcome(total_fs: int, gpus: Sequence[GpuReport], links: dict[str, LinkReport]) -> Outcome:
     def longest(operation: str) -> int:
         return max(
             sum(span.end_fs - span.start_fs for span in gpu.spans if span.operation == operation) for gpu in gpus
@@ -106,6 +107,5 @@ def _outcome(
         tracker_peak_entries=max(gpu.tracker_peak_entries for gpu in gpus),
         links=links,
         gpus_simulated=len(gpus),
-        gpus=gpus,
-        data=data,
+        gpus=tuple(gpus),
     )

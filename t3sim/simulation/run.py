@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from t3sim.collectives.planning import NetworkFacts
-from t3sim.config import Loaded, load
+from t3sim.config import Draft, Loaded, draft
 from t3sim.data import systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
 from t3sim.execution.data import DataMode
@@ -16,10 +16,10 @@ from t3sim.lowering.work import fusable
 from t3sim.registry import get
 from t3sim.results import Row, RunResult
 from t3sim.schemes.scheme import KIND as SCHEME
-from t3sim.simulation.fit import check_fit
+from t3sim.simulation.fit import check_conditions, check_fit
 from t3sim.simulation.lab import ALL, MIRROR
 from t3sim.simulation.plans import facts_of
-from t3sim.simulation.point import SEED, Observe, Point, scheme_names, simulate_point
+from t3sim.simulation.point import Observe, Point, scheme_names, simulate_point
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
 from t3sim.workload.operations import Sublayer, Trace
@@ -36,7 +36,11 @@ Progress = Callable[[int, int, str], None]
 
 def load_system(ref: str | Path = DEFAULT_SYSTEM, overrides: Sequence[str] = ()) -> Loaded[SystemSpec]:
     """Load a system by name or path. Raises ``InputError`` with everything that is wrong with it."""
-    return load(SystemSpec, ref, folder=systems_dir(), format_name=SYSTEM_FORMAT, overrides=overrides)
+    return _described(ref, overrides).checked(SystemSpec)
+
+
+def _described(ref: str | Path, overrides: Sequence[str]) -> Draft:
+    return draft(ref, folder=systems_dir(), format_name=SYSTEM_FORMAT).overridden(overrides)
 
 
 def simulate(
@@ -76,9 +80,11 @@ def load_points(
 ) -> tuple[list[Point], tuple[str, ...]]:
     """Read what ``simulate`` is given: the points to simulate and the schemes. Raises ``InputError`` as it does."""
     loaded = load_trace(trace, folder=traces_dir())
-    spec = load_system(system, overrides)
+    described = _described(system, overrides)
+    spec = described.checked(SystemSpec)
     chosen = choose_sublayers(loaded.spec, sublayers)
     check_fit(loaded, chosen, spec.spec)
+    check_conditions(described, spec.spec, loaded.spec.tp)
     simulated = choose_gpus(gpus, loaded.spec.tp)
     points = [Point(system=spec, sublayer=sublayer, gpus=simulated, data=data) for sublayer in chosen]
     return points, choose_schemes(schemes, facts_of(spec.spec, loaded.spec.tp))
@@ -108,7 +114,7 @@ def manifest(points: Sequence[Point]) -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
         "systems": {point.system.spec.name: point.system.config_hash for point in points},
-        "seed": SEED,
+        "seed": points[0].system.spec.conditions.seed,
         "notes": [note for point in points for note in _notes(point)],
     }
 
