@@ -35,9 +35,7 @@ _R, _K = 25e9, 2e-6
 """Of a NIC."""
 _SLICE = 2**16
 LINKS = ("link.bandwidth=75 GB/s", "link.direction=per_direction", "link.latency=500 ns")
-_NIC = (
-    "nic: {bandwidth: 25 GB/s, direction: per_direction, latency: 2 us, send_buffer: 1 MiB, receive_buffer: 1 MiB}"
-)
+_NIC = "nic: {bandwidth: 25 GB/s, direction: per_direction, latency: 2 us, send_buffer: 1 MiB, receive_buffer: 1 MiB}"
 _ADDING = "switch: {reduces: true, multicasts: true, adder_rate: 2 TB/s, entries: 4096}"
 _SHALLOW = (
     "compute.collective_slice=16 KiB",
@@ -101,30 +99,58 @@ class NetworkClosedForms:
 
     def compare(self, progress: Progress | None = None) -> list[Comparison]:
         """Simulate every case."""
-        done: list[Comparison] = []
-        every = cases()
-        for case in every:
-            if progress is not None:
-                progress(len(done), len(every), case.label)
-            done.append(
-                Comparison(
-                    group=case.algorithm,
-                    band=case.topology,
-                    case=case.label,
-                    quantity="time_us",
-                    reference=case.seconds * 1e6,
-                    simulated=case.simulated_us(),
-                    source="closed form (t3sim/validation/network.py)",
-                )
-            )
-        return done
+        return _compared(cases(), progress)
+
+
+@register(KIND, "network-bound")
+class NetworkBounds:
+    """Collectives of which only a bound is known: what has to pass the busiest port, and the latencies."""
+
+    against = "network"
+
+    def compare(self, progress: Progress | None = None) -> list[Comparison]:
+        """Simulate every case."""
+        return _compared(bounds(), progress)
 
 
 def cases() -> tuple[Case, ...]:
-    """List all cases, by algorithm."""
+    """List all cases of which the time is known, by algorithm."""
+    found = (*_flat(), *_of_one_port(), *_in_switch(), *_grids(), *_nodes())
+    return tuple(sorted(found, key=lambda case: case.algorithm))
+
+
+def bounds() -> tuple[Case, ...]:
+    """List the cases of which a bound is known: inner nodes of both trees through one port."""
     return tuple(
-        sorted((*_flat(), *_of_one_port(), *_in_switch(), *_grids(), *_nodes()), key=lambda case: case.algorithm)
+        Case(
+            algorithm="double-tree",
+            operation=Operation.ALL_REDUCE,
+            topology="switch",
+            shape=(n,),
+            nbytes=16 * _MIB,
+            seconds=2 * 16 * _MIB / _B + 2 * (n.bit_length() - 1) * (_L + _SLICE / _B),
+        )
+        for n in (4, 8, 16)
     )
+
+
+def _compared(every: Sequence[Case], progress: Progress | None) -> list[Comparison]:
+    done: list[Comparison] = []
+    for case in every:
+        if progress is not None:
+            progress(len(done), len(every), case.label)
+        done.append(
+            Comparison(
+                group=case.algorithm,
+                band=case.topology,
+                case=case.label,
+                quantity="time_us",
+                reference=case.seconds * 1e6,
+                simulated=case.simulated_us(),
+                source="closed form (t3sim/validation/network.py)",
+            )
+        )
+    return done
 
 
 Form = Callable[[int, int], float]
@@ -161,16 +187,14 @@ def _each(
 
 
 def _flat() -> Iterator[Case]:
-    """What takes as long on any network that has the links it uses."""
+    """List what takes as long on any network that has the links it uses."""
     everywhere = ("ring", "switch", "fully-connected")
     yield from _each("ring", everywhere, _HALVES, lambda n, size: _shared(n, size) + (n - 1) * _L)
     yield from _each(
         "ring", everywhere, (Operation.BROADCAST,), lambda n, size: (size + (n - 2) * _SLICE) / _B + (n - 1) * _L
     )
     yield from _each("direct", everywhere, (Operation.SEND,), lambda _, size: size / _B + _L)
-    yield from _each(
-        "bidirectional-ring", ("ring",), _HALVES, lambda n, size: _shared(n, size) / 2 + (n - 1) * _L
-    )
+    yield from _each("bidirectional-ring", ("ring",), _HALVES, lambda n, size: _shared(n, size) / 2 + (n - 1) * _L)
     yield from _each(
         "halving-doubling",
         ("switch", "fully-connected"),
@@ -180,7 +204,7 @@ def _flat() -> Iterator[Case]:
 
 
 def _of_one_port() -> Iterator[Case]:
-    """What talks to all others at once: over a link to each, and through one port."""
+    """List what talks to all others at once: over a link to each, and through one port."""
     full, switch = ("fully-connected",), ("switch",)
     yield from _each("direct", full, _EXCHANGES, lambda n, size: size / n / _B + _L)
     yield from _each("direct", switch, _EXCHANGES, lambda n, size: _shared(n, size) + _L)
@@ -196,16 +220,15 @@ def _of_one_port() -> Iterator[Case]:
                 nbytes=size,
                 seconds=copies * size / _B + _L,
             )
-    for topology, n, size in product((*full, *switch), (4, 8, 16), (_MIB, 16 * _MIB)):
+    for n, size in product((4, 8, 16), (16 * _MIB, 64 * _MIB)):
+        # Large enough that the way of the first slices through the trees takes no time of its own.
         yield Case(
             algorithm="double-tree",
             operation=Operation.ALL_REDUCE,
-            topology=topology,
+            topology="fully-connected",
             shape=(n,),
             nbytes=size,
-            seconds=size / _B + _L
-            if topology == "fully-connected"
-            else 2 * size / _B + 2 * (n.bit_length() - 1) * (_L + _SLICE / _B),
+            seconds=size / _B + _L,
         )
 
 
