@@ -55,6 +55,13 @@ AlgorithmOption = Annotated[
     str,
     typer.Option("--algorithm", help=f"Algorithm of every collective that it can do: {', '.join(_ALGORITHMS)}."),
 ]
+DataOption = Annotated[
+    bool, typer.Option("--data", help="Let all memories hold numbers, and compare what is there at the end.")
+]
+DataTypeOption = Annotated[
+    str | None,
+    typer.Option("--data-dtype", help="fp32, fp16 or bf16: and show what rounding to it does to sums. Implies --data."),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="What stdout gets.")]
 OutOption = Annotated[
     Path | None,

@@ -9,6 +9,8 @@ import typer
 
 from t3sim.cli.app import (
     AlgorithmOption,
+    DataOption,
+    DataTypeOption,
     Format,
     FormatOption,
     GpusOption,
@@ -43,6 +45,8 @@ def run(
     topology: TopologyOption = "",
     algorithm: AlgorithmOption = "",
     gpus: GpusOption = "mirror",
+    data: DataOption = False,  # noqa: FBT002 - an option
+    data_dtype: DataTypeOption = None,
     form: FormatOption = Format.TABLE,
     out: OutOption = None,
     timeline: Annotated[
@@ -68,6 +72,8 @@ def run(
             gpus=gpus,
             progress=progress,
             observe=observe,
+            data=data,
+            data_dtype=data_dtype,
         )
     document = with_command(result.document())
     if out is not None:

@@ -1,6 +1,6 @@
 """A machine: GPUs on a network in one SimPy environment, run once and checked."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,11 @@ from simpy.core import EmptySchedule
 from simpy.events import Event
 
 from t3sim.errors import SimulationError, StallError
+from t3sim.hardware.conditions import SOUND, ConditionsSpec
 from t3sim.hardware.gpu import Gpu, GpuSpec, Span
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
+from t3sim.hardware.memory.values import Values
 from t3sim.hardware.network.network import Network
 from t3sim.hardware.network.wiring import Wiring
 from t3sim.hardware.probe import Probe
@@ -52,12 +54,32 @@ class LinkReport:
 class Machine:
     """The GPUs to simulate and the network between them."""
 
-    def __init__(self, gpu: GpuSpec, wiring: Wiring, policy: ArbitrationPolicy, *, mirrored: bool) -> None:
-        """``mirrored``: one GPU stands for all of ``wiring``, which must look the same from each of them."""
+    def __init__(
+        self,
+        gpu: GpuSpec,
+        wiring: Wiring,
+        policy: ArbitrationPolicy,
+        conditions: ConditionsSpec = SOUND,
+        values: Sequence[Values] | None = None,
+        *,
+        mirrored: bool,
+    ) -> None:
+        """``mirrored``: one GPU stands for all of ``wiring``, which must look the same from each of them.
+
+        ``values``: in data mode, what each GPU's memory holds. Raises ``ValueError`` for conditions of GPUs or links
+        that there are none of, and for those that make GPUs differ where one is to stand for all.
+        """
+        for unknown in conditions.unknown(wiring):
+            raise unknown
+        if mirrored and conditions.difference:
+            raise ValueError(f"{conditions.difference}: simulate all GPUs, not one for all")
         self.env = simpy.Environment(0)
-        self.network = Network(self.env, wiring, mirrored=mirrored)
-        ranks = 1 if mirrored else wiring.gpus
-        self.gpus = [Gpu(self.env, gpu, policy, rank, self.network) for rank in range(ranks)]
+        ranks = range(1) if mirrored else range(wiring.gpus)
+        self.network = Network(self.env, wiring, conditions.of_links(wiring, ranks), mirrored=mirrored)
+        self.gpus = [
+            Gpu(self.env, gpu, policy, rank, self.network, conditions, None if values is None else values[rank])
+            for rank in ranks
+        ]
 
     def observe(self, probe: Probe) -> None:
         """Let every part report to ``probe``; to be called before the machine runs."""

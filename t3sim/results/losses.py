@@ -68,7 +68,7 @@ BUCKETS: tuple[Bucket, ...] = (
     Bucket(
         "tracker", "latency", "exposed: updates wait for a tracker entry, nothing else goes on", "collectives: tracker"
     ),
-    Bucket("launch", "latency", "launches of all kernels", "all operations: launch"),
+    Bucket("launch", "latency", "launches of all kernels, and what the GPU begins late", "all operations: launch"),
     Bucket("hidden", "", "what an ideal takes as overlapped (negative)", "total - sum of the runs of its phases alone"),
 )
 BOUNDS = tuple(dict.fromkeys(bucket.bound for bucket in BUCKETS if bucket.bound))

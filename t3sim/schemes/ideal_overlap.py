@@ -30,7 +30,7 @@ def overlapped(lab: Lab, works: Sequence[Work], reduce_scatter: Callable[[Collec
     for work in works:
         if isinstance(work, CollectiveWork) and work in pairs:
             part = lab.alone(reduce_scatter(work))
-            saved += min(part.total_fs, lab.alone(kernel_phase(pairs[work])).total_fs)
+            saved += min(part.own_fs, lab.alone(kernel_phase(pairs[work])).own_fs)
         else:
             part = lab.alone(kernel_phase(work))
         parts.append(part)

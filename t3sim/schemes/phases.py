@@ -44,7 +44,10 @@ def program(phases: Sequence[Phase]) -> Callable[[Gpu], Process]:
 
     def run(gpu: Gpu) -> Process:
         first = accumulate((len(phase.works) for phase in phases), initial=0)
-        for process in [phase.prepare(gpu, number) for number, phase in zip(first, phases, strict=False)]:
+        processes = [phase.prepare(gpu, number) for number, phase in zip(first, phases, strict=False)]
+        if gpu.start_fs:  # one that is late is ready for what others send
+            yield gpu.env.timeout(gpu.start_fs)
+        for process in processes:
             yield from process()
 
     return run
@@ -69,7 +72,7 @@ class GemmPhase:
         """Leave the stores to the LLC: what it evicts, the kernel writes back."""
 
     def _run(self, gpu: Gpu, number: int) -> Process:
-        start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
+        start, launch = int(gpu.env.now), _gemm_launch_fs(gpu, self.work)
         yield gpu.env.timeout(launch)
         kernel = GemmKernel(gpu.ports, _gemm_run(gpu, self.work, None), self)
         gpu.programs.append((number, kernel))
@@ -80,6 +83,8 @@ class GemmPhase:
         drained = kernel.store_buffer.drained()
         if drained is not None:
             yield drained
+        if gpu.ports.values is not None:
+            gpu.ports.values.open(number, self.work.tiles.chunks, produced=True).produce()
         gpu.spans.append(Span("gemm", start, int(gpu.env.now), launch))
 
 
@@ -105,13 +110,14 @@ class CollectivePhase:
         running = protocol if self.launched else protocol.model_copy(update={"staged": False})
         kernel = CollectiveKernel(gpu.ports, exchange, running, gpu.compute.spec.collective_window)
         gpu.programs.append((number, kernel))
-        return lambda: self._run(gpu, kernel, _launch_fs(gpu, protocol) if self.launched else 0)
+        return lambda: self._run(gpu, number, kernel, _launch_fs(gpu, work, protocol) if self.launched else 0)
 
-    def _run(self, gpu: Gpu, kernel: CollectiveKernel, launch: int) -> Process:
+    def _run(self, gpu: Gpu, number: int, kernel: CollectiveKernel, launch: int) -> Process:
         start = int(gpu.env.now)
         if self.launched:
             yield gpu.env.timeout(launch)
         yield from kernel.run()
+        _check(gpu, number)
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now), launch))
 
 
@@ -139,10 +145,11 @@ class FusedPhase:
 
     def _run(self, gpu: Gpu, number: int, units: Sequence[TrackTrigger]) -> Process:
         yield from _staggered_gemm(gpu, number, self.work, units[0])
-        for unit, work in zip(units, self.works, strict=True):
+        for place, (unit, work) in enumerate(zip(units, self.works, strict=True)):
             yield unit.finished
+            _check(gpu, number + place)
             # An all-gather that runs beside the sums counts from where they end.
-            start = unit.started_fs if unit is units[0] else gpu.spans[-1].end_fs
+            start = gpu.spans[-1].end_fs if place else unit.started_fs
             gpu.spans.append(Span(work.operation, start, int(gpu.env.now)))
 
 
@@ -177,13 +184,20 @@ class NearMemoryPhase:
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the buffer's address space; the local contributions are in memory already."""
         unit = _track_trigger(gpu, self.work, number, stored_locally=False)
-        return lambda: self._run(gpu, unit)
+        return lambda: self._run(gpu, number, unit)
 
-    def _run(self, gpu: Gpu, unit: TrackTrigger) -> Process:
+    def _run(self, gpu: Gpu, number: int, unit: TrackTrigger) -> Process:
         start = int(gpu.env.now)
         unit.start()
         yield unit.finished
+        _check(gpu, number)
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now)))
+
+
+def _check(gpu: Gpu, number: int) -> None:
+    """Let data mode compare what operation ``number``, which has ended, has left in memory."""
+    if gpu.ports.values is not None:
+        gpu.ports.values.ended(number)
 
 
 def _protocol(gpu: Gpu, work: CollectiveWork) -> ProtocolSpec:
@@ -202,9 +216,14 @@ def steps_of(plan: Plan) -> int:
     return len({move.step for move in plan.moves if move.kind is not Kind.LOCAL})
 
 
-def _launch_fs(gpu: Gpu, protocol: ProtocolSpec) -> int:
+def _launch_fs(gpu: Gpu, work: CollectiveWork, protocol: ProtocolSpec) -> int:
     """From the call to the first slice; a protocol's base latency has the launch in it."""
-    return (protocol.base_latency or gpu.compute.spec.launch_overhead) + protocol.extra_latency
+    overhead = (protocol.base_latency or gpu.compute.spec.launch_overhead) + protocol.extra_latency
+    return gpu.launch_fs(f"{work.op.id} {work.operation}", overhead)
+
+
+def _gemm_launch_fs(gpu: Gpu, work: GemmWork) -> int:
+    return gpu.launch_fs(work.op.id, gpu.compute.spec.launch_overhead)
 
 
 def gemm_alone(phase: Phase) -> Phase | None:
@@ -267,7 +286,7 @@ def _linear_regions(chunks: Chunks) -> Mapping[int, Region]:
 def _staggered_gemm(gpu: Gpu, number: int, work: CollectiveWork, unit: TrackTrigger) -> Process:
     """Run the producer of ``work`` in this GPU's order; its stores go to ``unit``."""
     assert work.producer is not None
-    start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
+    start, launch = int(gpu.env.now), _gemm_launch_fs(gpu, work.producer)
     yield gpu.env.timeout(launch)
     kernel = GemmKernel(gpu.ports, _gemm_run(gpu, work.producer, work.plan), unit)
     gpu.programs.append((number, kernel))

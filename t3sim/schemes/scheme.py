@@ -3,9 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Protocol, TypeVar
 
 from t3sim.collectives.planning import NetworkFacts
+from t3sim.execution.data import DataReport
 from t3sim.hardware.machine import GpuReport, LinkReport
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
@@ -33,12 +36,21 @@ class Outcome:
     links: dict[str, LinkReport]
     """By name; where one GPU stands for all, its links do for theirs."""
     gpus_simulated: int
+    start_fs: int = 0
+    """When the last GPU began; part of ``total_fs``."""
     gpus: tuple[GpuReport, ...] = ()
+    data: DataReport | None = None
+    """In data mode: what was found in memory."""
 
     @property
     def wire_bytes_max(self) -> int:
         """Bytes that the link with the most of them carried."""
         return max((link.sent_bytes for link in self.links.values()), default=0)
+
+    @property
+    def own_fs(self) -> int:
+        """Time from the last GPU's beginning on."""
+        return self.total_fs - self.start_fs
 
     def of(self, operation: str) -> int:
         """Time of ``operation``, fs; 0 where none ran."""
@@ -46,9 +58,14 @@ class Outcome:
 
 
 def in_sequence(parts: Sequence[Outcome], *, saved_fs: int = 0) -> Outcome:
-    """Put outcomes one after the other and take ``saved_fs`` off for what is assumed to overlap."""
+    """Put outcomes one after the other and take ``saved_fs`` off for what is assumed to overlap.
+
+    GPUs that begin late do so once.
+    """
+    start_fs = max(part.start_fs for part in parts)
     return Outcome(
-        total_fs=sum(part.total_fs for part in parts) - saved_fs,
+        total_fs=start_fs + sum(part.own_fs for part in parts) - saved_fs,
+        start_fs=start_fs,
         operation_fs=_summed([part.operation_fs for part in parts]),
         served_bytes=_summed([part.served_bytes for part in parts]),
         link_bytes=sum(part.link_bytes for part in parts),
@@ -57,6 +74,7 @@ def in_sequence(parts: Sequence[Outcome], *, saved_fs: int = 0) -> Outcome:
         tracker_peak_entries=max(part.tracker_peak_entries for part in parts),
         links=_summed([part.links for part in parts]),
         gpus_simulated=max(part.gpus_simulated for part in parts),
+        data=reduce(add, found) if (found := [part.data for part in parts if part.data is not None]) else None,
     )
 
 

@@ -1,8 +1,11 @@
 """Runs phases on fresh machines of one system, and remembers what was run alone."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from t3sim.collectives.planning import NetworkFacts
+from t3sim.errors import DataError, SimulationError
+from t3sim.execution.data import DataMode, DataRun
 from t3sim.hardware.machine import GpuReport, LinkReport, Machine
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.schemes.phases import Phase, program
@@ -24,30 +27,47 @@ class SystemLab:
         gpus: int,
         simulated: str = MIRROR,
         observe: Callable[[Machine], None] | None = None,
+        data: DataMode | None = None,
     ) -> None:
         """Simulate one GPU that stands for all wherever it can (``mirror``), or ``all`` of them.
 
-        ``observe`` is called with every machine before it runs.
+        ``observe`` is called with every machine before it runs. With ``data``, memories hold numbers; all GPUs are
+        simulated then.
         """
         self.system = system
         self.gpus = gpus
         self.simulated = simulated
         self.observe = observe
+        self.data = data
         self._alone: dict[Phase, Outcome] = {}
 
     def run(self, phases: Sequence[Phase], scheme: str) -> Outcome:
-        """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""
+        """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``.
+
+        Raises ``SimulationError`` when the run contradicts itself: in data mode ``DataError`` where memory tells more.
+        """
         wiring = wiring_of(self.system, self.gpus)
         works = [work for phase in phases for work in phase.works]
-        shape = mirror_shape(self.system, wiring, works) if self.simulated == MIRROR else None
+        one_for_all = self.simulated == MIRROR and self.data is None
+        shape = mirror_shape(self.system, wiring, works) if one_for_all else None
+        data = DataRun(works, self.gpus, self.data.precision) if self.data is not None else None
         mirrored = isinstance(shape, tuple)
         if isinstance(shape, tuple):
             wiring = wiring.over(shape)
-        machine = Machine(self.system.gpu(), wiring, self.system.policy(scheme), mirrored=mirrored)
+        policy, conditions = self.system.policy(scheme), self.system.conditions
+        values = data.values if data is not None else None
+        machine = Machine(self.system.gpu(), wiring, policy, conditions, values, mirrored=mirrored)
         if self.observe is not None:
             self.observe(machine)
-        total = machine.run(program(phases))
-        return _outcome(total, tuple(machine.report(gpu) for gpu in machine.gpus), machine.links())
+        try:
+            total = machine.run(program(phases))
+        except SimulationError as error:
+            if data is None or not (found := data.report_unfinished()).errors:
+                raise
+            raise DataError(f"{found}\nand the run failed: {error}") from error
+        outcome = _outcome(total, [machine.report(gpu) for gpu in machine.gpus], machine.links())
+        started = max(gpu.start_fs for gpu in machine.gpus)
+        return replace(outcome, start_fs=started, data=data.report() if data is not None else None)
 
     @property
     def track_trigger(self) -> TrackTriggerSpec:
@@ -66,7 +86,7 @@ class SystemLab:
         return self._alone[phase]
 
 
-def _outcome(total_fs: int, gpus: tuple[GpuReport, ...], links: dict[str, LinkReport]) -> Outcome:
+def _outcome(total_fs: int, gpus: Sequence[GpuReport], links: dict[str, LinkReport]) -> Outcome:
     def longest(operation: str) -> int:
         return max(
             sum(span.end_fs - span.start_fs for span in gpu.spans if span.operation == operation) for gpu in gpus
@@ -87,5 +107,5 @@ def _outcome(total_fs: int, gpus: tuple[GpuReport, ...], links: dict[str, LinkRe
         tracker_peak_entries=max(gpu.tracker_peak_entries for gpu in gpus),
         links=links,
         gpus_simulated=len(gpus),
-        gpus=gpus,
+        gpus=tuple(gpus),
     )
