@@ -124,19 +124,17 @@ class DataRun:
         return self._report()
 
     def _report(self) -> DataReport:
-        for values in self.values:
-            for read in values.empty_reads:
-                self._note(values.opened[read.operation], read.slot, read.cells, "read before anything was there")
+        early = self._read_early()
         wrong = [0] * len(self._works)
         for (number, _, _), cells in self._wrong.items():
             wrong[number] += int(self._spaces[number].cells.sizes[cells].sum())
-        more = len(self._described) - MOST_DESCRIBED
-        findings = list(self._described.values())[:MOST_DESCRIBED]
+        findings = [*early, *self._described.values()]
+        more = len(findings) - MOST_DESCRIBED
         return DataReport(
             errors=sum(
                 ceil_div(nbytes, DTYPE_BYTES[work.op.dtype]) for nbytes, work in zip(wrong, self._works, strict=True)
             ),
-            findings=(*findings, *([f"and {more} pieces more"] if more > 0 else [])),
+            findings=(*findings[:MOST_DESCRIBED], *([f"and {more} pieces more"] if more > 0 else [])),
             spread=None if self._precision is None else self._spread,
         )
 
@@ -157,27 +155,31 @@ class DataRun:
             if inside.any() and (number, rank, result.part, piece) not in self._described:
                 cell = place.start + int(inside.argmax())
                 there = int(held.exact[cell - cells.start])
-                self._describe(opened, result.part, piece, self._explained(number, cell, there, result, cells))
+                what = self._explained(number, cell, there, result, cells)
+                place_name = self._named(opened, result.part, piece)
+                self._described[number, rank, result.part, piece] = f"{place_name}: {what}"
 
-    def _note(self, opened: OperationValues, slot: int | None, cells: slice, what: str) -> None:
-        """Take cells of one GPU as wrong."""
-        self._mask(opened.number, opened.values.rank, slot)[cells] = True
-        for part, sizes in enumerate(opened.chunks.piece_bytes):
-            for piece in range(len(sizes)):
-                place = opened.cells(part, range(piece, piece + 1))
-                if place.start < cells.stop and cells.start < place.stop:
-                    self._describe(opened, part, piece, what)
+    def _read_early(self) -> dict[str, None]:
+        """Count what was read before anything was there as wrong, and describe it."""
+        findings: dict[str, None] = {}
+        for values in self.values:
+            for read in values.empty_reads:
+                opened = values.opened[read.operation]
+                for piece in read.pieces:
+                    self._mask(read.operation, values.rank, read.slot)[
+                        opened.cells(read.part, range(piece, piece + 1))
+                    ] = True
+                    findings[f"{self._named(opened, read.part, piece)}: read before anything was there"] = None
+        return findings
 
     def _mask(self, number: int, rank: int, slot: int | None) -> BoolArray:
         count = len(self._spaces[number].cells.starts)
         return self._wrong.setdefault((number, rank, slot), np.zeros(count, bool))
 
-    def _describe(self, opened: OperationValues, part: int, piece: int, what: str) -> None:
+    def _named(self, opened: OperationValues, part: int, piece: int) -> str:
         work = self._works[opened.number]
         assert isinstance(work, CollectiveWork)
-        rank = opened.values.rank
-        where = f"{work.operation} {work.op.id}: GPU {rank}, part {part}, piece {piece}"
-        self._described.setdefault((opened.number, rank, part, piece), f"{where}: {what}")
+        return f"{work.operation} {work.op.id}: GPU {opened.values.rank}, part {part}, piece {piece}"
 
     def _explained(self, number: int, cell: int, there: int, result: _Result, cells: slice) -> str:
         if len(self._described) >= MOST_DESCRIBED:
