@@ -155,7 +155,7 @@ class DataRun:
             if inside.any() and (number, rank, result.part, piece) not in self._described:
                 cell = place.start + int(inside.argmax())
                 there = int(held.exact[cell - cells.start])
-                what = self._explained(number, cell, there, result, cells)
+                what = self._explained(number, rank, cell, there, result, cells)
                 place_name = self._named(opened, result.part, piece)
                 self._described[number, rank, result.part, piece] = f"{place_name}: {what}"
 
@@ -181,7 +181,7 @@ class DataRun:
         assert isinstance(work, CollectiveWork)
         return f"{work.operation} {work.op.id}: GPU {opened.values.rank}, part {part}, piece {piece}"
 
-    def _explained(self, number: int, cell: int, there: int, result: _Result, cells: slice) -> str:
+    def _explained(self, number: int, rank: int, cell: int, there: int, result: _Result, cells: slice) -> str:
         if len(self._described) >= MOST_DESCRIBED:
             return ""
         work = self._works[number]
@@ -191,7 +191,7 @@ class DataRun:
             cell=cell,
             there=there,
             wanted=int(result.numbers.exact[cell - cells.start]),
-            contributions=np.stack([self._found(number, rank).exact for rank in range(self._ranks)]),
+            contributions=np.stack([self._found(number, each).exact for each in range(self._ranks)]),
             is_sum=work.plan.operation in SUMS,
         )
         places = [
@@ -199,6 +199,10 @@ class DataRun:
             for part, sizes in enumerate(opened.chunks.piece_bytes)
             for piece in range(len(sizes))
         ]
+        if work.plan.operation is Operation.ALL_GATHER:
+            home = next(rank for rank in range(self._ranks) if result.part in self._parts_of(number, rank))
+            if home != rank and self.values[home].store(number, None).exact[cell] == there:
+                return f"holds what GPU {home} has there, which is wrong"
         return explain(evidence, lambda other: next((p, q) for p, q, at in places if at.start <= other < at.stop))
 
     # What has to be there.
@@ -209,7 +213,7 @@ class DataRun:
         assert isinstance(work, CollectiveWork)
         plan = work.plan
         if plan.operation is Operation.REDUCE_SCATTER:
-            parts = [part_of(plan, rank * plan.subs + sub) for sub in range(plan.subs)]
+            parts = self._parts_of(number, rank)
         elif plan.operation in (Operation.ALL_TO_ALL, Operation.SEND):
             yield from self._copies(number, work, rank)
             return
@@ -254,8 +258,8 @@ class DataRun:
         rounded = None if self._precision is None else np.zeros(len(exact))
         for home in range(self._ranks):
             found = self._found(number, home)
-            for sub in range(plan.subs):
-                cells = self._part(number, part_of(plan, home * plan.subs + sub))
+            for part in self._parts_of(number, home):
+                cells = self._part(number, part)
                 exact[cells] = found.exact[cells]
                 if rounded is not None and found.rounded is not None:
                     rounded[cells] = found.rounded[cells]
@@ -274,9 +278,7 @@ class DataRun:
         assert isinstance(work, CollectiveWork)
         if work.plan.operation is not Operation.REDUCE_SCATTER:
             return result
-        return self._only(
-            result, before, [part_of(work.plan, rank * work.plan.subs + s) for s in range(work.plan.subs)]
-        )
+        return self._only(result, before, self._parts_of(before, rank))
 
     def _only(self, numbers: Numbers, number: int, parts: Sequence[int]) -> Numbers:
         """Take away all but some parts."""
@@ -285,6 +287,12 @@ class DataRun:
             cells = self._part(number, part)
             exact[cells] = numbers.exact[cells]
         return Numbers(exact, numbers.rounded)
+
+    def _parts_of(self, number: int, home: int) -> list[int]:
+        """List the parts whose home is ``home``."""
+        work = self._works[number]
+        assert isinstance(work, CollectiveWork)
+        return [part_of(work.plan, home * work.plan.subs + sub) for sub in range(work.plan.subs)]
 
     def _part(self, number: int, part: int) -> slice:
         """Return the cells of a part, as operation ``number`` cuts its buffer."""

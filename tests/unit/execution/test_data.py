@@ -1,5 +1,6 @@
 """Data mode: what goes wrong between GPUs is found, counted and named; what does not is left as it was."""
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -254,6 +255,34 @@ def test_reading_memory_before_anything_is_there_is_an_error(fused, monkeypatch)
     assert found.findings[0].endswith("GPU 1, part 3, piece 0: read before anything was there")
     assert named(found, gpu=2, part=3, piece=0) == "has no contribution of any GPU"
     assert found.errors > 0
+
+
+@pytest.mark.parametrize("scheme", ["sequential", "t3"])
+@pytest.mark.parametrize(
+    "operations",
+    [
+        ("gemm:g", "all_reduce:r<g", "gemm:h<r", "all_reduce:s<h"),
+        ("gemm:g", "reduce_scatter:r<g", "all_gather:a<r"),
+        ("gemm:g", "all_gather:a<g"),
+        ("gemm:g", "all_reduce:r<g", "all_reduce:s<g"),
+        ("all_gather:a", "gemm:g<a", "reduce_scatter:r<g"),
+        ("all_reduce:r", "all_reduce:s<r"),
+    ],
+    ids=" ".join,
+)
+def test_what_an_operation_leaves_is_what_the_next_one_finds(
+    operations, scheme, tiny_system, gemm_op, collective_op, sublayer_of
+):
+    """Sums are gathered, summed again or left alone, in buffers of their own where GEMMs write anew."""
+    made = []
+    for text in operations:
+        kind, name, after = re.fullmatch(r"(\w+):(\w)<?(\w?)", text).groups()
+        one = gemm_op(name, SHAPE, *after) if kind == "gemm" else collective_op(name, kind, 128 * 32 * 2, *after)
+        made.append(one)
+    system, sublayer = tiny_system(), sublayer_of(GPUS, *made)
+    works = lower(sublayer, system.gemm, system.compute.slice_bytes, plans_of(system, GPUS))
+    data = get(SCHEME, scheme)().simulate(SystemLab(system, GPUS, ALL, data=EXACT), works).data
+    assert data.errors == 0, str(data)
 
 
 @pytest.mark.parametrize("scheme", ["sequential", "t3", "t3-mca", "ideal-overlap-nmc"])
