@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from t3sim.cli.app import (
+    AlgorithmOption,
     DataOption,
     DataTypeOption,
     Format,
@@ -18,8 +19,10 @@ from t3sim.cli.app import (
     SetOption,
     SublayerOption,
     SystemOption,
+    TopologyOption,
     app,
     names,
+    system_overrides,
 )
 from t3sim.cli.output import ProgressReport, finish, print_result, with_command, write_result
 from t3sim.files import prepare_folder
@@ -39,6 +42,8 @@ def run(
     sublayer: SublayerOption = "",
     scheme: SchemeOption = "",
     assignments: SetOption = None,
+    topology: TopologyOption = "",
+    algorithm: AlgorithmOption = "",
     gpus: GpusOption = "mirror",
     data: DataOption = False,  # noqa: FBT002 - an option
     data_dtype: DataTypeOption = None,
@@ -53,7 +58,7 @@ def run(
     ] = Detail.TILE,
 ) -> None:
     """Simulate the sublayers of a trace under the schemes and print times, speedups and DRAM traffic."""
-    overrides = tuple(assignments or ())
+    overrides = system_overrides(system, topology, algorithm, assignments)
     config = load_system(system, overrides)
     if out is not None:
         prepare_folder(out)

@@ -74,7 +74,8 @@ class Exchange:
             nbytes=nbytes,
             wire_bytes=on_wire,
             merges=len(merged),
-            key=part,
+            key=self.plan.moves[move.number].chunk,
+            part=part,
             serial=self._port.next_serial(),
             value=value,
         )

@@ -15,7 +15,7 @@ import numpy as np
 from simpy.events import Event
 
 from t3sim.collectives.plan import MoveId, Operation
-from t3sim.execution.address_space import Fire, Station
+from t3sim.execution.address_space import Dispatch, Fire, Station
 from t3sim.execution.exchange import Exchange
 from t3sim.execution.gemm import WRITE as GEMM_WRITE
 from t3sim.hardware.clock import Action
@@ -34,7 +34,8 @@ class AddressSpace:
     """Configuration of the producer's output buffer on one GPU."""
 
     stations: tuple[Station, ...]
-    """Own ones first, in the order in which they are produced."""
+    own: Dispatch
+    """Order in which the tiles of own stations are produced."""
     regions: Mapping[int, Region]
     """Where the tiles of each part of the buffer lie, one block each."""
     copies: int
@@ -52,11 +53,12 @@ class AddressSpace:
 class _Tiles:
     """The tiles of one station, and the groups of them that one DMA command moves."""
 
-    def __init__(self, station: Station, sizes: tuple[int, ...], first: int, tiles_per_command: int) -> None:
-        """``sizes``: bytes of each tile. ``first``: number of its first tile among all of this unit."""
+    def __init__(self, station: Station, sizes: tuple[int, ...], tiles_per_command: int) -> None:
+        """Take the station's tiles, of these ``sizes`` in bytes."""
         self.station = station
         self.sizes = sizes
-        self.first = first
+        self.numbers = [0] * len(sizes)
+        """Number of each tile among all of this unit, by which it is tracked."""
         self._groups = ceil_div(len(sizes), tiles_per_command) if sizes else 0
         bounds = [number * len(sizes) // self._groups for number in range(self._groups + 1)]
         # Cut as ``pieces_completed`` does, so that a group arrives as its tiles.
@@ -84,12 +86,16 @@ class TrackTrigger:
         self._exchange = exchange
         operation = exchange.plan.operation.value
         self._read_cause, self._write_cause = Cause(operation, Direction.READ), Cause(operation, Direction.WRITE)
-        self._tiles = self._laid_out()
-        self._of = [tiles for tiles in self._tiles for _ in tiles.sizes]
-        self._tracked_from = ports.tracker.reserve(len(self._of))
+        pieces = exchange.chunks.piece_bytes
+        self._tiles = [_Tiles(station, pieces[station.part], space.tiles_per_command) for station in space.stations]
+        self._own_of = {tiles.station.part: tiles for tiles in self._tiles if tiles.station.own}
+        self._dispatched = [
+            (self._own_of[part], piece)
+            for part, piece in zip(space.own.parts.tolist(), space.own.pieces.tolist(), strict=True)
+        ]
+        self._track()
         self._at = {move: tiles for tiles in self._tiles for move in tiles.station.arrivals}
         self._slots = self._numbered()
-        self._own_of = {tiles.station.part: tiles for tiles in self._tiles if tiles.station.own}
         self._values = None
         if ports.values is not None:
             self._values = ports.values.open(
@@ -99,10 +105,14 @@ class TrackTrigger:
         exchange.open(self, {move: tiles.station.part for move, tiles in self._at.items()})
 
     def start(self) -> None:
-        """Let go of all chunks whose only contribution is in memory from the start."""
-        for tiles in self._tiles:
-            if tiles.station.own and not tiles.station.arrivals:
-                for piece in range(len(tiles.sizes)):
+        """Let go of all chunks whose only contribution is in memory from the start.
+
+        Their tiles take turns, chunk by chunk, so that all links that they leave by are used at once.
+        """
+        ready = [tiles for tiles in self._tiles if tiles.station.own and not tiles.station.arrivals]
+        for piece in range(max((len(tiles.sizes) for tiles in ready), default=0)):
+            for tiles in ready:
+                if piece < len(tiles.sizes):
                     self._complete(tiles, piece)
 
     def contribute(self, part: int, piece: int) -> None:
@@ -116,8 +126,7 @@ class TrackTrigger:
     def store_stage(self, first: int, last: int, buffer: StoreBuffer) -> None:
         """Issue the output tiles of workgroups ``first`` to ``last - 1`` by their chunks' stations."""
         for workgroup in range(first, last):
-            tiles = self._of[workgroup]
-            piece = workgroup - tiles.first
+            tiles, piece = self._dispatched[workgroup]
             nbytes = tiles.sizes[piece]
             buffer.take(nbytes)
             if tiles.station.is_remote:
@@ -154,14 +163,14 @@ class TrackTrigger:
         """Say how much of what this GPU keeps is not complete."""
         return [f"{self._kept_open} tiles of what it keeps"] if self._kept_open else []
 
-    def _laid_out(self) -> list[_Tiles]:
-        """Give the tiles of all stations their numbers, those of own stations as they are produced."""
-        laid_out, first = [], 0
-        for station in self.space.stations:
-            sizes = self._exchange.chunks.piece_bytes[station.part]
-            laid_out.append(_Tiles(station, sizes, first, self.space.tiles_per_command))
-            first += len(sizes)
-        return laid_out
+    def _track(self) -> None:
+        """Number all tiles for the tracker: own ones as they are produced, then those that only arrive."""
+        arriving = [
+            (tiles, piece) for tiles in self._tiles if not tiles.station.own for piece in range(len(tiles.sizes))
+        ]
+        order = [*self._dispatched, *arriving]
+        for number, (tiles, piece) in enumerate(order, self._ports.tracker.reserve(len(order))):
+            tiles.numbers[piece] = number
 
     def _numbered(self) -> dict[MoveId, int]:
         """Give every arrival that cannot lie in the GPU's own buffer one for copies."""
@@ -195,8 +204,7 @@ class TrackTrigger:
         updates = self.space.wavefronts
         own = tiles.station.own and self.space.stored_locally
         expected = updates * (len(tiles.station.arrivals) + own)
-        number = self._tracked_from + tiles.first + piece
-        self._ports.tracker.count(number, updates, expected, partial(self._counted, tiles, piece))
+        self._ports.tracker.count(tiles.numbers[piece], updates, expected, partial(self._counted, tiles, piece))
 
     def _counted(self, tiles: _Tiles, piece: int) -> None:
         """Act on a tile whose last update is in memory: its sum, or what is to be summed."""

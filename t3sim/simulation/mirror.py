@@ -9,6 +9,8 @@ from t3sim.simulation.system import SystemSpec
 
 def mirror_shape(system: SystemSpec, wiring: Wiring, works: Sequence[Work]) -> tuple[int, ...] | str:
     """Return the grid over which everything can be moved on by any rank without a change, or why there is none."""
+    if system.conditions.difference:
+        return system.conditions.difference
     plans = [work.plan for work in works if isinstance(work, CollectiveWork) and work.plan.moves]
     if not system.track_trigger.staggered and any(work.producer for work in works if isinstance(work, CollectiveWork)):
         return "without staggering each GPU runs another program"

@@ -42,30 +42,44 @@ def _wired(topology: Topology, link: LinkSpec, gpus: int) -> Wiring:
     return topology.wire(link, gpus)
 
 
+def facts_of(system: SystemSpec, gpus: int) -> NetworkFacts:
+    """Collect what algorithms may know of the network of ``gpus`` GPUs. Raises ``InputError`` as ``wiring_of``."""
+    wiring = wiring_of(system, gpus)
+    switches = tuple(wiring.switches.values())
+    return NetworkFacts(
+        ranks=gpus,
+        shape=wiring.shape,
+        switch_reduces=bool(switches) and all(switch.reduces for switch in switches),
+        switch_multicasts=bool(switches) and all(switch.multicasts for switch in switches),
+    )
+
+
 def plans_of(system: SystemSpec, gpus: int) -> PlansOf:
     """Return what chooses the plans of a collective on ``gpus`` GPUs of ``system``.
 
     It raises ``InputError`` where the algorithm that the system names does not work there.
     """
-    wiring = wiring_of(system, gpus)
-    facts = NetworkFacts(
-        ranks=gpus,
-        shape=wiring.shape,
-        switch_reduces=bool(wiring.switches) and all(switch.reduces for switch in wiring.switches.values()),
-        switch_multicasts=bool(wiring.switches) and all(switch.multicasts for switch in wiring.switches.values()),
-    )
+    facts = facts_of(system, gpus)
 
     def plans(op: str) -> tuple[Plan, ...]:
         operation = Operation(op)
-        algorithm = system.algorithms.get(op) or default_algorithm(operation)
-        halves = (Operation.REDUCE_SCATTER, Operation.ALL_GATHER)
-        split = operation is Operation.ALL_REDUCE and all(algorithm in algorithms_for(half) for half in halves)
+        algorithm = system.algorithms.get(op) or default_algorithm(operation, system.topology.suited)
         try:
-            return tuple(make_plan(each, algorithm, facts) for each in (halves if split else (operation,)))
+            return _in_halves(make_plan(operation, algorithm, facts), facts)
         except PlanError as error:
-            problem = Problem(
-                message=str(error), key=f"algorithms.{op}", value=algorithm, known=algorithms_for(operation)
-            )
-            raise InputError(problem) from None
+            raise InputError(Problem(message=str(error), key=f"algorithms.{op}")) from None
 
     return plans
+
+
+def _in_halves(plan: Plan, facts: NetworkFacts) -> tuple[Plan, ...]:
+    """Return an all-reduce as a reduce-scatter and an all-gather, where its algorithm does both.
+
+    Not where the halves go on at the same time, slice by slice: one after the other they would take longer.
+    """
+    halves = (Operation.REDUCE_SCATTER, Operation.ALL_GATHER)
+    if plan.operation is not Operation.ALL_REDUCE or plan.by_slice:
+        return (plan,)
+    if not all(plan.algorithm in algorithms_for(half) for half in halves):
+        return (plan,)
+    return tuple(make_plan(half, plan.algorithm, facts) for half in halves)

@@ -6,16 +6,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from t3sim.config import Loaded, load
+from t3sim.collectives.planning import NetworkFacts
+from t3sim.config import Draft, Loaded, draft
 from t3sim.data import systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
 from t3sim.execution.data import DataMode
 from t3sim.hardware.memory.values import Precision
 from t3sim.lowering.work import fusable
+from t3sim.registry import get
 from t3sim.results import Row, RunResult
-from t3sim.simulation.fit import check_fit
+from t3sim.schemes.scheme import KIND as SCHEME
+from t3sim.simulation.fit import check_conditions, check_fit
 from t3sim.simulation.lab import ALL, MIRROR
-from t3sim.simulation.point import SEED, Observe, Point, scheme_names, simulate_point
+from t3sim.simulation.plans import facts_of
+from t3sim.simulation.point import Observe, Point, scheme_names, simulate_point
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
 from t3sim.workload.operations import Sublayer, Trace
@@ -32,7 +36,11 @@ Progress = Callable[[int, int, str], None]
 
 def load_system(ref: str | Path = DEFAULT_SYSTEM, overrides: Sequence[str] = ()) -> Loaded[SystemSpec]:
     """Load a system by name or path. Raises ``InputError`` with everything that is wrong with it."""
-    return load(SystemSpec, ref, folder=systems_dir(), format_name=SYSTEM_FORMAT, overrides=overrides)
+    return _described(ref, overrides).checked(SystemSpec)
+
+
+def _described(ref: str | Path, overrides: Sequence[str]) -> Draft:
+    return draft(ref, folder=systems_dir(), format_name=SYSTEM_FORMAT).overridden(overrides)
 
 
 def simulate(
@@ -72,12 +80,14 @@ def load_points(
 ) -> tuple[list[Point], tuple[str, ...]]:
     """Read what ``simulate`` is given: the points to simulate and the schemes. Raises ``InputError`` as it does."""
     loaded = load_trace(trace, folder=traces_dir())
-    spec = load_system(system, overrides)
+    described = _described(system, overrides)
+    spec = described.checked(SystemSpec)
     chosen = choose_sublayers(loaded.spec, sublayers)
     check_fit(loaded, chosen, spec.spec)
+    check_conditions(described, spec.spec, loaded.spec.tp)
     simulated = choose_gpus(gpus, loaded.spec.tp)
     points = [Point(system=spec, sublayer=sublayer, gpus=simulated, data=data) for sublayer in chosen]
-    return points, choose_schemes(schemes)
+    return points, choose_schemes(schemes, facts_of(spec.spec, loaded.spec.tp))
 
 
 def run_points(
@@ -104,16 +114,18 @@ def manifest(points: Sequence[Point]) -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
         "systems": {point.system.spec.name: point.system.config_hash for point in points},
-        "seed": SEED,
+        "seed": points[0].system.spec.conditions.seed,
         "notes": [note for point in points for note in _notes(point)],
     }
 
 
 def _notes(point: Point) -> Iterator[str]:
-    """Say what a reader of the results could mistake."""
+    """Say what a reader of the results could mistake or wonder at: nothing to overlap, all GPUs simulated."""
     if point.data is not None:
         gpus = point.sublayer.tp
         yield f"{point.sublayer.label}: memories hold numbers (--data), for which all {gpus} GPUs are simulated"
+    elif point.why_all is not None:
+        yield f"{point.sublayer.label}: all {point.sublayer.tp} GPUs are simulated, since {point.why_all}"
     if not fusable(point.works):
         yield (
             f"{point.sublayer.label}: nothing to overlap, since no reduce-scatter or "
@@ -121,9 +133,16 @@ def _notes(point: Point) -> Iterator[str]:
         )
 
 
-def choose_schemes(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Check the names of schemes; none wanted: all. Raises ``InputError`` naming the known ones."""
-    return _choose(wanted, scheme_names(), "--scheme")
+def choose_schemes(wanted: Sequence[str], facts: NetworkFacts) -> tuple[str, ...]:
+    """Check the names of schemes; none wanted: all that such a network can run.
+
+    Raises ``InputError`` for a name that is not known, and for one that the network cannot run, with the reason.
+    """
+    chosen = _choose(wanted, scheme_names(), "--scheme")
+    misfits = {name: reason for name in chosen if (reason := get(SCHEME, name)().misfit(facts))}
+    if wanted and misfits:
+        raise InputError(*(Problem(message=why, key="--scheme", value=name) for name, why in misfits.items()))
+    return tuple(name for name in chosen if name not in misfits)
 
 
 def choose_sublayers(trace: Trace, wanted: Sequence[str]) -> tuple[Sublayer, ...]:
