@@ -6,6 +6,7 @@ from typing import Any
 
 from t3sim.config import Loaded
 from t3sim.errors import InputError
+from t3sim.execution.data import DataMode
 from t3sim.experiments.binding import bound, judged_bytes
 from t3sim.results import Row
 from t3sim.simulation import Point, SystemSpec
@@ -28,6 +29,7 @@ COLLECTIVE_COLUMNS = (
     "busiest_link",
     "bound",
     "data_errors",
+    "data_spread",
     "gpus_simulated",
 )
 
@@ -53,28 +55,33 @@ def collectives(
     simulated: str = MIRROR,
     bounds: bool = True,
     progress: Progress | None = None,
+    data: DataMode | None = None,
 ) -> Collectives:
     """Run one collective alone for each of ``sizes`` (bytes).
 
-    ``simulated``: ``mirror`` or ``all``. ``bounds``: say what binds each (runs it again, up to five times). Raises
-    ``InputError`` when the algorithm does not work there or a size cannot be simulated, before anything runs;
-    ``SimulationError`` when a run fails its own checks.
+    ``simulated``: ``mirror`` or ``all``. ``bounds``: say what binds each (runs it again, up to five times). With
+    ``data``, memories hold numbers, and what is wrong with them is in the notes. Raises ``InputError`` when the
+    algorithm does not work there or a size cannot be simulated, before anything runs; ``SimulationError`` when a run
+    fails its own checks.
     """
-    points = [collective_point(system, operation, gpus, nbytes, simulated) for nbytes in sizes]
+    points = [collective_point(system, operation, gpus, nbytes, simulated, data) for nbytes in sizes]
     _check(points)
-    rows = []
+    rows, wrong = [], []
     binding: dict[int, str | None] = {}
     for number, (point, nbytes) in enumerate(zip(points, sizes, strict=True)):
         if progress is not None:
             progress(number, len(points), f"{operation} {nbytes} B")
-        row = collective_row(point, run_collective(point))
+        outcome = run_collective(point)
+        row = collective_row(point, outcome)
+        if outcome.data is not None and outcome.data.errors:
+            wrong.append(f"{operation} {nbytes} B: {outcome.data}")
         judged = judged_bytes(nbytes, gpus)
         if bounds and judged not in binding:
             binding[judged] = bound(system, operation, gpus, nbytes)
         rows.append({name: {**row, "bound": binding.get(judged)}.get(name) for name in COLLECTIVE_COLUMNS})
     if progress is not None:
         progress(len(points), len(points), "done")
-    return Collectives(tuple(rows), {**manifest(points), "notes": _notes(points)})
+    return Collectives(tuple(rows), {**manifest(points), "notes": [*_notes(points), *wrong]})
 
 
 def _check(points: Sequence[Point]) -> None:
@@ -92,4 +99,6 @@ def _check(points: Sequence[Point]) -> None:
 def _notes(points: Sequence[Point]) -> list[str]:
     """Say why all GPUs are simulated where one was to stand for all."""
     point = points[0]
+    if point.data is not None:
+        return [f"memories hold numbers (--data), for which all {point.sublayer.tp} GPUs are simulated"]
     return [] if point.why_all is None else [f"all {point.sublayer.tp} GPUs are simulated, since {point.why_all}"]
