@@ -36,7 +36,13 @@ def short_name(operation: str) -> str:
     return _SHORT.get(operation, operation)
 
 
-_UNITS = {"_us": "us", "_us_min": "us", "_us_p50": "us", "_us_p99": "us", "_fs": "fs", "_bytes": "B", "_s": "s", "pct_of_ideal": "%"}
+_UNITS = {
+    **dict.fromkeys(("_us", "_us_min", "_us_p50", "_us_p99"), "us"),
+    "_fs": "fs",
+    "_bytes": "B",
+    "_s": "s",
+    "pct_of_ideal": "%",
+}
 COLUMNS: tuple[Column, ...] = (
     Column(
         "point_id",
@@ -78,7 +84,9 @@ COLUMNS: tuple[Column, ...] = (
         "end of the last operation of the last GPU; ideals: max(gemm_us, rs_us) + ag_us, each alone",
     ),
     Column("total_us_min", float, "smallest total_us of all seeds that were run", "smallest over the seeds"),
-    Column("total_us_p50", float, "total_us of the median seed, which the row is of", "rank ceil(seeds / 2) of the seeds"),
+    Column(
+        "total_us_p50", float, "total_us of the median seed, which the row is of", "rank ceil(seeds / 2) of the seeds"
+    ),
     Column("total_us_p99", float, "total_us that 99% of the seeds stay within", "rank ceil(0.99 x seeds) of the seeds"),
     Column("exposed_comm_us", float, "us in which no GEMM runs", "total_us - gemm_us"),
     Column("speedup", float, "how many times faster than sequential", "total_us of sequential / total_us"),

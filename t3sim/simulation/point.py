@@ -3,9 +3,10 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from operator import attrgetter
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Loaded
@@ -80,24 +81,18 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
     The baseline and the ideal are simulated too, for the columns that compare with them. A scheme whose run fails
     its own checks gives a row of status ``failed``. Raises ``InputError`` when the operations do not fit the system.
     """
-    system, sublayer = point.system.spec, point.sublayer
-    problems = [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]
-    problems += [
-        Problem(message=fault.message, key=".".join(map(str, fault.path)), value=fault.value, known=fault.known)
-        for fault in condition_faults(system, sublayer.tp)
-    ]
-    if problems:
+    if problems := list(_problems(point)):
         raise InputError(*problems)
-    labs = [SystemLab(each, sublayer.tp, point.gpus) for each in _by_seed(system)]
+    labs = [SystemLab(system, point.sublayer.tp, point.gpus) for system in _by_seed(point.system.spec)]
     outcomes: dict[str, list[Outcome]] = {}
     errors: dict[str, SimulationError] = {}
     walls: dict[str, float] = {}
     for name in dict.fromkeys((BASELINE, IDEAL, *schemes)):
         started = time.perf_counter()
         scheme: Scheme = get(SCHEME, name)()
-        labs[0].observe = partial(observe, f"{sublayer.label} {name}") if observe and name in schemes else None
+        labs[0].observe = partial(observe, f"{point.sublayer.label} {name}") if observe and name in schemes else None
         try:
-            outcomes[name] = sorted((scheme.simulate(lab, point.works) for lab in labs), key=lambda run: run.total_fs)
+            outcomes[name] = sorted((scheme.simulate(lab, point.works) for lab in labs), key=attrgetter("total_fs"))
         except SimulationError as error:
             errors[name] = error
         walls[name] = time.perf_counter() - started
@@ -112,6 +107,15 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
             row |= {"status": "failed", "error_type": type(failure).__name__, "error_message": str(failure)}
         rows.append(complete(row))
     return rows
+
+
+def _problems(point: Point) -> Iterator[Problem]:
+    system, tp = point.system.spec, point.sublayer.tp
+    for op in point.sublayer.operations:
+        yield from misfits(system, op, tp)
+    for fault in condition_faults(system, tp):
+        key = ".".join(map(str, fault.path))
+        yield Problem(message=fault.message, key=key, value=fault.value, known=fault.known)
 
 
 def _by_seed(system: SystemSpec) -> list[SystemSpec]:
