@@ -84,10 +84,13 @@ class Exchange:
         """Give the buffer back that ``message`` holds."""
         self._port.consumed(message)
 
+    def pieces(self, message: Message, part: int) -> range:
+        """Which of this GPU's pieces of ``part`` an arrived ``message`` stands for."""
+        return pieces_completed(message.piece, message.pieces, len(self.chunks.piece_bytes[part]))
+
     def _receive(self, message: Message) -> None:
         move = MoveId(message.home, message.move)
-        own = len(self.chunks.piece_bytes[self._part_of[move]])
-        completed = pieces_completed(message.piece, message.pieces, own)
+        completed = self.pieces(message, self._part_of[move])
         if not completed:
             self.consumed(message)
         for piece in completed:

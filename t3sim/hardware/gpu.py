@@ -11,6 +11,7 @@ from t3sim.hardware.conditions import SOUND, ConditionsSpec
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.model import MemorySpec
+from t3sim.hardware.memory.values import Values
 from t3sim.hardware.network.network import Network
 from t3sim.hardware.ports import NetworkPort, Ports
 from t3sim.hardware.probe import Probe
@@ -65,6 +66,7 @@ class Gpu:
         index: int,
         network: Network,
         conditions: ConditionsSpec = SOUND,
+        values: Values | None = None,
     ) -> None:
         own = conditions.of_gpu(index)
         if own.lost_channels:
@@ -87,6 +89,7 @@ class Gpu:
             tracker=self.tracker,
             dma=self.dma,
             network=NetworkPort(network, index),
+            values=values,
         )
         self.spans: list[Span] = []
         self.programs: list[tuple[int, Program]] = []

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from t3sim.hardware.clock import Action, Environment
 from t3sim.hardware.compute.cus import ComputeArray
 from t3sim.hardware.memory.controller import MemoryController
+from t3sim.hardware.memory.values import Values
 from t3sim.hardware.network.message import Message
 from t3sim.hardware.network.network import Network
 from t3sim.hardware.t3.dma import DmaEngine
@@ -67,3 +68,5 @@ class Ports:
     tracker: Tracker
     dma: DmaEngine
     network: NetworkPort
+    values: Values | None = None
+    """The numbers in its memory, in data mode."""

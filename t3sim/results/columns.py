@@ -39,7 +39,8 @@ def short_name(operation: str) -> str:
 _UNITS = {
     **dict.fromkeys(("_us", "_us_min", "_us_p50", "_us_p99"), "us"),
     "_fs": "fs",
-    "_bytes": "B",
+    **dict.fromkeys(("_bytes", "_bytes_max"), "B"),
+    "_gbps": "GB/s",
     "_s": "s",
     "pct_of_ideal": "%",
 }
@@ -138,6 +139,18 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("link_util", float, "share of the time in which the link is sending", "busy time / total_us"),
     Column("tracker_peak_entries", int, "most tracker entries in use at once", "largest over time and GPUs"),
+    Column(
+        "data_errors",
+        int,
+        "elements that are missing, doubled or misplaced in memory; only with --data",
+        "over all GPUs and operations: elements that differ from numpy's answer when an operation ends, or at the end",
+    ),
+    Column(
+        "data_spread",
+        float,
+        "largest relative error of a sum by rounding, in the order in which it was added up; only with --data-dtype",
+        "largest over all sums of: |sum rounded at every addition - sum in fp64| / sum in fp64",
+    ),
     Column("wall_s", float, "seconds of real time the simulation of this row took"),
     Column("version", str, "version of t3sim"),
     Column("config_hash", str, "hash of the system's values"),
@@ -145,6 +158,20 @@ COLUMNS: tuple[Column, ...] = (
     Column("seeds", int, "seeds that were run; more than one only where something is random"),
     Column("error_type", str, "of a failed row"),
     Column("error_message", str, "of a failed row"),
+    Column(
+        "algbw_gbps",
+        float,
+        "GB/s of its collectives' buffers (GB = 1e9 B)",
+        "sum over its collectives of bytes / (rs_us + ag_us + the time of any other)",
+    ),
+    Column(
+        "busbw_gbps",
+        float,
+        "GB/s that each GPU's link needs at least for that, as nccl-tests defines it",
+        "as algbw_gbps, bytes times 2(N - 1)/N for all_reduce, 1 for broadcast and send, else (N - 1)/N",
+    ),
+    Column("wire_bytes_max", int, "bytes that the link with the most of them carried", "largest over the links"),
+    Column("gpus_simulated", int, "GPUs that were simulated", "1 where one stands for all, else num_gpus"),
 )
 
 _OF_OPERATION = re.compile(r"dram_\w+_(read|write)_bytes|\w+_us")

@@ -83,6 +83,8 @@ class GemmPhase:
         drained = kernel.store_buffer.drained()
         if drained is not None:
             yield drained
+        if gpu.ports.values is not None:
+            gpu.ports.values.open(number, self.work.tiles.chunks, produced=True).produce()
         gpu.spans.append(Span("gemm", start, int(gpu.env.now), launch))
 
 
@@ -108,13 +110,14 @@ class CollectivePhase:
         running = protocol if self.launched else protocol.model_copy(update={"staged": False})
         kernel = CollectiveKernel(gpu.ports, exchange, running, gpu.compute.spec.collective_window)
         gpu.programs.append((number, kernel))
-        return lambda: self._run(gpu, kernel, _launch_fs(gpu, work, protocol) if self.launched else 0)
+        return lambda: self._run(gpu, number, kernel, _launch_fs(gpu, work, protocol) if self.launched else 0)
 
-    def _run(self, gpu: Gpu, kernel: CollectiveKernel, launch: int) -> Process:
+    def _run(self, gpu: Gpu, number: int, kernel: CollectiveKernel, launch: int) -> Process:
         start = int(gpu.env.now)
         if self.launched:
             yield gpu.env.timeout(launch)
         yield from kernel.run()
+        _check(gpu, number)
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now), launch))
 
 
@@ -142,10 +145,11 @@ class FusedPhase:
 
     def _run(self, gpu: Gpu, number: int, units: Sequence[TrackTrigger]) -> Process:
         yield from _staggered_gemm(gpu, number, self.work, units[0])
-        for unit, work in zip(units, self.works, strict=True):
+        for place, (unit, work) in enumerate(zip(units, self.works, strict=True)):
             yield unit.finished
+            _check(gpu, number + place)
             # An all-gather that runs beside the sums counts from where they end.
-            start = unit.started_fs if unit is units[0] else gpu.spans[-1].end_fs
+            start = gpu.spans[-1].end_fs if place else unit.started_fs
             gpu.spans.append(Span(work.operation, start, int(gpu.env.now)))
 
 
@@ -180,13 +184,20 @@ class NearMemoryPhase:
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the buffer's address space; the local contributions are in memory already."""
         unit = _track_trigger(gpu, self.work, number, stored_locally=False)
-        return lambda: self._run(gpu, unit)
+        return lambda: self._run(gpu, number, unit)
 
-    def _run(self, gpu: Gpu, unit: TrackTrigger) -> Process:
+    def _run(self, gpu: Gpu, number: int, unit: TrackTrigger) -> Process:
         start = int(gpu.env.now)
         unit.start()
         yield unit.finished
+        _check(gpu, number)
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now)))
+
+
+def _check(gpu: Gpu, number: int) -> None:
+    """Let data mode compare what operation ``number``, which has ended, has left in memory."""
+    if gpu.ports.values is not None:
+        gpu.ports.values.ended(number)
 
 
 def _protocol(gpu: Gpu, work: CollectiveWork) -> ProtocolSpec:

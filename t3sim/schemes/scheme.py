@@ -3,10 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Protocol, TypeVar
 
 from t3sim.collectives.planning import NetworkFacts
-from t3sim.hardware.machine import GpuReport
+from t3sim.execution.data import DataReport
+from t3sim.hardware.machine import GpuReport, LinkReport
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.lowering.work import Work
@@ -15,6 +18,7 @@ from t3sim.schemes.phases import Phase
 
 KIND = "scheme"
 _Key = TypeVar("_Key", bound=Hashable)
+_Count = TypeVar("_Count", int, LinkReport)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +33,19 @@ class Outcome:
     dram_busy_fs: int
     link_busy_fs: int
     tracker_peak_entries: int
+    links: dict[str, LinkReport]
+    """By name; where one GPU stands for all, its links do for theirs."""
+    gpus_simulated: int
     start_fs: int = 0
     """When the last GPU began; part of ``total_fs``."""
     gpus: tuple[GpuReport, ...] = ()
+    data: DataReport | None = None
+    """In data mode: what was found in memory."""
+
+    @property
+    def wire_bytes_max(self) -> int:
+        """Bytes that the link with the most of them carried."""
+        return max((link.sent_bytes for link in self.links.values()), default=0)
 
     @property
     def own_fs(self) -> int:
@@ -58,15 +72,18 @@ def in_sequence(parts: Sequence[Outcome], *, saved_fs: int = 0) -> Outcome:
         dram_busy_fs=sum(part.dram_busy_fs for part in parts),
         link_busy_fs=sum(part.link_busy_fs for part in parts),
         tracker_peak_entries=max(part.tracker_peak_entries for part in parts),
+        links=_summed([part.links for part in parts]),
+        gpus_simulated=max(part.gpus_simulated for part in parts),
+        data=reduce(add, found) if (found := [part.data for part in parts if part.data is not None]) else None,
     )
 
 
-def _summed(counts: Sequence[Mapping[_Key, int]]) -> dict[_Key, int]:
+def _summed(counts: Sequence[Mapping[_Key, _Count]]) -> dict[_Key, _Count]:
     """Add up counters key by key, in the order of their first appearance."""
-    total: dict[_Key, int] = {}
+    total: dict[_Key, _Count] = {}
     for count in counts:
         for key, value in count.items():
-            total[key] = total.get(key, 0) + value
+            total[key] = total[key] + value if key in total else value
     return total
 
 

@@ -10,7 +10,8 @@ from operator import attrgetter
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Loaded
-from t3sim.errors import InputError, Problem, SimulationError
+from t3sim.errors import DataError, InputError, Problem, SimulationError
+from t3sim.execution.data import DataMode, DataReport
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.lowering.work import Work, lower
@@ -18,9 +19,11 @@ from t3sim.registry import get, names
 from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
+from t3sim.simulation.bandwidth import bandwidths
 from t3sim.simulation.fit import condition_faults, misfits
-from t3sim.simulation.lab import MIRROR, SystemLab
-from t3sim.simulation.plans import plans_of
+from t3sim.simulation.lab import ALL, MIRROR, SystemLab
+from t3sim.simulation.mirror import mirror_shape
+from t3sim.simulation.plans import plans_of, wiring_of
 from t3sim.simulation.system import SystemSpec
 from t3sim.units import FS_PER_US, ceil_div
 from t3sim.version import __version__
@@ -52,6 +55,8 @@ class Point:
     sublayer: Sublayer
     gpus: str = MIRROR
     """``mirror``: one that stands for all, wherever it can; ``all``."""
+    data: DataMode | None = None
+    """Whether memories hold numbers, which are compared with what they have to be; all GPUs are simulated then."""
 
     @cached_property
     def works(self) -> tuple[Work, ...]:
@@ -60,11 +65,20 @@ class Point:
         plans = plans_of(system, self.sublayer.tp)
         return lower(self.sublayer, system.gemm, system.compute.slice_bytes, plans, system.gemm_rates())
 
+    @cached_property
+    def why_all(self) -> str | None:
+        """Why all GPUs are simulated where one was to stand for all; ``None``: it does, or all were asked for."""
+        if self.gpus != MIRROR:
+            return None
+        shape = mirror_shape(self.system.spec, wiring_of(self.system.spec, self.sublayer.tp), self.works)
+        return shape if isinstance(shape, str) else None
+
     @property
     def point_id(self) -> str:
         """12 hex digits over everything that can change the result."""
         operations = [op.model_dump(mode="json") for op in self.sublayer.operations]
-        key = [__version__, self.system.config_hash, self.sublayer.tp, self.gpus, operations]
+        gpus = self.gpus if self.data is None else ALL
+        key = [__version__, self.system.config_hash, self.sublayer.tp, gpus, operations]
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -83,7 +97,8 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
     """
     if problems := list(_problems(point)):
         raise InputError(*problems)
-    labs = [SystemLab(system, point.sublayer.tp, point.gpus) for system in _by_seed(point.system.spec)]
+    systems = _by_seed(point.system.spec)
+    labs = [SystemLab(system, point.sublayer.tp, point.gpus, data=point.data) for system in systems]
     outcomes: dict[str, list[Outcome]] = {}
     errors: dict[str, SimulationError] = {}
     walls: dict[str, float] = {}
@@ -101,12 +116,21 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
     for name in schemes:
         row: Row = {**identity(point), "scheme": name, "status": "ok", "wall_s": walls[name], "seeds": len(labs)}
         if name in outcomes:
-            row |= _measured(medians[name], medians.get(BASELINE), medians.get(IDEAL)) | _spread(outcomes[name])
+            row |= _measured(point, medians[name], medians.get(BASELINE), medians.get(IDEAL)) | _spread(outcomes[name])
+            if (found := _worst([run.data for run in outcomes[name] if run.data is not None])) is not None:
+                row |= {"data_errors": found.errors, "data_spread": found.spread}
+                if found.errors:
+                    errors[name] = DataError(str(found))
         # Without a baseline no row can say what it gains: what was measured stands, but the row has failed.
         if (failure := errors.get(name, errors.get(BASELINE))) is not None:
             row |= {"status": "failed", "error_type": type(failure).__name__, "error_message": str(failure)}
         rows.append(complete(row))
     return rows
+
+
+def _worst(reports: Sequence[DataReport]) -> DataReport | None:
+    """Give the report with most errors: a run that moves wrong data is wrong, median or not."""
+    return max(reports, key=attrgetter("errors"), default=None)
 
 
 def _problems(point: Point) -> Iterator[Problem]:
@@ -162,8 +186,9 @@ def identity(point: Point) -> Row:
     }
 
 
-def _measured(outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None) -> Row:
+def _measured(point: Point, outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None) -> Row:
     dram_total = sum(outcome.served_bytes.values())
+    collectives_fs = sum(time_fs for name, time_fs in outcome.operation_fs.items() if name != "gemm")
     times = {**dict.fromkeys(USUAL_OPERATIONS, 0), **outcome.operation_fs}
     row: Row = {
         **{f"{short_name(name)}_us": time_fs / FS_PER_US for name, time_fs in times.items()},
@@ -174,9 +199,12 @@ def _measured(outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None)
             for cause, nbytes in {**_NO_TRAFFIC, **outcome.served_bytes}.items()
         },
         "dram_total_bytes": dram_total,
+        **bandwidths(point.sublayer.operations, point.sublayer.tp, collectives_fs),
         "link_bytes": outcome.link_bytes,
         "dram_util": outcome.dram_busy_fs / outcome.total_fs,
         "link_util": outcome.link_busy_fs / outcome.total_fs,
+        "wire_bytes_max": outcome.wire_bytes_max,
+        "gpus_simulated": outcome.gpus_simulated,
         "tracker_peak_entries": outcome.tracker_peak_entries,
     }
     if baseline is not None:

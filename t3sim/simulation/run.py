@@ -10,6 +10,8 @@ from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Draft, Loaded, draft
 from t3sim.data import systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
+from t3sim.execution.data import DataMode
+from t3sim.hardware.memory.values import Precision
 from t3sim.lowering.work import fusable
 from t3sim.registry import get
 from t3sim.results import Row, RunResult
@@ -51,15 +53,19 @@ def simulate(
     gpus: str = "mirror",
     progress: Progress | None = None,
     observe: Observe | None = None,
+    data: bool = False,
+    data_dtype: str | None = None,
 ) -> RunResult:
     """Simulate the sublayers of a trace: the whole way from files to results.
 
     ``trace``, ``system``: name of a shipped one, or a path. ``sublayers``, ``schemes``: which ones; none: all.
     ``overrides``: ``a.b.c=value`` for the system. ``gpus``: ``mirror`` or the number of GPUs, which must be the
-    trace's TP degree. ``observe`` sees every machine before it runs. Raises ``InputError`` for anything in these that
-    cannot be.
+    trace's TP degree. ``observe`` sees every machine before it runs. ``data``: let every GPU's memory hold numbers and
+    compare what is there at the end; ``data_dtype`` (``fp32``, ``fp16``, ``bf16``): and see what rounding does to sums.
+    Both simulate all GPUs. Raises ``InputError`` for anything in these that cannot be.
     """
-    points, chosen = load_points(trace, system, sublayers, schemes, overrides, gpus)
+    mode = data_mode(data=data, dtype=data_dtype)
+    points, chosen = load_points(trace, system, sublayers, schemes, overrides, gpus, mode)
     return run_points(points, chosen, progress, observe)
 
 
@@ -70,6 +76,7 @@ def load_points(
     schemes: Sequence[str],
     overrides: Sequence[str],
     gpus: str,
+    data: DataMode | None = None,
 ) -> tuple[list[Point], tuple[str, ...]]:
     """Read what ``simulate`` is given: the points to simulate and the schemes. Raises ``InputError`` as it does."""
     loaded = load_trace(trace, folder=traces_dir())
@@ -79,7 +86,7 @@ def load_points(
     check_fit(loaded, chosen, spec.spec)
     check_conditions(described, spec.spec, loaded.spec.tp)
     simulated = choose_gpus(gpus, loaded.spec.tp)
-    points = [Point(system=spec, sublayer=sublayer, gpus=simulated) for sublayer in chosen]
+    points = [Point(system=spec, sublayer=sublayer, gpus=simulated, data=data) for sublayer in chosen]
     return points, choose_schemes(schemes, facts_of(spec.spec, loaded.spec.tp))
 
 
@@ -113,9 +120,12 @@ def manifest(points: Sequence[Point]) -> dict[str, Any]:
 
 
 def _notes(point: Point) -> Iterator[str]:
-    """Say what a reader of the results could mistake: all GPUs instead of one, a scheme with nothing to work on."""
-    if reason := point.system.spec.conditions.difference:
-        yield f"{point.sublayer.label}: all {point.sublayer.tp} GPUs are simulated, since {reason}"
+    """Say what a reader of the results could mistake or wonder at: nothing to overlap, all GPUs simulated."""
+    if point.data is not None:
+        gpus = point.sublayer.tp
+        yield f"{point.sublayer.label}: memories hold numbers (--data), for which all {gpus} GPUs are simulated"
+    elif point.why_all is not None:
+        yield f"{point.sublayer.label}: all {point.sublayer.tp} GPUs are simulated, since {point.why_all}"
     if not fusable(point.works):
         yield (
             f"{point.sublayer.label}: nothing to overlap, since no reduce-scatter or "
@@ -150,6 +160,16 @@ def _choose(wanted: Iterable[str], known: tuple[str, ...], key: str) -> tuple[st
     if problems:
         raise InputError(*problems)
     return chosen
+
+
+def data_mode(*, data: bool, dtype: str | None = None) -> DataMode | None:
+    """Say whether memories hold numbers, and how sums are rounded. Raises ``InputError`` for an unknown type."""
+    known = tuple(precision.value for precision in Precision)
+    if dtype is not None and dtype not in known:
+        raise InputError(Problem(message="sums are not rounded to this", key="--data-dtype", value=dtype, known=known))
+    if not (data or dtype is not None):
+        return None
+    return DataMode(precision=None if dtype is None else Precision(dtype))
 
 
 def choose_gpus(gpus: str, tp: int) -> str:

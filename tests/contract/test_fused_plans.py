@@ -13,7 +13,7 @@ import pytest
 from t3sim.collectives.plan import Kind, Operation, part_of
 from t3sim.collectives.planning import NetworkFacts, algorithms_for, make_plan
 from t3sim.errors import PlanError
-from t3sim.execution.address_space import production, stations
+from t3sim.execution.address_space import dispatch, stations
 from t3sim.lowering.work import FUSABLE
 
 SHAPES = (*((ranks,) for ranks in (1, 2, 3, 4, 5, 8)), (2, 2), (2, 3), (4, 2), (3, 3), (2, 2, 2))
@@ -120,13 +120,20 @@ def test_results_are_whole_and_in_one_place(plan, ended):
             assert kept == [(part, [(other, part) for other in everyone]) for part in sorted(chunks)]
 
 
-def test_every_part_is_produced_once(plan):
-    """A GPU produces each part of its output once; what leaves comes before what stays, and stays last."""
+def test_every_tile_is_produced_once(plan):
+    """A GPU produces each tile of its output once, those of a part in order; what it keeps comes last."""
+    counts = tuple(1 + part % 3 for part in range(plan.parts))
+    everything = [(part, piece) for part in range(plan.parts) for piece in range(counts[part])]
     for rank in range(plan.ranks):
-        order = production(plan, rank, staggered=True)
-        assert sorted(order) == list(production(plan, rank, staggered=False)) == list(range(plan.parts))
-        kept = [found.is_kept for found in stations(plan, rank) if found.own]
-        assert kept == sorted(kept)
+        kept = {found.part for found in stations(plan, rank) if found.own and found.is_kept}
+        for staggered in (True, False):
+            made = dispatch(plan, rank, counts, staggered=staggered)
+            tiles = list(zip(made.parts.tolist(), made.pieces.tolist(), strict=True))
+            assert sorted(tiles) == everything
+            for part, count in enumerate(counts):
+                assert [piece for each, piece in tiles if each == part] == list(range(count))
+            stays = [part in kept for part, _ in tiles]
+            assert stays == sorted(stays) or not staggered
 
 
 def test_remote_chunks_wait_for_nothing(plan):

@@ -5,7 +5,7 @@ import pytest
 from t3sim.collectives.plan import Kind, Move, Operation, Plan
 from t3sim.collectives.planning import NetworkFacts, make_plan
 from t3sim.errors import PlanError
-from t3sim.execution.address_space import own_chunks, production, stations
+from t3sim.execution.address_space import dispatch, own_chunks, stations
 
 RINGS = range(2, 9)
 
@@ -49,8 +49,11 @@ def test_ring_is_staggered(ring):
     plan, of_ranks = ring
     for rank, found in enumerate(of_ranks):
         assert [station.part for station in found] == [(position - rank) % plan.ranks for position in range(plan.ranks)]
-        assert production(plan, rank, staggered=True) == tuple(station.part for station in found)
-        assert production(plan, rank, staggered=False) == tuple(range(plan.ranks))
+        counts = tuple(2 + part % 3 for part in range(plan.ranks))
+        for staggered, order in ((True, [station.part for station in found]), (False, range(plan.ranks))):
+            made = dispatch(plan, rank, counts, staggered=staggered)
+            expected = [(part, piece) for part in order for piece in range(counts[part])]
+            assert list(zip(made.parts.tolist(), made.pieces.tolist(), strict=True)) == expected
 
 
 def test_what_a_station_of_a_ring_fires_arrives_at_the_same_chunk_of_the_next_gpu(ring):
@@ -86,6 +89,18 @@ def test_direct_stores_all_but_the_own_chunk_remotely(ranks):
         }
         assert set(own.arrivals) == arrive
         assert len(own.arrivals) == ranks - 1  # with its own, one contribution of each GPU
+
+
+def test_tiles_of_chunks_that_leave_at_once_take_turns():
+    """Where every other GPU has a lane of its own, a tile for each comes before the next; what stays is made last."""
+    plan = planned(Operation.REDUCE_SCATTER, "direct", 3)
+    made = dispatch(plan, 1, (2, 3, 1), staggered=True)
+    # GPU 1's chunk is part 1; those of GPUs 0 and 2 are parts 2 and 0, nearest home before it first.
+    expected = [(2, 0), (0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]
+    assert list(zip(made.parts.tolist(), made.pieces.tolist(), strict=True)) == expected
+    plain = dispatch(plan, 1, (2, 3, 1), staggered=False)
+    assert plain.parts.tolist() == [0, 0, 1, 1, 1, 2]
+    assert plain.pieces.tolist() == [0, 1, 0, 1, 2, 0]
 
 
 @pytest.mark.parametrize("ranks", RINGS)

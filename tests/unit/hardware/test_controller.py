@@ -7,11 +7,12 @@ import simpy
 
 from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Order, call_at
-from t3sim.hardware.memory.access import MOST_CAUSES, Access, Cause, Direction, Stream
+from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.memory.arbitration import KIND
 from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.fluid.spec import FluidSpec
+from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.lowering.layout import linear
 from t3sim.registry import get, names
 
