@@ -3,14 +3,14 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from operator import attrgetter
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Loaded
-from t3sim.errors import DataError, InputError, Problem, SimulationError
+from t3sim.errors import DataError, InputError, SimulationError
 from t3sim.execution.data import DataMode, DataReport
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Cause, Direction
@@ -20,7 +20,7 @@ from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
 from t3sim.simulation.bandwidth import bandwidths
-from t3sim.simulation.fit import condition_faults, misfits
+from t3sim.simulation.fit import misfits
 from t3sim.simulation.lab import ALL, MIRROR, SystemLab
 from t3sim.simulation.mirror import mirror_shape
 from t3sim.simulation.plans import plans_of, wiring_of
@@ -93,19 +93,20 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
     of ``schemes`` alone, of the first seed; what two of them share runs, and is seen, once.
 
     The baseline and the ideal are simulated too, for the columns that compare with them. A scheme whose run fails
-    its own checks gives a row of status ``failed``. Raises ``InputError`` when the operations do not fit the system.
+    its own checks gives a row of status ``failed``. Raises ``InputError`` when operations or conditions
+    do not fit the system.
     """
-    if problems := list(_problems(point)):
+    system, sublayer = point.system.spec, point.sublayer
+    if problems := [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]:
         raise InputError(*problems)
-    systems = _by_seed(point.system.spec)
-    labs = [SystemLab(system, point.sublayer.tp, point.gpus, data=point.data) for system in systems]
+    labs = [SystemLab(each, sublayer.tp, point.gpus, data=point.data) for each in _by_seed(system)]
     outcomes: dict[str, list[Outcome]] = {}
     errors: dict[str, SimulationError] = {}
     walls: dict[str, float] = {}
     for name in dict.fromkeys((BASELINE, IDEAL, *schemes)):
         started = time.perf_counter()
         scheme: Scheme = get(SCHEME, name)()
-        labs[0].observe = partial(observe, f"{point.sublayer.label} {name}") if observe and name in schemes else None
+        labs[0].observe = partial(observe, f"{sublayer.label} {name}") if observe and name in schemes else None
         try:
             outcomes[name] = sorted((scheme.simulate(lab, point.works) for lab in labs), key=attrgetter("total_fs"))
         except SimulationError as error:
@@ -131,15 +132,6 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
 def _worst(reports: Sequence[DataReport]) -> DataReport | None:
     """Give the report with most errors: a run that moves wrong data is wrong, median or not."""
     return max(reports, key=attrgetter("errors"), default=None)
-
-
-def _problems(point: Point) -> Iterator[Problem]:
-    system, tp = point.system.spec, point.sublayer.tp
-    for op in point.sublayer.operations:
-        yield from misfits(system, op, tp)
-    for fault in condition_faults(system, tp):
-        key = ".".join(map(str, fault.path))
-        yield Problem(message=fault.message, key=key, value=fault.value, known=fault.known)
 
 
 def _by_seed(system: SystemSpec) -> list[SystemSpec]:
