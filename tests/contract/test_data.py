@@ -111,9 +111,7 @@ def test_every_fused_collective_puts_the_right_numbers_everywhere(
 ):
     """Fused with a GEMM, with and without memory that adds: each plan that a producer's tiles can follow."""
     base = tiny_system(f"track_trigger.near_memory={near_memory}")
-    sublayer = sublayer_of(
-        gpus, gemm_op("g", (100, 50, 25)), collective_op("c", "reduce_scatter", 100 * 50 * 2, "g")
-    )
+    sublayer = sublayer_of(gpus, gemm_op("g", (100, 50, 25)), collective_op("c", "reduce_scatter", 100 * 50 * 2, "g"))
     done = 0
     for system in topologies(base, gpus):
         for plan in planned(system, gpus):
