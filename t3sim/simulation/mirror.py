@@ -9,10 +9,11 @@ from t3sim.simulation.system import SystemSpec
 
 def mirror_shape(system: SystemSpec, wiring: Wiring, works: Sequence[Work]) -> tuple[int, ...] | str:
     """Return the grid over which everything can be moved on by any rank without a change, or why there is none."""
-    collectives = [work for work in works if isinstance(work, CollectiveWork) and work.plan.moves]
-    if difference := system.conditions.difference or _difference(system, collectives):
+    collectives = [work for work in works if isinstance(work, CollectiveWork)]
+    moved = [work for work in collectives if work.plan.moves]
+    if difference := system.conditions.difference or _difference(system, collectives, moved):
         return difference
-    shapes = {work.plan.shape for work in collectives}
+    shapes = {work.plan.shape for work in moved}
     if len(shapes) > 1:
         return "its collectives are symmetric over different grids of ranks: " + " and ".join(map(str, sorted(shapes)))
     shape = shapes.pop() if shapes else wiring.shape
@@ -21,11 +22,15 @@ def mirror_shape(system: SystemSpec, wiring: Wiring, works: Sequence[Work]) -> t
     return shape
 
 
-def _difference(system: SystemSpec, collectives: Sequence[CollectiveWork]) -> str | None:
-    """Say why GPUs do different things, if they do."""
+def _difference(
+    system: SystemSpec, collectives: Sequence[CollectiveWork], moved: Sequence[CollectiveWork]
+) -> str | None:
+    """Say in what GPUs differ that run these collectives, of which some move data."""
     if not system.track_trigger.staggered and any(work.producer for work in collectives):
         return "without staggering each GPU runs another program"
-    for work in collectives:
+    for work in moved:
+        if not all(work.chunks.chunk_bytes):
+            return f"{work.op.bytes} B leave some of {work.chunks.count} parts of the {work.operation} empty"
         if not work.plan.symmetric:
             return f"{work.plan.algorithm} gives every rank another part in the {work.operation}"
         if work.plan.merged and not _cut_alike(work):
