@@ -33,4 +33,12 @@ def _difference(
             return f"{work.op.bytes} B leave some of {work.chunks.count} parts of the {work.operation} empty"
         if not work.plan.symmetric:
             return f"{work.plan.algorithm} gives every rank another part in the {work.operation}"
+        if work.plan.merged and not _cut_alike(work):
+            return f"the chunks of the {work.operation} differ, and a switch adds up pieces of one size only"
     return None
+
+
+def _cut_alike(work: CollectiveWork) -> bool:
+    """Whether every chunk is cut into the same pieces: what one GPU sends of its own is then what others send."""
+    cuts = [work.chunks] if work.producer is None else [work.chunks, work.producer.tiles.chunks]
+    return all(len(set(chunks.piece_bytes)) <= 1 for chunks in cuts)
