@@ -78,6 +78,7 @@ def collective(
     free = FREE_MEMORY if free_memory else ()
     overrides = system_overrides(system, topology, algorithm, (*free, *(assignments or ())))
     config = load_system(system, overrides)
+    checked = data_mode(data=data, dtype=data_dtype)
     if out is not None:
         prepare_folder(out)
     with ProgressReport() as progress:
@@ -88,8 +89,8 @@ def collective(
             buffers,
             simulated=simulate.value,
             bounds=bound,
+            data=checked,
             progress=progress,
-            data=data_mode(data=data, dtype=data_dtype),
         )
     document = with_command(found.document())
     if out is not None:
@@ -107,7 +108,9 @@ def collective(
     else:
         print_tables([collective_table(found.rows, found.manifest)])
     print_notes(found.manifest)
-    if any(row["data_errors"] for row in found.rows):
+    for failure in found.failures:
+        typer.echo(f"failed: {failure}", err=True)
+    if found.failures:
         raise typer.Exit(1)
 
 

@@ -74,4 +74,6 @@ def collective_row(point: Point, outcome: Outcome) -> Row:
         "data_errors": outcome.data and outcome.data.errors,
         "data_spread": outcome.data and outcome.data.spread,
         "gpus_simulated": outcome.gpus_simulated,
+        "data_errors": outcome.data.errors if outcome.data is not None else None,
+        "data_spread": outcome.data.spread if outcome.data is not None else None,
     }
