@@ -299,31 +299,6 @@ def test_times_and_traffic_are_the_same_with_and_without_data(scheme, change, ti
     assert with_data.gpus == without.gpus
 
 
-SKEWED = """conditions={
-    gpus: {'0': {start: 40 us}, '2': {speed: 0.3}},
-    links: {all: {loss: 0.05, retry: 3 us}, 'Link[1->2]': {rate: 0.3}},
-    kernel_start_jitter: {distribution: exponential, scale: 5 us}}"""
-
-
-@pytest.mark.parametrize("scheme", ["sequential", "t3", "t3-mca"])
-@pytest.mark.parametrize("gpus", [4, 6])
-def test_gpus_that_are_far_apart_do_not_disturb_each_other(
-    scheme, gpus, tiny_system, gemm_op, collective_op, sublayer_of
-):
-    """Late, slow and jittery GPUs on lossy links: nothing is overwritten before it is used, nothing used too early."""
-    system = tiny_system(SKEWED)
-    nbytes = 100 * 50 * 2
-    operations = []
-    for number in range(3):
-        after = [f"r{number - 1}"] if number else []
-        operations.append(gemm_op(f"g{number}", (100, 50, 25), *after))
-        operations.append(collective_op(f"r{number}", "all_reduce", nbytes, f"g{number}"))
-    sublayer = sublayer_of(gpus, *operations)
-    works = lower(sublayer, system.gemm, system.compute.slice_bytes, plans_of(system, gpus))
-    data = get(SCHEME, scheme)().simulate(SystemLab(system, gpus, ALL, data=EXACT), works).data
-    assert data.errors == 0, str(data)
-
-
 def test_without_data_there_are_no_numbers_anywhere(tiny_system, works, monkeypatch):
     """With data mode off, no GPU has values, none are made, and no message carries any."""
     machines, carried = [], []
