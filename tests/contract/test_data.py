@@ -132,8 +132,12 @@ def test_every_fused_collective_puts_the_right_numbers_everywhere(
 @pytest.mark.parametrize("scheme", names(SCHEME))
 @pytest.mark.parametrize(
     "changes",
-    [(), ("track_trigger.near_memory=false",), ("track_trigger.staggered=false", "track_trigger.tiles_per_command=3")],
-    ids=["whole", "without near-memory compute", "coarse"],
+    [
+        ("track_trigger.gathers=true",),
+        ("track_trigger.near_memory=false",),
+        ("track_trigger.staggered=false", "track_trigger.tiles_per_command=3"),
+    ],
+    ids=["gathering", "without near-memory compute", "coarse"],
 )
 def test_every_scheme_puts_the_right_numbers_everywhere(scheme, changes, tiny_system, pair):
     """A GEMM and the all-reduce of its output, over each topology, by each algorithm that does it."""
