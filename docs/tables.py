@@ -83,7 +83,8 @@ def parameters(what: str) -> list[Parameter]:
 
 def _keys(spec: type[Spec], node: dict[str, Any], prefix: str) -> Iterator[Parameter]:
     schemas = spec.model_json_schema()["properties"]
-    for name, field in spec.model_fields.items():
+    for attribute, field in spec.model_fields.items():
+        name = field.alias or attribute
         schema, data = schemas[name], node.get(name)
         if "const" in schema or (is_spec(field.annotation) and not isinstance(data, list)):
             continue
