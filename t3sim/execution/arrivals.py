@@ -19,7 +19,7 @@ class Arrivals:
     def __init__(
         self, env: Environment, plan: Plan, rank: int, chunks: Chunks, sums: Mapping[MoveId, int] | None = None
     ) -> None:
-        """Expect all that ``plan`` brings to ``rank``, and ``sums`` that the GPU makes itself, given with their parts."""
+        """Expect all that ``plan`` brings to ``rank``, and ``sums`` that it makes itself, by part."""
         self._env = env
         self._by_slice = plan.by_slice
         self._arrivals = {arrival.move: arrival for arrival in arrivals_of(plan, rank)}

@@ -73,6 +73,12 @@ class Point:
         shape = mirror_shape(self.system.spec, wiring_of(self.system.spec, self.sublayer.tp), self.works)
         return shape if isinstance(shape, str) else None
 
+    def check(self) -> None:
+        """Raise ``InputError`` with everything for which the point cannot be simulated."""
+        system, sublayer = self.system.spec, self.sublayer
+        if problems := [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]:
+            raise InputError(*problems)
+
     @property
     def point_id(self) -> str:
         """12 hex digits over everything that can change the result."""
@@ -97,8 +103,7 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
     do not fit the system.
     """
     system, sublayer = point.system.spec, point.sublayer
-    if problems := [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]:
-        raise InputError(*problems)
+    point.check()
     labs = [SystemLab(each, sublayer.tp, point.gpus, data=point.data) for each in _by_seed(system)]
     outcomes: dict[str, list[Outcome]] = {}
     errors: dict[str, SimulationError] = {}
