@@ -7,6 +7,7 @@ import pytest
 from t3sim.errors import InputError
 from t3sim.lowering.kernel_choice import GemmRates
 from t3sim.lowering.work import lower
+from t3sim.simulation.plans import plans_of
 
 
 @pytest.fixture
@@ -16,9 +17,9 @@ def works(tiny_system, lowered, sublayer_of):
 
 
 def names(lowered_works):
-    """(operation, algorithm, fused with) of each work."""
+    """(operation, what of it is done, fused with) of each work."""
     return [
-        (work.op.id, getattr(work, "algorithm", "gemm"), getattr(getattr(work, "producer", None), "op", None))
+        (work.op.id, getattr(work, "operation", "gemm"), getattr(getattr(work, "producer", None), "op", None))
         for work in lowered_works
     ]
 
@@ -34,6 +35,8 @@ def test_all_reduce_is_a_reduce_scatter_and_an_all_gather(works, gemm_op, collec
     ]
     assert scatter.producer is produced
     assert scatter.chunks is gather.chunks
+    assert (scatter.continues, gather.continues) == (False, True)
+    assert {work.plan.algorithm for work in (scatter, gather)} == {"ring"}
 
 
 def test_reduce_scatter_alone_is_fusable(works, gemm_op, collective_op):
@@ -128,11 +131,9 @@ def test_gemm_that_just_fits_is_accepted(works, gemm_op):
     assert gemm.tiles.bounds == (0, 1, 2, 3, 4)
 
 
-def test_collective_smaller_than_the_ring_is_refused(works, collective_op):
-    """Three bytes cannot be shared by four GPUs; four can."""
-    with pytest.raises(InputError) as refused:
-        works(collective_op("r", "reduce_scatter", 3))
-    assert str(refused.value) == "bytes: r: is less than one byte for each of 4 chunks, got 3"
+def test_collective_smaller_than_the_ring_has_empty_chunks(works, collective_op):
+    """Three bytes for four GPUs are three chunks of one byte and an empty one; four are one each."""
+    assert sorted(works(collective_op("r", "reduce_scatter", 3))[0].chunks.chunk_bytes) == [0, 1, 1, 1]
     assert works(collective_op("r", "reduce_scatter", 4))[0].chunks.chunk_bytes == (1, 1, 1, 1)
 
 
@@ -169,8 +170,8 @@ def choosing(tiny_system, sublayer_of):
     """Lower operations for four GPUs, tiles of 16 x 16 or 32 x 32, K split in up to eight parts."""
 
     def lowered_with(*operations, tp=4, tiles="[[32, 32, 1]]"):
-        kernel = tiny_system(f"gemm.other_tiles={tiles}", "gemm.most_split_k=8").gemm
-        return lower(sublayer_of(tp, *operations), kernel, 1024, rates())
+        system = tiny_system(f"gemm.other_tiles={tiles}", "gemm.most_split_k=8")
+        return lower(sublayer_of(tp, *operations), system.gemm, 1024, plans_of(system, tp), rates())
 
     return lowered_with
 

@@ -116,7 +116,7 @@ def test_mirror_and_ring_agree_under_protocols(op):
     operation = Collective(id="c", op=op, bytes=1 << 20, dtype="fp16", phase="forward", sublayer="c")
     sublayer = Sublayer(model="m", phase="forward", sublayer="c", tp=4, operations=(operation,))
     times = [
-        simulate_point(Point(system=load_system("a100-80g"), sublayer=sublayer, topology=topology), ["sequential"])
-        for topology in ("mirror", "ring")
+        simulate_point(Point(system=load_system("a100-80g"), sublayer=sublayer, gpus=gpus), ["sequential"])
+        for gpus in ("mirror", "all")
     ]
     assert times[0][0]["total_us"] == times[1][0]["total_us"]
