@@ -173,7 +173,7 @@ def test_tuned_policy_arbitrates_from_now_on():
 
 
 def test_only_a_gemm_that_runs_is_protected():
-    """As configured, one entry is left to communication while a kernel runs; before it and after it there is no limit."""
+    """While a kernel runs, one entry is left to communication, as configured; before and after it there is no limit."""
     policy = Mca(
         thresholds=(Threshold(intensity=0.5, occupancy=1), Threshold(intensity=0.0, occupancy=None)), occupancy=1
     )

@@ -73,6 +73,35 @@ def test_all_gather_is_not_fusable(works, gemm_op, collective_op):
     assert works(gemm_op("g", (64, 48, 40)), collective_op("a", "all_gather", 6144, "g"))[1].producer is None
 
 
+def test_all_to_all_is_fusable(works, gemm_op, collective_op):
+    """An all-to-all of a GEMM's output takes its tiles: one chunk for each GPU."""
+    gemm, exchange = works(gemm_op("g", (64, 48, 40)), collective_op("a", "all_to_all", 6144, "g"))
+    assert exchange.producer is gemm
+    assert exchange.chunks.chunk_bytes == (1536,) * 4
+
+
+@pytest.fixture
+def by_algorithm(tiny_system, lowered, pair):
+    """Lower a GEMM and its all-reduce for four GPUs, the all-reduce by an algorithm."""
+    return lambda name: lowered(tiny_system(f"algorithms={{all_reduce: {name}}}"), pair(4, (64, 64, 40)))
+
+
+def test_a_gemm_is_cut_into_the_parts_of_its_collective(by_algorithm):
+    """Where each GPU owns two chunks, one for either way around the ring, four GPUs make eight parts of the output."""
+    gemm, scatter, gather = by_algorithm("bidirectional-ring")
+    assert gemm.tiles.count == scatter.chunks.count == gather.chunks.count == 8
+    assert scatter.producer is gemm
+    assert scatter.chunks.chunk_bytes == (1024,) * 8
+
+
+def test_an_all_reduce_in_one_piece_is_not_fusable(by_algorithm):
+    """An algorithm without halves stays one work, and is a kernel behind the GEMM."""
+    gemm, reduce = by_algorithm("one-shot")
+    assert (reduce.operation, reduce.producer, reduce.continues) == ("all_reduce", None, False)
+    assert gemm.tiles.count == 4
+    assert reduce.chunks.chunk_bytes == (8192,)
+
+
 def test_collective_behind_a_collective_is_not_fusable(works, gemm_op, collective_op):
     """A reduce-scatter fuses with a GEMM only, not with another collective."""
     gemm = gemm_op("g", (64, 48, 40))
