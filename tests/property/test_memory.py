@@ -151,6 +151,7 @@ def replay(spec, policy, chains, tunes):
     """
     env = simpy.Environment(0)
     memory = MemoryController(env, spec, policy, 0)
+    memory.start_kernel()
     happenings, answers = [], {}
 
     def submit(chain, number):

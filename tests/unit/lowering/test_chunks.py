@@ -1,4 +1,4 @@
-"""Chunks: cut evenly at tile boundaries, each tile in one of them."""
+"""Chunks: cut evenly at tile boundaries, produced in a staggered order, each tile once."""
 
 from itertools import pairwise
 
@@ -27,6 +27,13 @@ GROUPED = st.builds(
 ).filter(lambda shape: -(-shape[0] // 16) * -(-shape[1] // 8) >= shape[2])
 
 
+def test_pieces_lie_one_after_the_other():
+    """The pieces of a part follow each other, and the parts too; an empty part takes no room."""
+    chunks = Chunks(piece_bytes=((3, 2), (), (4,), (1, 1)))
+    assert chunks.addresses == ((0, 3), (), (5,), (9, 10))
+    assert (chunks.count, chunks.total_bytes, chunks.chunk_bytes) == (4, 11, (5, 0, 4, 2))
+
+
 def test_even_chunks_differ_by_a_byte_at_most():
     """10 bytes in 4 chunks are 2 3 2 3; cut in pieces of 2 bytes the rest is a piece of its own."""
     chunks = even_chunks(10, 4, 2)
@@ -38,6 +45,13 @@ def test_even_chunks_differ_by_a_byte_at_most():
 def test_as_many_bytes_as_chunks_leave_none_empty():
     """Four bytes make four chunks of one byte."""
     assert even_chunks(4, 4, 100).piece_bytes == ((1,),) * 4
+
+
+def test_fewer_bytes_than_chunks_leave_some_empty():
+    """Three bytes in five chunks are three chunks of one byte and two of none, all bytes being there."""
+    chunks = even_chunks(3, 5, 100)
+    assert sorted(chunks.chunk_bytes) == [0, 0, 1, 1, 1]
+    assert sorted(chunks.piece_bytes) == [(), (), (1,), (1,), (1,)]
 
 
 def test_pieces_hold_the_rest_at_the_end():
@@ -78,17 +92,14 @@ def test_as_many_tiles_as_chunks_are_one_each():
 @QUICK
 @given(GROUPED)
 def test_no_chunk_is_empty_and_each_tile_is_in_one(shape):
-    """Every chunk has a tile, and every tile is in one chunk."""
+    """Every chunk has a tile, every tile is in one chunk, and has a place of its own in it."""
     chunks = tile_chunks(*shape)
     assert (chunks.bounds[0], chunks.bounds[-1], len(chunks.bounds)) == (0, chunks.tiling.tiles, shape[2] + 1)
     assert all(low < high for low, high in zip(chunks.bounds, chunks.bounds[1:], strict=False))
     assert chunks.chunks.total_bytes == shape[0] * shape[1] * 2
-    assert chunks.counts == tuple(map(len, chunks.chunks.piece_bytes))
     parts = np.repeat(np.arange(shape[2]), chunks.counts)
     pieces = np.concatenate([np.arange(count) for count in chunks.counts])
-    tiles = chunks.tiles_of(parts, pieces)
-    assert sorted(tiles.tolist()) == list(range(chunks.tiling.tiles))
-    assert chunks.tiling.tile_bytes[tiles].tolist() == [size for sizes in chunks.chunks.piece_bytes for size in sizes]
+    assert sorted(chunks.tiles_of(parts, pieces).tolist()) == list(range(chunks.tiling.tiles))
 
 
 @QUICK
@@ -106,3 +117,14 @@ def test_bounds_are_the_nearest_to_equal_bytes(shape):
     nearest = [[at for at, far in enumerate(row) if far == min(row)] for row in distances]
     assume(all(low[-1] < high[0] for low, high in pairwise(nearest)))
     assert all(bound in choices for bound, choices in zip(chunks.bounds, nearest, strict=True))
+
+
+@QUICK
+@given(GROUPED)
+def test_tiles_are_named_by_part_and_piece(shape):
+    """The tile that is the i-th piece of a part has the bytes of that piece, whatever order they are asked for in."""
+    chunks = tile_chunks(*shape)
+    pairs = [(part, piece) for part, count in enumerate(chunks.counts) for piece in range(count)][::-1]
+    parts, pieces = (np.array(column) for column in zip(*pairs, strict=True))
+    sizes = chunks.tiling.tile_bytes[chunks.tiles_of(parts, pieces)].tolist()
+    assert sizes == [chunks.chunks.piece_bytes[part][piece] for part, piece in pairs]
