@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from t3sim.hardware.conditions import SOUND, ConditionsSpec, GpuCondition, KernelJitter
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.arbitration.round_robin import RoundRobin
-from t3sim.hardware.network.conditions import LinkCondition
+from t3sim.hardware.network.conditions import Conditions, LinkCondition
 from t3sim.hardware.network.topologies.ring import RingSpec
 from t3sim.registry import UnknownNameError
 from t3sim.units import FS_PER_US
@@ -172,3 +172,18 @@ def test_one_channel_has_to_be_left(tiny_system, hbm2_banks, model):
     assert memory.without_channels(memory.channels - 1).channels == 1
     with pytest.raises(ValueError, match=f"none of {memory.channels} channels is left"):
         memory.without_channels(memory.channels)
+
+
+@pytest.mark.parametrize(
+    ("links", "alike"),
+    [
+        ({}, True),
+        ({"a": {"rate": 0.5}, "b": {"rate": 0.5}}, True),
+        ({"a": {"rate": 0.5}}, False),
+        ({"a": {"rate": 0.5}, "b": {"rate": 0.6}}, False),
+        ({"a": {"loss": 0.5}, "b": {"loss": 0.5}}, False),
+    ],
+)
+def test_links_are_alike_in_one_condition_without_chance(links, alike):
+    """All links of a rank must be in it, and none may lose packets: each loses others."""
+    assert Conditions.model_validate({"links": links}).alike(["a", "b"]) == alike
