@@ -1,6 +1,7 @@
 """From the name of an algorithm to a proven plan."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -69,6 +70,9 @@ def algorithms_for(operation: Operation) -> tuple[str, ...]:
     return tuple(name for name in names(KIND) if operation in get(KIND, name).operations)
 
 
-def default_algorithm(operation: Operation) -> str:
-    """Name the algorithm that does ``operation`` on any network."""
+def default_algorithm(operation: Operation, suited: Sequence[str] = ()) -> str:
+    """Name the first of the algorithms ``suited`` to a network that does ``operation``, or one that does on any."""
+    for algorithm in suited:
+        if operation in get(KIND, algorithm).operations:
+            return algorithm
     return "direct" if operation in (Operation.ALL_TO_ALL, Operation.SEND) else "ring"

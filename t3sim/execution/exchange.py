@@ -73,7 +73,8 @@ class Exchange:
             nbytes=nbytes,
             wire_bytes=on_wire,
             merges=len(merged),
-            key=part,
+            # Of the chunk's numbers the one that is the same as seen from every rank: with its home it says which.
+            key=self.plan.moves[move.number].chunk,
             serial=self._port.next_serial(),
             value=value,
         )

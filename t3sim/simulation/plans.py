@@ -57,15 +57,23 @@ def plans_of(system: SystemSpec, gpus: int) -> PlansOf:
 
     def plans(op: str) -> tuple[Plan, ...]:
         operation = Operation(op)
-        algorithm = system.algorithms.get(op) or default_algorithm(operation)
-        halves = (Operation.REDUCE_SCATTER, Operation.ALL_GATHER)
-        split = operation is Operation.ALL_REDUCE and all(algorithm in algorithms_for(half) for half in halves)
+        algorithm = system.algorithms.get(op) or default_algorithm(operation, system.topology.suited)
         try:
-            return tuple(make_plan(each, algorithm, facts) for each in (halves if split else (operation,)))
+            return _in_halves(make_plan(operation, algorithm, facts), facts)
         except PlanError as error:
-            problem = Problem(
-                message=str(error), key=f"algorithms.{op}", value=algorithm, known=algorithms_for(operation)
-            )
-            raise InputError(problem) from None
+            raise InputError(Problem(message=str(error), key=f"algorithms.{op}")) from None
 
     return plans
+
+
+def _in_halves(plan: Plan, facts: NetworkFacts) -> tuple[Plan, ...]:
+    """Return an all-reduce as a reduce-scatter and an all-gather, where its algorithm does both.
+
+    Not where the halves go on at the same time, slice by slice: one after the other they would take longer.
+    """
+    halves = (Operation.REDUCE_SCATTER, Operation.ALL_GATHER)
+    if plan.operation is not Operation.ALL_REDUCE or plan.by_slice:
+        return (plan,)
+    if not all(plan.algorithm in algorithms_for(half) for half in halves):
+        return (plan,)
+    return tuple(make_plan(half, plan.algorithm, facts) for half in halves)

@@ -68,7 +68,7 @@ class Gemm(Spec):
 class Collective(Spec):
     """A collective over the tensor-parallel group; `bytes` is the whole buffer and not one GPU's share."""
 
-    op: Literal["reduce_scatter", "all_gather", "all_reduce"]
+    op: Literal["reduce_scatter", "all_gather", "all_reduce", "all_to_all", "broadcast", "send"]
     id: Name
     phase: Name
     sublayer: Name

@@ -21,7 +21,7 @@ Node = int | str
 """A GPU, by its rank, or a switch or NIC, by its name."""
 Edge = tuple[Node, Node]
 
-_CHECKED = 64  # destinations of rank 0 that are looked at before a group counts as symmetric
+_CHECKED = 16  # destinations of rank 0 that are looked at before a group counts as symmetric
 
 
 class Hop(NamedTuple):
@@ -127,7 +127,7 @@ class Wiring:
     def rotations(self) -> bool:
         """Whether links and routes stay the same as every rank moves on by one along any axis of ``shape``.
 
-        Compared are rank 0 and its next along each axis, with at most 64 destinations: enough to tell a grid that
+        Compared are rank 0 and its next along each axis, with at most 16 destinations: enough to tell a grid that
         the cabling does not have. That a cabling is the same from every rank is for the tests of each topology.
         """
         return all(self._looks_alike(by) for by in generators(self.shape))

@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from t3sim.hardware.network.link import LinkSpec
 from t3sim.hardware.network.wiring import Wiring
@@ -12,6 +12,9 @@ KIND = "topology"
 
 class Topology(Protocol):
     """How the GPUs of a group are wired: a registered spec."""
+
+    suited: ClassVar[tuple[str, ...]]
+    """Names of algorithms that use all of its links, the best first; for what none of them does, any will do."""
 
     def __hash__(self) -> int:
         """Hash its values: wirings are kept by them."""

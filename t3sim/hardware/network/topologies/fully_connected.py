@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from t3sim.config import Spec
 from t3sim.hardware.network.link import LinkSpec
@@ -17,6 +17,7 @@ class FullyConnectedSpec(Spec):
     """A link of its own between each two GPUs, with the given bandwidth."""
 
     kind: Literal["fully-connected"] = "fully-connected"
+    suited: ClassVar[tuple[str, ...]] = ("direct",)
 
     def wire(self, link: LinkSpec, gpus: int) -> Wiring:
         """Link every GPU with every other, each way by a ``link``."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,7 @@ class MultiNodeSpec(Spec):
     """
 
     kind: Literal["multi-node"] = "multi-node"
+    suited: ClassVar[tuple[str, ...]] = ("hierarchical", "two-level")
     nodes: Annotated[int, Field(gt=0)]
     """Nodes; each has an equal share of the GPUs, numbered node by node."""
     nic: LinkSpec

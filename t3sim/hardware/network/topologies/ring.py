@@ -1,6 +1,6 @@
 """The ring: every GPU is linked to the next and to the one before."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from t3sim.config import Spec
 from t3sim.hardware.network.link import LinkSpec
@@ -15,6 +15,7 @@ class RingSpec(Spec):
     """GPUs in a circle; messages go the shorter way around, through the GPUs between."""
 
     kind: Literal["ring"] = "ring"
+    suited: ClassVar[tuple[str, ...]] = ()
 
     def wire(self, link: LinkSpec, gpus: int) -> Wiring:
         """Link every GPU with both its neighbours, each way by a ``link``."""

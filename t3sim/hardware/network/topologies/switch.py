@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ class SwitchedSpec(Spec):
     """GPUs around switches; each GPU's bandwidth is divided among the planes, and pieces take turns over them."""
 
     kind: Literal["switch"] = "switch"
+    suited: ClassVar[tuple[str, ...]] = ()
     planes: Annotated[int, Field(gt=0, le=1024)] = 1
     """Switches side by side, each linked to every GPU with its share of the bandwidth."""
     switch: SwitchSpec = Field(default_factory=SwitchSpec)

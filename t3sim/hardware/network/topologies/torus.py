@@ -1,7 +1,7 @@
 """The torus: a grid of GPUs that wraps around, of two or three dimensions."""
 
 from math import prod
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ class TorusSpec(Spec):
     """GPUs in a grid that wraps around; messages go the shortest way, axis by axis, through the GPUs between."""
 
     kind: Literal["torus"] = "torus"
+    suited: ClassVar[tuple[str, ...]] = ("torus",)
     shape: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=2, max_length=3)]
     """GPUs along each axis; ranks are numbered with the last axis fastest."""
 

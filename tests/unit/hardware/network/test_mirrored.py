@@ -18,9 +18,9 @@ LINK = {"bandwidth": 10**9, "direction": "per_direction", "latency": 4_000_000}
 UNIT = 500_000
 
 
-def spec(send_buffer, receive_buffer):
+def spec(send_buffer, receive_buffer, latency):
     """Give a link whose buffers hold a few messages."""
-    return LinkSpec(**LINK, send_buffer=send_buffer, receive_buffer=receive_buffer)
+    return LinkSpec(**{**LINK, "latency": latency}, send_buffer=send_buffer, receive_buffer=receive_buffer)
 
 
 NIC = LinkSpec(**{**LINK, "bandwidth": 10**9 // 2}, send_buffer=20, receive_buffer=20)
@@ -102,7 +102,7 @@ def test_mirrored_equals_full_to_the_femtosecond(name, gpus, data):
     sends = data.draw(
         st.lists(st.tuples(st.integers(0, 40).map(lambda n: n * UNIT), offsets, st.integers(1, 12)), max_size=25)
     )
-    link = spec(data.draw(st.integers(4, 30)), data.draw(st.integers(8, 40)))
+    link = spec(data.draw(st.integers(4, 30)), data.draw(st.integers(10, 40)), data.draw(st.integers(2, 10)) * UNIT)
     wiring = wired(name, gpus, link)
     hold_fs = data.draw(st.integers(0, 8)) * UNIT
     answers = data.draw(st.integers(0, 5))
