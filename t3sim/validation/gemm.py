@@ -77,7 +77,7 @@ def gemm_fs(system: SystemSpec, op: Gemm) -> int:
     return max(program.last_store_fs for _, program in machines[0].gpus[0].programs if isinstance(program, GemmKernel))
 
 
-def _no_plans(op: str) -> tuple[Plan, ...]:
+def _no_plans(op: str, nbytes: int) -> tuple[Plan, ...]:
     raise LookupError(f"a GEMM alone has no {op}")
 
 

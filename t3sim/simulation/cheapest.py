@@ -1,0 +1,60 @@
+"""Which algorithm a library would run: the one that its own cost table takes for the fastest."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from t3sim.collectives.plan import Operation, Plan
+from t3sim.collectives.planning import NetworkFacts, algorithms_for, make_plan
+from t3sim.errors import PlanError
+from t3sim.hardware.network.wiring import Wiring
+from t3sim.lowering.load import load_of
+from t3sim.lowering.protocol import ProtocolSpec, chosen, usable
+
+
+def cheapest_algorithm(
+    protocols: Mapping[str, ProtocolSpec], facts: NetworkFacts, wiring: Wiring
+) -> Callable[[Operation, int], str | None]:
+    """Return what names the algorithm for an operation on a buffer of some bytes; ``None`` where no protocol does it.
+
+    Of equals it is the one whose protocol stands first.
+    """
+
+    @lru_cache(maxsize=None)
+    def choose(operation: Operation, nbytes: int) -> str | None:
+        known = algorithms_for(operation)
+        costs = {}
+        for algorithm in dict.fromkeys(protocol.algorithm for protocol in protocols.values()):
+            found = usable(protocols, algorithm, operation.value, nbytes, facts.ranks)
+            if found and algorithm in known:
+                costs[algorithm] = _cost_fs(operation, algorithm, nbytes, found)
+        able = {algorithm: cost for algorithm, cost in costs.items() if cost is not None}
+        return min(able, key=lambda algorithm: able[algorithm]) if able else None
+
+    def _cost_fs(operation: Operation, algorithm: str, nbytes: int, found: Mapping[str, ProtocolSpec]) -> int | None:
+        """Give the cost to the rank with most to do; ``None`` where the algorithm does not work."""
+        try:
+            plans = in_halves(make_plan(operation, algorithm, facts), facts)
+        except PlanError:
+            return None
+        # The first and the last of a node: only the last one's next rank is in another node.
+        loads = [load_of(plans, nbytes, rank, lambda to, rank=rank: rate(rank, to)) for rank in {0, facts.shape[-1] - 1}]
+        return max(chosen(found, load).expected_fs(load) for load in loads)
+
+    @lru_cache(maxsize=None)
+    def rate(source: int, destination: int) -> int:
+        return wiring.bytes_per_s(source, destination)
+
+    return choose
+
+
+def in_halves(plan: Plan, facts: NetworkFacts) -> tuple[Plan, ...]:
+    """Return an all-reduce as a reduce-scatter and an all-gather, where its algorithm does both.
+
+    Not where the halves go on at the same time, slice by slice: one after the other they would take longer.
+    """
+    halves = (Operation.REDUCE_SCATTER, Operation.ALL_GATHER)
+    if plan.operation is not Operation.ALL_REDUCE or plan.by_slice:
+        return (plan,)
+    if not all(plan.algorithm in algorithms_for(half) for half in halves):
+        return (plan,)
+    return tuple(make_plan(half, plan.algorithm, facts) for half in halves)
