@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from t3sim.collectives.plan import Kind, Plan, tasks_of
+from t3sim.collectives.plan import Kind, Plan, arrivals_of, tasks_of
 from t3sim.units import ceil_div
 
 
@@ -17,8 +17,8 @@ class Load:
     """Of the whole buffer."""
     steps: int
     """Moves between ranks that follow one another."""
-    sent_bytes: int
-    """Bytes that the GPU sends over the links that it needs for longest."""
+    moved_bytes: int
+    """Bytes that the GPU sends, or those that it receives if they are more, over the links that it needs for longest."""
     bytes_per_s: int
     """Rate of those."""
 
@@ -28,17 +28,22 @@ def load_of(plans: Sequence[Plan], nbytes: int, rank: int, rate_to: Callable[[in
 
     ``rate_to``: bytes per second to another rank.
     """
-    sent: dict[int, int] = defaultdict(int)
+    ways: list[dict[int, int]] = [defaultdict(int), defaultdict(int)]
+    sent, received = ways
     for plan in plans:
+        part_bytes = ceil_div(nbytes, plan.parts)
         for task in tasks_of(plan, rank):
             if task.move is not None and task.kind is not Kind.LOCAL:
-                sent[rate_to(task.destinations[0])] += ceil_div(nbytes, plan.parts)
-    rate, most = max(sent.items(), key=lambda item: item[1] / item[0], default=(1, 0))
+                sent[rate_to(task.destinations[0])] += part_bytes
+        for arrival in arrivals_of(plan, rank):
+            received[rate_to(arrival.source)] += part_bytes
+    moved = (item for way in ways for item in way.items())
+    rate, most = max(moved, key=lambda item: item[1] / item[0], default=(1, 0))
     return Load(
         ranks=plans[0].ranks,
         buffer_bytes=nbytes,
         steps=sum(_steps(plan) for plan in plans),
-        sent_bytes=most,
+        moved_bytes=most,
         bytes_per_s=rate,
     )
 

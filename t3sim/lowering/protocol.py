@@ -114,7 +114,7 @@ class ProtocolSpec(Spec):
         return self.base_latency + (ranks - 1) * self.peer_latency
 
     def _moving_fs(self, load: Load) -> int:
-        return math.ceil(load.sent_bytes * FS_PER_S / self.bytes_per_s(load.bytes_per_s))
+        return math.ceil(load.moved_bytes * FS_PER_S / self.bytes_per_s(load.bytes_per_s))
 
 
 PLAIN = ProtocolSpec(base_latency=0, step_latency=0, payload_share=1.0)
