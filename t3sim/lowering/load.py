@@ -18,7 +18,7 @@ class Load:
     steps: int
     """Moves between ranks that follow one another."""
     moved_bytes: int
-    """Bytes that the GPU sends, or those that it receives if they are more, over the links that it needs for longest."""
+    """Bytes that the GPU sends, or receives if that is more, over the links that it needs for longest."""
     bytes_per_s: int
     """Rate of those."""
 

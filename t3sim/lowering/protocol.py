@@ -108,7 +108,11 @@ class ProtocolSpec(Spec):
     def start_fs(self, load: Load, launch_fs: int) -> int:
         """From the call to the first slice, fs; ``launch_fs``: of a kernel whose base latency is not given."""
         filling = self.pipeline.fill(load.buffer_bytes, load.ranks) if self.pipeline is not None else 0.0
-        return (self._latency_fs(load.ranks) or launch_fs) + self.extra_latency + math.ceil(filling * self._moving_fs(load))
+        return (
+            (self._latency_fs(load.ranks) or launch_fs)
+            + self.extra_latency
+            + math.ceil(filling * self._moving_fs(load))
+        )
 
     def _latency_fs(self, ranks: int) -> int:
         return self.base_latency + (ranks - 1) * self.peer_latency

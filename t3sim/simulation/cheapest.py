@@ -1,7 +1,8 @@
 """Which algorithm a library would run: the one that its own cost table takes for the fastest."""
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, partial
+from operator import itemgetter
 
 from t3sim.collectives.plan import Operation, Plan
 from t3sim.collectives.planning import NetworkFacts, algorithms_for, make_plan
@@ -19,16 +20,16 @@ def cheapest_algorithm(
     Of equals it is the one whose protocol stands first.
     """
 
-    @lru_cache(maxsize=None)
+    @cache
     def choose(operation: Operation, nbytes: int) -> str | None:
         known = algorithms_for(operation)
-        costs = {}
+        costs: list[tuple[int, str]] = []
         for algorithm in dict.fromkeys(protocol.algorithm for protocol in protocols.values()):
             found = usable(protocols, algorithm, operation.value, nbytes, facts.ranks)
-            if found and algorithm in known:
-                costs[algorithm] = _cost_fs(operation, algorithm, nbytes, found)
-        able = {algorithm: cost for algorithm, cost in costs.items() if cost is not None}
-        return min(able, key=lambda algorithm: able[algorithm]) if able else None
+            cost = _cost_fs(operation, algorithm, nbytes, found) if found and algorithm in known else None
+            if cost is not None:
+                costs.append((cost, algorithm))
+        return min(costs, key=itemgetter(0))[1] if costs else None
 
     def _cost_fs(operation: Operation, algorithm: str, nbytes: int, found: Mapping[str, ProtocolSpec]) -> int | None:
         """Give the cost to the rank with most to do; ``None`` where the algorithm does not work."""
@@ -37,10 +38,10 @@ def cheapest_algorithm(
         except PlanError:
             return None
         # The first and the last of a node: only the last one's next rank is in another node.
-        loads = [load_of(plans, nbytes, rank, lambda to, rank=rank: rate(rank, to)) for rank in {0, facts.shape[-1] - 1}]
+        loads = [load_of(plans, nbytes, rank, partial(rate, rank)) for rank in {0, facts.shape[-1] - 1}]
         return max(chosen(found, load).expected_fs(load) for load in loads)
 
-    @lru_cache(maxsize=None)
+    @cache
     def rate(source: int, destination: int) -> int:
         return wiring.bytes_per_s(source, destination)
 

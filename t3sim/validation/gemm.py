@@ -78,7 +78,7 @@ def gemm_fs(system: SystemSpec, op: Gemm) -> int:
 
 
 def _no_plans(op: str, nbytes: int) -> tuple[Plan, ...]:
-    raise LookupError(f"a GEMM alone has no {op}")
+    raise LookupError(f"a GEMM alone has no {op} of {nbytes} B")
 
 
 def band(rows: int) -> str:
