@@ -108,6 +108,10 @@ class StallError(SimulationError):
     """No event is left, but work is not done."""
 
 
+class DataError(SimulationError):
+    """Memory does not hold what it has to after a run."""
+
+
 def _one_line(text: str) -> str:
     """Escape what would break the line or the terminal: names of files and keys are the user's."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -14,6 +14,7 @@ from t3sim.registry import get
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation import load_system
 from t3sim.simulation.lab import SystemLab
+from t3sim.simulation.plans import plans_of
 from t3sim.workload.operations import Collective, Gemm, Sublayer
 
 # The first example of a test may compile kernels; and the same examples run everywhere.
@@ -154,15 +155,17 @@ def pair(gemm_op, collective_op, sublayer_of):
 @pytest.fixture(scope="session")
 def lowered():
     """Give a function that lowers a sublayer for a system."""
-    return lambda system, sublayer: lower(sublayer, system.gemm, system.compute.slice_bytes)
+    return lambda system, sublayer: lower(
+        sublayer, system.gemm, system.compute.slice_bytes, plans_of(system, sublayer.tp)
+    )
 
 
 @pytest.fixture(scope="session")
 def run_scheme(lowered):
     """Give a function that runs a sublayer under a scheme, on a fresh machine."""
 
-    def run(system, sublayer, scheme, topology="mirror"):
-        lab = SystemLab(system, sublayer.tp, topology)
+    def run(system, sublayer, scheme, gpus="mirror"):
+        lab = SystemLab(system, sublayer.tp, gpus)
         return get(SCHEME, scheme)().simulate(lab, lowered(system, sublayer))
 
     return run

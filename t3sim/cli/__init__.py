@@ -4,6 +4,7 @@ import sys
 
 from t3sim.cli import (  # noqa: F401 - each adds its commands to the app
     break_even,
+    collective,
     explain,
     figures,
     plot,

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from t3sim.cli.app import (
+    AlgorithmOption,
     Format,
     FormatOption,
     GpusOption,
@@ -14,8 +15,10 @@ from t3sim.cli.app import (
     SetOption,
     SublayerOption,
     SystemOption,
+    TopologyOption,
     app,
     names,
+    system_overrides,
 )
 from t3sim.cli.output import ProgressReport, finish, print_result
 from t3sim.data import models_dir
@@ -35,13 +38,15 @@ def break_even(
     sublayer: SublayerOption = "",
     scheme: SchemeOption = "",
     assignments: SetOption = None,
+    topology: TopologyOption = "",
+    algorithm: AlgorithmOption = "",
     fewest: Annotated[int, typer.Option("--from", help="Fewest tokens.")] = 128,
     most: Annotated[int, typer.Option("--to", help="Most tokens.")] = 16384,
     gpus: GpusOption = "mirror",
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Find the number of tokens from which on a scheme is faster than sequential, by simulating more and more."""
-    config = load_system(system, tuple(assignments or ()))
+    config = load_system(system, system_overrides(system, topology, algorithm, assignments))
     loaded = load_model(model, folder=models_dir()).spec
     with ProgressReport() as progress:
         found = run_study(

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from t3sim.cli.app import (
+    AlgorithmOption,
     Format,
     FormatOption,
     GpusOption,
@@ -16,8 +17,10 @@ from t3sim.cli.app import (
     SetOption,
     SublayerOption,
     SystemOption,
+    TopologyOption,
     app,
     names,
+    system_overrides,
 )
 from t3sim.cli.output import ProgressReport, print_tables, with_command
 from t3sim.errors import InputError, Problem
@@ -40,6 +43,8 @@ def explain(
     sublayer: SublayerOption = "",
     scheme: SchemeOption = "",
     assignments: SetOption = None,
+    topology: TopologyOption = "",
+    algorithm: AlgorithmOption = "",
     gpus: GpusOption = "mirror",
     form: FormatOption = Format.TABLE,
     out: Annotated[
@@ -70,7 +75,7 @@ def explain(
             system=system,
             sublayers=names(sublayer),
             schemes=names(scheme),
-            overrides=tuple(assignments or ()),
+            overrides=system_overrides(system, topology, algorithm, assignments),
             gpus=gpus,
             relax=what_if,
             progress=progress,

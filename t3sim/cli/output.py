@@ -135,10 +135,15 @@ def write_result(folder: Path, result: RunResult, document: dict[str, Any], conf
     typer.echo(f"wrote results.csv, run.json and system.yaml to {folder}", err=True)
 
 
+def print_notes(manifest: dict[str, Any]) -> None:
+    """Print what a reader of the results should know on stderr."""
+    for note in manifest["notes"]:
+        typer.echo(f"note: {note}", err=True)
+
+
 def finish(result: RunResult) -> None:
     """Print notes and failed rows on stderr; exit with 1 if there are any of the latter."""
-    for note in result.manifest["notes"]:
-        typer.echo(f"note: {note}", err=True)
+    print_notes(result.manifest)
     for row in result.failed:
         place = f"{row['model']} tp{row['tp']} {row['sublayer']} {row['scheme']}"
         typer.echo(f"failed: {place}: {row['error_type']}: {row['error_message']}", err=True)

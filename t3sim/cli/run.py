@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from t3sim.cli.app import (
+    AlgorithmOption,
+    DataOption,
+    DataTypeOption,
     Format,
     FormatOption,
     GpusOption,
@@ -16,8 +19,10 @@ from t3sim.cli.app import (
     SetOption,
     SublayerOption,
     SystemOption,
+    TopologyOption,
     app,
     names,
+    system_overrides,
 )
 from t3sim.cli.output import ProgressReport, finish, print_result, with_command, write_result
 from t3sim.files import prepare_folder
@@ -37,7 +42,11 @@ def run(
     sublayer: SublayerOption = "",
     scheme: SchemeOption = "",
     assignments: SetOption = None,
+    topology: TopologyOption = "",
+    algorithm: AlgorithmOption = "",
     gpus: GpusOption = "mirror",
+    data: DataOption = False,  # noqa: FBT002 - an option
+    data_dtype: DataTypeOption = None,
     form: FormatOption = Format.TABLE,
     out: OutOption = None,
     timeline: Annotated[
@@ -49,7 +58,7 @@ def run(
     ] = Detail.TILE,
 ) -> None:
     """Simulate the sublayers of a trace under the schemes and print times, speedups and DRAM traffic."""
-    overrides = tuple(assignments or ())
+    overrides = system_overrides(system, topology, algorithm, assignments)
     config = load_system(system, overrides)
     if out is not None:
         prepare_folder(out)
@@ -63,6 +72,8 @@ def run(
             gpus=gpus,
             progress=progress,
             observe=observe,
+            data=data,
+            data_dtype=data_dtype,
         )
     document = with_command(result.document())
     if out is not None:

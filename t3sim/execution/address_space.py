@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from t3sim.collectives.plan import Arrival, Kind, MoveId, Operation, Plan, Task, arrivals_of, part_of, tasks_of
 from t3sim.errors import PlanError
+from t3sim.kernels import IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class Station:
     """Moves that bring the others."""
     fires: tuple[Fire, ...]
     """What is sent on when they are complete."""
+    lane: int | None
+    """Lane of the first move that sends it on; ``None`` where nothing is sent."""
 
     @property
     def is_remote(self) -> bool:
@@ -72,13 +77,15 @@ def stations(plan: Plan, rank: int) -> tuple[Station, ...]:
             own=all(arrivals[move].kind is Kind.REDUCE for move in waits),
             arrivals=tuple(sorted(waits, key=lambda move: (move.home, move.number))),
             fires=tuple(group),
+            lane=plan.moves[group[0].move.number].lane if group else None,
         )
         for (chunk, waits), group in fires.items()
         if group or not any(chunk == other and waits < more for other, more in fires)
     ]
     unmoved = own_chunks(plan, rank) - {station.chunk for station in found if station.own}
     found += [
-        Station(chunk=chunk, part=part_of(plan, chunk), own=True, arrivals=(), fires=()) for chunk in sorted(unmoved)
+        Station(chunk=chunk, part=part_of(plan, chunk), own=True, arrivals=(), fires=(), lane=None)
+        for chunk in sorted(unmoved)
     ]
     _refuse_shared(plan, rank, found, arrivals)
     return tuple(sorted(found, key=lambda station: (not station.own, station.is_kept)))
@@ -93,10 +100,42 @@ def own_chunks(plan: Plan, rank: int) -> set[int]:
     return set(range(rank * plan.subs, (rank + 1) * plan.subs))
 
 
-def production(plan: Plan, rank: int, *, staggered: bool) -> tuple[int, ...]:
-    """List the parts of the buffer as ``rank`` produces them: as the plan sends them off, or by number."""
-    parts = tuple(station.part for station in stations(plan, rank) if station.own)
-    return parts if staggered else tuple(sorted(parts))
+@dataclass(frozen=True, eq=False)
+class Dispatch:
+    """Order of a GPU's output tiles: workgroup ``i`` makes piece ``pieces[i]`` of part ``parts[i]``."""
+
+    parts: IntArray
+    """Shape (tiles,)."""
+    pieces: IntArray
+    """Shape (tiles,)."""
+
+
+@lru_cache(maxsize=256)
+def dispatch(plan: Plan, rank: int, counts: tuple[int, ...], *, staggered: bool) -> Dispatch:
+    """Order the tiles of ``rank``'s output, of which part ``i`` has ``counts[i]``.
+
+    Parts follow one another as the plan sends them off, or without staggering by their numbers. Where the plan sends
+    all of them at once, each in a lane of its own, their tiles take turns: so all links are used, and what a switch
+    is to sum comes to it at about the same time from everywhere.
+    """
+    own = [station for station in stations(plan, rank) if station.own]
+    if not staggered:
+        groups = [[part] for part in sorted(station.part for station in own)]
+    else:
+        sent = [station for station in own if station.lane is not None]
+        at_once = [station.part for station in sent] if len({station.lane for station in sent}) == len(sent) else []
+        groups = [at_once] if at_once else []
+        groups += [[station.part] for station in own if station.part not in at_once]
+    pairs = [(part, piece) for group in groups for piece, part in _in_turns(group, counts)]
+    parts, pieces = zip(*pairs, strict=True)
+    return Dispatch(np.array(parts, np.int64), np.array(pieces, np.int64))
+
+
+def _in_turns(group: Sequence[int], counts: tuple[int, ...]) -> list[tuple[int, int]]:
+    """List (piece, part) of several parts, one piece of each at a time."""
+    return [
+        (piece, part) for piece in range(max(counts[part] for part in group)) for part in group if piece < counts[part]
+    ]
 
 
 def _start(plan: Plan, task: Task) -> tuple[int, int]:

@@ -1,6 +1,6 @@
-"""What a plan sends to one GPU: where each piece goes, and which moves have arrived in full."""
+"""What a plan brings to one GPU: where each piece goes, and which moves are in memory in full."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from simpy.events import Event
@@ -8,7 +8,6 @@ from simpy.events import Event
 from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, arrivals_of, part_of
 from t3sim.hardware.clock import Environment
 from t3sim.lowering.chunks import Chunks
-from t3sim.lowering.layout import Buffers, Place
 
 _INTO_COPIES = (Operation.ALL_TO_ALL, Operation.SEND)
 """Operations whose results must not overwrite what the GPU still has to send."""
@@ -17,16 +16,21 @@ _INTO_COPIES = (Operation.ALL_TO_ALL, Operation.SEND)
 class Arrivals:
     """Counts the pieces of every move to one GPU."""
 
-    def __init__(self, env: Environment, plan: Plan, rank: int, chunks: Chunks) -> None:
+    def __init__(
+        self, env: Environment, plan: Plan, rank: int, chunks: Chunks, sums: Mapping[MoveId, int] | None = None
+    ) -> None:
+        """Expect all that ``plan`` brings to ``rank``, and ``sums`` that it makes itself, by part."""
         self._env = env
         self._by_slice = plan.by_slice
         self._arrivals = {arrival.move: arrival for arrival in arrivals_of(plan, rank)}
         self.parts = {move: part_of(plan, arrival.chunk) for move, arrival in self._arrivals.items()}
         """Part of the buffer that each move brings."""
-        self._missing = {move: len(chunks.piece_bytes[part]) for move, part in self.parts.items()}
-        self._complete = {move: Event(env) for move in self._arrivals}
-        self._slots = self._numbered(plan)
-        self._marked: dict[MoveId, set[int]] = {move: set() for move in self._arrivals}
+        self._sums = dict(sums or {})
+        self._missing = {move: len(chunks.piece_bytes[part]) for move, part in (self.parts | self._sums).items()}
+        self._complete = {move: Event(env) for move in self._missing}
+        self.slots = self._numbered(plan)
+        """Buffer for copies that a move arrives in; those without one arrive in the GPU's own buffer."""
+        self._marked: dict[MoveId, set[int]] = {move: set() for move in self._missing}
         self._news: list[Event] = []
         for move, left in self._missing.items():
             if not left:
@@ -55,13 +59,6 @@ class Arrivals:
         """Whether ``move`` brings a contribution, and not a value that replaces what the GPU holds."""
         return self._arrivals[move].kind is Kind.REDUCE
 
-    def place(self, buffers: Buffers, move: MoveId, piece: int) -> Place:
-        """Where a piece of ``move`` lands."""
-        part = self.parts[move]
-        if move in self._slots:
-            return buffers.copy(self._slots[move], part, piece)
-        return buffers.own(part, piece)
-
     def mark(self, move: MoveId, piece: int) -> None:
         """Note that a piece of ``move`` is in memory."""
         self._missing[move] -= 1
@@ -85,5 +82,5 @@ class Arrivals:
         return [
             f"chunk {self._arrivals[move].chunk} from GPU {self._arrivals[move].source}: {left} pieces"
             for move, left in self._missing.items()
-            if left
+            if left and move in self._arrivals
         ]

@@ -8,7 +8,7 @@ comes between the arrival of a chunk and its use.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,9 +20,10 @@ from t3sim.execution.exchange import Exchange
 from t3sim.hardware.clock import Action, Environment
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
+from t3sim.hardware.memory.values import Numbers, summed
 from t3sim.hardware.network.message import Message
 from t3sim.hardware.ports import Ports
-from t3sim.lowering.layout import Buffers, Place
+from t3sim.lowering.layout import Buffers
 from t3sim.lowering.protocol import ProtocolSpec
 
 
@@ -43,7 +44,11 @@ class CollectiveKernel:
         working = sum(any(task.reads for task in lane) for lane in self._lanes)
         self._window = window
         self._share = window // max(1, working)
-        self._arrivals = Arrivals(ports.env, self._plan, ports.rank, exchange.chunks)
+        self._sums = _sums_for_others(self._plan, ports.rank)
+        self._arrivals = Arrivals(ports.env, self._plan, ports.rank, exchange.chunks, self._sums)
+        self._values = None
+        if ports.values is not None:
+            self._values = ports.values.open(exchange.number, exchange.chunks, self._arrivals.slots)
         exchange.open(self, self._arrivals.parts)
 
     def run(self) -> Process:
@@ -59,8 +64,11 @@ class CollectiveKernel:
     def arrived(self, move: MoveId, piece: int, message: Message, *, last: bool) -> None:
         """Write a piece that another GPU sent to memory."""
         part = self._arrivals.parts[move]
-        place = self._arrivals.place(self._buffers, move, piece)
-        written = partial(self._written, move, piece, message if last else None)
+        place = self._buffers.place(part, piece, self._arrivals.slots.get(move))
+        value = None
+        if self._values is not None:
+            value = self._values.of_piece(message.value, part, self._exchange.pieces(message, part), piece)
+        written = partial(self._written, move, piece, message if last else None, value)
         nbytes = self._pieces[part][piece]
         self._ports.memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
 
@@ -93,10 +101,14 @@ class CollectiveKernel:
 
     def _await(self, task: Task) -> Process:
         """Wait until all that ``task`` waits for is in memory, and for what the protocol adds to that."""
-        for move in task.waits:
+        for move in self._awaited(task):
             yield self._arrivals.complete(move)
         if delay := max(map(self._handshake_fs, task.waits), default=0):
             yield self._ports.env.timeout(delay)
+
+    def _awaited(self, task: Task) -> tuple[MoveId, ...]:
+        """List what ``task`` waits for: arrivals, and sums that another lane makes."""
+        return (*task.waits, *(move for move in task.own if move in self._sums))
 
     def _handshake_fs(self, move: MoveId) -> int:
         """Wire and memory are simulated: what they leave of a step's latency."""
@@ -109,13 +121,13 @@ class CollectiveKernel:
         env = self._ports.env
         part = part_of(self._plan, task.chunk)
         sizes = self._pieces[part]
-        sources = self._sources(task, part)
+        sources, awaited = self._sources(task), self._awaited(task)
         pieces = range(self._first_held(task, sizes), len(sizes))
         slices = _Slices(window, len(pieces), Event(env))
         for piece in pieces:
             nbytes = sizes[piece]
             if self._plan.by_slice:
-                yield from self._arrivals.await_piece(task.waits, piece)
+                yield from self._arrivals.await_piece(awaited, piece)
             yield from window.enter(task.reads * nbytes)
             self._read(task, part, sources, piece, nbytes, slices)
         if sizes:
@@ -132,35 +144,51 @@ class CollectiveKernel:
         self,
         task: Task,
         part: int,
-        sources: list[Callable[[int], Place]],
+        sources: list[int | None],
         piece: int,
         nbytes: int,
         slices: "_Slices",
     ) -> None:
         gone = partial(slices.gone, task.reads * nbytes)
 
-        def read() -> None:
+        def read(slot: int | None) -> None:
+            if values is not None:
+                taken.append(values.read(part, range(piece, piece + 1), slot))
             copies[0] -= 1
             if copies[0]:
                 return
             if task.kind is Kind.LOCAL:
-                place = self._buffers.own(part, piece)
-                memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, gone)
+                written = partial(self._written_back, task.move, part, piece, target, summed(taken), gone)
+                place = self._buffers.place(part, piece, target)
+                memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
             else:
-                self._send(task, part, piece, nbytes, gone)
+                self._send(task, part, piece, nbytes, summed(taken), gone)
 
-        copies, memory = [task.reads], self._ports.memory
-        for source in sources:
-            memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, source(piece), read)
+        copies, memory, values = [task.reads], self._ports.memory, self._values
+        # Of a chunk that a staged kernel copies, buffer and stage are not told apart; a sum is the GPU's own.
+        target = sources[0] if task.move is None else None
+        taken: list[Numbers] = []
+        for slot in sources:
+            place = self._buffers.place(part, piece, slot)
+            memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, place, partial(read, slot))
 
-    def _sources(self, task: Task, part: int) -> list[Callable[[int], Place]]:
-        """Where the copies lie that ``task`` takes, by piece: what the GPU holds, then each contribution it adds."""
+    def _sources(self, task: Task) -> list[int | None]:
+        """Buffers of the copies that ``task`` takes: of what the GPU holds, then of each contribution that it adds."""
         added = [move for move in task.waits if self._arrivals.is_added(move)]
         held = [move for move in task.waits if move not in added]
-        first = partial(self._arrivals.place, self._buffers, held[0]) if held else partial(self._buffers.own, part)
-        return [first, *(partial(self._arrivals.place, self._buffers, move) for move in added)]
+        slots = self._arrivals.slots
+        return [slots.get(held[0]) if held else None, *(slots.get(move) for move in added)]
 
-    def _send(self, task: Task, part: int, piece: int, nbytes: int, gone: Action) -> None:
+    def _written_back(
+        self, move: MoveId | None, part: int, piece: int, slot: int | None, value: Numbers | None, gone: Action
+    ) -> None:
+        if self._values is not None and value is not None:
+            self._values.put(part, range(piece, piece + 1), value, slot)
+        gone()
+        if move in self._sums:
+            self._arrivals.mark(move, piece)
+
+    def _send(self, task: Task, part: int, piece: int, nbytes: int, value: Numbers | None, gone: Action) -> None:
         assert task.move is not None
         rate = self._ports.network.bytes_per_s(task.destinations[0])
         self._exchange.send(
@@ -172,9 +200,13 @@ class CollectiveKernel:
             nbytes,
             accepted=gone,
             wire_bytes=self._protocol.wire_bytes(nbytes, rate),
+            value=value,
         )
 
-    def _written(self, move: MoveId, piece: int, message: Message | None) -> None:
+    def _written(self, move: MoveId, piece: int, message: Message | None, value: Numbers | None) -> None:
+        if self._values is not None and value is not None:
+            slot = self._arrivals.slots.get(move)
+            self._values.put(self._arrivals.parts[move], range(piece, piece + 1), value, slot)
         if message is not None:
             self._exchange.consumed(message)
         self._arrivals.mark(move, piece)
@@ -218,6 +250,13 @@ class _Slices:
         self.left -= 1
         if not self.left:
             self.all_left.succeed()
+
+
+def _sums_for_others(plan: Plan, rank: int) -> dict[MoveId, int]:
+    """Find the sums of a rank that another lane than their own waits for, each with its part of the buffer."""
+    tasks = tasks_of(plan, rank)
+    lanes = {task.move: task.lane for task in tasks}
+    return {move: part_of(plan, task.chunk) for task in tasks for move in task.own if lanes[move] != task.lane}
 
 
 def lanes_of(plan: Plan, rank: int, *, staged: bool) -> tuple[tuple[Task, ...], ...]:

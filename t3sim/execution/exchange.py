@@ -9,6 +9,7 @@ largest sets the pace of all, so every chunk of a GPU that stands for all takes 
 from typing import Any, Protocol
 
 from t3sim.collectives.plan import MoveId, Plan
+from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Action
 from t3sim.hardware.network.message import Message
 from t3sim.hardware.ports import NetworkPort
@@ -73,8 +74,8 @@ class Exchange:
             nbytes=nbytes,
             wire_bytes=on_wire,
             merges=len(merged),
-            # Of the chunk's numbers the one that is the same as seen from every rank: with its home it says which.
             key=self.plan.moves[move.number].chunk,
+            part=part,
             serial=self._port.next_serial(),
             value=value,
         )
@@ -84,10 +85,17 @@ class Exchange:
         """Give the buffer back that ``message`` holds."""
         self._port.consumed(message)
 
+    def pieces(self, message: Message, part: int) -> range:
+        """Which of this GPU's pieces of ``part`` an arrived ``message`` stands for."""
+        return pieces_completed(message.piece, message.pieces, len(self.chunks.piece_bytes[part]))
+
     def _receive(self, message: Message) -> None:
         move = MoveId(message.home, message.move)
-        own = len(self.chunks.piece_bytes[self._part_of[move]])
-        completed = pieces_completed(message.piece, message.pieces, own)
+        part = self._part_of.get(move)
+        if part is None:
+            what = f"piece {message.piece} of part {message.key}, sent by GPU {message.source}"
+            raise SimulationError(f"Gpu[{self._port.rank}]: {what} in {self.plan.operation.value}, is not for it")
+        completed = self.pieces(message, part)
         if not completed:
             self.consumed(message)
         for piece in completed:

@@ -83,6 +83,7 @@ class GemmKernel:
         if run.kernel.split_k > 1:
             yield from self._busy(cus.reduction_fs(run.kernel))
             self.last_store_fs = int(env.now)
+        memory.end_kernel()
 
     def missing(self) -> list[str]:
         """Say which stores have not left."""

@@ -15,12 +15,13 @@ import numpy as np
 from simpy.events import Event
 
 from t3sim.collectives.plan import MoveId, Operation
-from t3sim.execution.address_space import Fire, Station
+from t3sim.execution.address_space import Dispatch, Fire, Station
 from t3sim.execution.exchange import Exchange
 from t3sim.execution.gemm import WRITE as GEMM_WRITE
 from t3sim.hardware.clock import Action
 from t3sim.hardware.compute.store_buffer import StoreBuffer
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
+from t3sim.hardware.memory.values import Numbers, summed
 from t3sim.hardware.network.message import Message
 from t3sim.hardware.ports import Ports
 from t3sim.hardware.t3.dma import Command
@@ -33,7 +34,8 @@ class AddressSpace:
     """Configuration of the producer's output buffer on one GPU."""
 
     stations: tuple[Station, ...]
-    """Own ones first, in the order in which they are produced."""
+    own: Dispatch
+    """Order in which the tiles of own stations are produced."""
     regions: Mapping[int, Region]
     """Where the tiles of each part of the buffer lie, one block each."""
     copies: int
@@ -51,11 +53,12 @@ class AddressSpace:
 class _Tiles:
     """The tiles of one station, and the groups of them that one DMA command moves."""
 
-    def __init__(self, station: Station, sizes: tuple[int, ...], first: int, tiles_per_command: int) -> None:
-        """``sizes``: bytes of each tile. ``first``: number of its first tile among all of this unit."""
+    def __init__(self, station: Station, sizes: tuple[int, ...], tiles_per_command: int) -> None:
+        """Take the station's tiles, of these ``sizes`` in bytes."""
         self.station = station
         self.sizes = sizes
-        self.first = first
+        self.numbers = [0] * len(sizes)
+        """Number of each tile among all of this unit, by which it is tracked."""
         self._groups = ceil_div(len(sizes), tiles_per_command) if sizes else 0
         bounds = [number * len(sizes) // self._groups for number in range(self._groups + 1)]
         # Cut as ``pieces_completed`` does, so that a group arrives as its tiles.
@@ -83,20 +86,33 @@ class TrackTrigger:
         self._exchange = exchange
         operation = exchange.plan.operation.value
         self._read_cause, self._write_cause = Cause(operation, Direction.READ), Cause(operation, Direction.WRITE)
-        self._tiles = self._laid_out()
-        self._of = [tiles for tiles in self._tiles for _ in tiles.sizes]
-        self._tracked_from = ports.tracker.reserve(len(self._of))
+        pieces = exchange.chunks.piece_bytes
+        self._tiles = [_Tiles(station, pieces[station.part], space.tiles_per_command) for station in space.stations]
+        self._own_of = {tiles.station.part: tiles for tiles in self._tiles if tiles.station.own}
+        self._dispatched = [
+            (self._own_of[part], piece)
+            for part, piece in zip(space.own.parts.tolist(), space.own.pieces.tolist(), strict=True)
+        ]
+        self._track()
         self._at = {move: tiles for tiles in self._tiles for move in tiles.station.arrivals}
         self._slots = self._numbered()
-        self._own_of = {tiles.station.part: tiles for tiles in self._tiles if tiles.station.own}
+        self._values = None
+        if ports.values is not None:
+            self._values = ports.values.open(
+                exchange.number, exchange.chunks, self._slots, produced=space.stored_locally
+            )
         self._kept_open = sum(len(tiles.sizes) for tiles in self._tiles if tiles.station.is_kept)
         exchange.open(self, {move: tiles.station.part for move, tiles in self._at.items()})
 
     def start(self) -> None:
-        """Let go of all chunks whose only contribution is in memory from the start."""
-        for tiles in self._tiles:
-            if tiles.station.own and not tiles.station.arrivals:
-                for piece in range(len(tiles.sizes)):
+        """Let go of all chunks whose only contribution is in memory from the start.
+
+        Their tiles take turns, chunk by chunk, so that all links that they leave by are used at once.
+        """
+        ready = [tiles for tiles in self._tiles if tiles.station.own and not tiles.station.arrivals]
+        for piece in range(max((len(tiles.sizes) for tiles in ready), default=0)):
+            for tiles in ready:
+                if piece < len(tiles.sizes):
                     self._complete(tiles, piece)
 
     def contribute(self, part: int, piece: int) -> None:
@@ -110,16 +126,16 @@ class TrackTrigger:
     def store_stage(self, first: int, last: int, buffer: StoreBuffer) -> None:
         """Issue the output tiles of workgroups ``first`` to ``last - 1`` by their chunks' stations."""
         for workgroup in range(first, last):
-            tiles = self._of[workgroup]
-            piece = workgroup - tiles.first
+            tiles, piece = self._dispatched[workgroup]
             nbytes = tiles.sizes[piece]
             buffer.take(nbytes)
             if tiles.station.is_remote:
                 (fire,) = tiles.station.fires
-                self._send(tiles, fire, piece, len(tiles.sizes), nbytes, accepted=partial(buffer.give, nbytes))
+                value, accepted = self._produced(tiles, piece), partial(buffer.give, nbytes)
+                self._send(tiles, fire, piece, len(tiles.sizes), nbytes, value, accepted=accepted)
             else:
-                stored = partial(self._stored, tiles, piece, buffer)
                 access = Access.UPDATE if self.space.near_memory and tiles.station.arrivals else Access.WRITE
+                stored = partial(self._stored, tiles, piece, access, buffer)
                 place = self._place(tiles, range(piece, piece + 1))
                 self._ports.memory.submit(Stream.COMPUTE, access, nbytes, GEMM_WRITE, place, stored)
 
@@ -127,24 +143,34 @@ class TrackTrigger:
         """Bring another GPU's tile to memory: as an update where the memory adds, else beside what is there."""
         tiles = self._at[move]
         nbytes = tiles.sizes[piece]
-        done = partial(self._landed, tiles, piece, message if last else None)
         adds = self.space.near_memory and tiles.station.own
-        place = self._place(tiles, range(piece, piece + 1), None if adds else self._slots.get(move))
-        access = Access.UPDATE if adds else Access.WRITE
+        access, slot = (Access.UPDATE, None) if adds else (Access.WRITE, self._slots.get(move))
+        value = None
+        if self._values is not None:
+            pieces = self._exchange.pieces(message, tiles.station.part)
+            value = self._values.of_piece(message.value, tiles.station.part, pieces, piece)
+
+        def done() -> None:
+            self._keep(tiles, piece, access, value, slot)
+            if last:
+                self._exchange.consumed(message)
+            self._count(tiles, piece)
+
+        place = self._place(tiles, range(piece, piece + 1), slot)
         self._ports.memory.submit(Stream.COMMUNICATION, access, nbytes, self._write_cause, place, done)
 
     def missing(self) -> list[str]:
         """Say how much of what this GPU keeps is not complete."""
         return [f"{self._kept_open} tiles of what it keeps"] if self._kept_open else []
 
-    def _laid_out(self) -> list[_Tiles]:
-        """Give the tiles of all stations their numbers, those of own stations as they are produced."""
-        laid_out, first = [], 0
-        for station in self.space.stations:
-            sizes = self._exchange.chunks.piece_bytes[station.part]
-            laid_out.append(_Tiles(station, sizes, first, self.space.tiles_per_command))
-            first += len(sizes)
-        return laid_out
+    def _track(self) -> None:
+        """Number all tiles for the tracker: own ones as they are produced, then those that only arrive."""
+        arriving = [
+            (tiles, piece) for tiles in self._tiles if not tiles.station.own for piece in range(len(tiles.sizes))
+        ]
+        order = [*self._dispatched, *arriving]
+        for number, (tiles, piece) in enumerate(order, self._ports.tracker.reserve(len(order))):
+            tiles.numbers[piece] = number
 
     def _numbered(self) -> dict[MoveId, int]:
         """Give every arrival that cannot lie in the GPU's own buffer one for copies."""
@@ -156,21 +182,29 @@ class TrackTrigger:
                 slots.update({move: before + slot for slot, move in enumerate(station.arrivals)})
         return slots
 
-    def _stored(self, tiles: _Tiles, piece: int, buffer: StoreBuffer) -> None:
+    def _stored(self, tiles: _Tiles, piece: int, access: Access, buffer: StoreBuffer) -> None:
         buffer.give(tiles.sizes[piece])
+        self._keep(tiles, piece, access, self._produced(tiles, piece))
         self.contribute(tiles.station.part, piece)
 
-    def _landed(self, tiles: _Tiles, piece: int, message: Message | None) -> None:
-        if message is not None:
-            self._exchange.consumed(message)
-        self._count(tiles, piece)
+    def _produced(self, tiles: _Tiles, piece: int) -> Numbers | None:
+        """Return the numbers that the GEMM stores as a tile, in data mode."""
+        return None if self._values is None else self._values.produced(tiles.station.part, range(piece, piece + 1))
+
+    def _keep(self, tiles: _Tiles, piece: int, access: Access, value: Numbers | None, slot: int | None = None) -> None:
+        """Let the numbers of a tile be in memory, in data mode."""
+        if self._values is None or value is None:
+            return
+        if access is Access.UPDATE:
+            self._values.update(tiles.station.part, range(piece, piece + 1), value)
+        else:
+            self._values.put(tiles.station.part, range(piece, piece + 1), value, slot)
 
     def _count(self, tiles: _Tiles, piece: int) -> None:
         updates = self.space.wavefronts
         own = tiles.station.own and self.space.stored_locally
         expected = updates * (len(tiles.station.arrivals) + own)
-        number = self._tracked_from + tiles.first + piece
-        self._ports.tracker.count(number, updates, expected, partial(self._counted, tiles, piece))
+        self._ports.tracker.count(tiles.numbers[piece], updates, expected, partial(self._counted, tiles, piece))
 
     def _counted(self, tiles: _Tiles, piece: int) -> None:
         """Act on a tile whose last update is in memory: its sum, or what is to be summed."""
@@ -181,25 +215,27 @@ class TrackTrigger:
 
     def _sum(self, tiles: _Tiles, piece: int) -> None:
         """Let CUs read all contributions and write the sum over the local one."""
-        nbytes, memory, slots = (
-            tiles.sizes[piece],
-            self._ports.memory,
-            [self._slots[move] for move in tiles.station.arrivals],
-        )
-        left = [1 + len(slots)]
+        nbytes, memory = tiles.sizes[piece], self._ports.memory
+        slots = [None, *(self._slots[move] for move in tiles.station.arrivals)]
+        left = [len(slots)]
         one = range(piece, piece + 1)
+        taken: list[Numbers] = []
 
-        def read() -> None:
+        def read(slot: int | None) -> None:
+            if self._values is not None:
+                taken.append(self._values.read(tiles.station.part, one, slot))
             left[0] -= 1
             if not left[0]:
-                done = partial(self._complete, tiles, piece)
-                memory.submit(
-                    Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, self._place(tiles, one), done
-                )
+                place = self._place(tiles, one)
+                memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
 
-        for slot in (None, *slots):
+        def written() -> None:
+            self._keep(tiles, piece, Access.WRITE, summed(taken))
+            self._complete(tiles, piece)
+
+        for slot in slots:
             place = self._place(tiles, one, slot)
-            memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, place, read)
+            memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, place, partial(read, slot))
 
     def _complete(self, tiles: _Tiles, piece: int) -> None:
         """Act on a tile that is complete in memory: trigger what is to be sent, and count what stays."""
@@ -219,17 +255,29 @@ class TrackTrigger:
         """Mark the DMA command ready that moves a group of tiles."""
         group = tiles.groups[number]
         nbytes = sum(tiles.sizes[piece] for piece in group)
+        slot = None if tiles.station.own else self._slots.get(tiles.station.arrivals[0])
         self._mark_started()
 
         def send(accepted: Action) -> None:
-            self._send(tiles, fire, number, len(tiles.groups), nbytes, accepted=accepted)
+            value = None if self._values is None else self._values.read(tiles.station.part, group, slot)
+            self._send(tiles, fire, number, len(tiles.groups), nbytes, value, accepted=accepted)
 
-        self._ports.dma.trigger(Command(nbytes, self._place(tiles, group), self._read_cause, send))
+        self._ports.dma.trigger(Command(nbytes, self._place(tiles, group, slot), self._read_cause, send))
 
-    def _send(self, tiles: _Tiles, fire: Fire, piece: int, pieces: int, nbytes: int, *, accepted: Action) -> None:
+    def _send(
+        self,
+        tiles: _Tiles,
+        fire: Fire,
+        piece: int,
+        pieces: int,
+        nbytes: int,
+        value: Numbers | None,
+        *,
+        accepted: Action,
+    ) -> None:
         self._mark_started()
         part = tiles.station.part
-        self._exchange.send(fire.move, part, fire.destinations, piece, pieces, nbytes, accepted=accepted)
+        self._exchange.send(fire.move, part, fire.destinations, piece, pieces, nbytes, accepted=accepted, value=value)
 
     def _mark_started(self) -> None:
         if self.started_fs < 0:
@@ -257,5 +305,5 @@ class NoCommunication(TrackTrigger):
     def contribute(self, part: int, piece: int) -> None:
         """Leave a stored tile at that."""
 
-    def _send(self, tiles: _Tiles, fire: Fire, piece: int, pieces: int, nbytes: int, *, accepted: Action) -> None:
+    def _send(self, *_: object, accepted: Action, **__: object) -> None:
         accepted()

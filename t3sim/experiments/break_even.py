@@ -10,6 +10,7 @@ from t3sim.errors import InputError, Problem
 from t3sim.results import Row, RunResult
 from t3sim.results.schemes import baseline
 from t3sim.simulation import Point, SystemSpec, simulate_point
+from t3sim.simulation.plans import facts_of
 from t3sim.simulation.run import Progress, choose_gpus, choose_schemes, choose_sublayers, manifest
 from t3sim.workload.models import ModelSpec, transformer_trace
 from t3sim.workload.operations import Sublayer
@@ -61,7 +62,7 @@ def break_even(
     fewest, most = tokens
     if not 0 < fewest <= most:
         raise InputError(Problem(message="the fewest tokens are 1 to the most", key="--from", value=fewest))
-    chosen = tuple(name for name in choose_schemes(schemes) if name != baseline())
+    chosen = tuple(name for name in choose_schemes(schemes, facts_of(system.spec, tp)) if name != baseline())
     simulated = choose_gpus(gpus, tp)
     names = [part.sublayer for part in choose_sublayers(transformer_trace(model, tp, tokens=most), sublayers)]
     points: list[Point] = []

@@ -12,7 +12,9 @@ for: that wait is ``neighbour``.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from t3sim.collectives.planning import NetworkFacts
 from t3sim.errors import SimulationError
+from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.observe import Recorder
 from t3sim.observe.time_parts import TimePart, last_gpu, split
 from t3sim.registry import get
@@ -24,6 +26,7 @@ from t3sim.simulation import Point
 from t3sim.simulation.lab import SystemLab
 
 _SHORT = {"reduce_scatter": "rs", "all_gather": "ag"}
+_OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +44,16 @@ class RecordingLab:
         self.used: list[_Run] = []
         """Runs that the current scheme is made of."""
         self._alone: dict[Phase, _Run] = {}
+
+    @property
+    def track_trigger(self) -> TrackTriggerSpec:
+        """Which parts of T3's mechanism the system has."""
+        return self.lab.track_trigger
+
+    @property
+    def facts(self) -> NetworkFacts:
+        """What algorithms may know of the system's network."""
+        return self.lab.facts
 
     def run(self, phases: Sequence[Phase], scheme: str) -> Outcome:
         """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""
@@ -134,6 +147,6 @@ def _collectives(parts: Mapping[TimePart, int]) -> dict[str, int]:
             if part.kind == "launch":
                 found["launch"] += length
             continue
-        name = part.kind if part.kind in found else f"{_SHORT[part.operation]}_{part.kind}"
+        name = part.kind if part.kind in found else f"{_SHORT.get(part.operation, _OTHER)}_{part.kind}"
         found[name] = found.get(name, 0) + length
     return found

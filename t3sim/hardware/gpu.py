@@ -1,15 +1,17 @@
 """One GPU: its parts, wired."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from t3sim.hardware.clock import Environment
 from t3sim.hardware.compute.cus import ComputeArray, ComputeSpec
 from t3sim.hardware.compute.llc import LlcSpec
+from t3sim.hardware.conditions import SOUND, ConditionsSpec
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.model import MemorySpec
+from t3sim.hardware.memory.values import Values
 from t3sim.hardware.network.network import Network
 from t3sim.hardware.ports import NetworkPort, Ports
 from t3sim.hardware.probe import Probe
@@ -60,14 +62,26 @@ class Gpu:
     """One GPU of the group, or the one that stands for all."""
 
     def __init__(
-        self, env: Environment, spec: GpuSpec, policy: ArbitrationPolicy, index: int, network: Network
+        self,
+        env: Environment,
+        spec: GpuSpec,
+        policy: ArbitrationPolicy,
+        index: int,
+        network: Network,
+        conditions: ConditionsSpec = SOUND,
+        values: Values | None = None,
     ) -> None:
+        own = conditions.of_gpu(index)
+        if own.lost_channels:
+            spec = replace(spec, memory=spec.memory.without_channels(own.lost_channels))
         self.env = env
         self.spec = spec
         self.index = index
         self.name = f"Gpu[{index}]"
+        self.start_fs = own.start
+        """When it begins with its program."""
         self.memory = MemoryController(env, spec.memory, policy, index)
-        self.compute = ComputeArray(spec.compute, spec.llc)
+        self.compute = ComputeArray(spec.compute, spec.llc, own.speed)
         self.tracker = Tracker(spec.tracker, index)
         self.dma = DmaEngine(env, spec.dma, self.memory, index)
         self.ports = Ports(
@@ -78,10 +92,16 @@ class Gpu:
             tracker=self.tracker,
             dma=self.dma,
             network=NetworkPort(network, index),
+            values=values,
         )
         self.spans: list[Span] = []
         self.programs: list[tuple[int, Program]] = []
         """What runs on it, each with the number of its operation."""
+        self._conditions = conditions
+
+    def launch_fs(self, kernel: str, overhead_fs: int) -> int:
+        """Time from the launch of the kernel called ``kernel`` to its start: the overhead, and its jitter."""
+        return overhead_fs + self._conditions.jitter_fs(self.index, kernel)
 
     def observe(self, probe: Probe) -> None:
         """Let all parts report to ``probe``."""

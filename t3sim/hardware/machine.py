@@ -1,6 +1,6 @@
 """A machine: GPUs on a network in one SimPy environment, run once and checked."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,11 @@ from simpy.core import EmptySchedule
 from simpy.events import Event
 
 from t3sim.errors import SimulationError, StallError
+from t3sim.hardware.conditions import SOUND, ConditionsSpec
 from t3sim.hardware.gpu import Gpu, GpuSpec, Span
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
+from t3sim.hardware.memory.values import Values
 from t3sim.hardware.network.network import Network
 from t3sim.hardware.network.wiring import Wiring
 from t3sim.hardware.probe import Probe
@@ -35,15 +37,49 @@ class GpuReport:
     spans: tuple[Span, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LinkReport:
+    """What one link did in a run."""
+
+    sent_bytes: int
+    """Data that it carried, without the flags that a protocol puts between them."""
+    busy_fs: int
+    """Time it was sending."""
+
+    def __add__(self, other: "LinkReport") -> "LinkReport":
+        """Add up what it did in two runs."""
+        return LinkReport(self.sent_bytes + other.sent_bytes, self.busy_fs + other.busy_fs)
+
+
 class Machine:
     """The GPUs to simulate and the network between them."""
 
-    def __init__(self, gpu: GpuSpec, wiring: Wiring, policy: ArbitrationPolicy, *, mirrored: bool) -> None:
-        """``mirrored``: one GPU stands for all of ``wiring``, which must look the same from each of them."""
+    def __init__(
+        self,
+        gpu: GpuSpec,
+        wiring: Wiring,
+        policy: ArbitrationPolicy,
+        conditions: ConditionsSpec = SOUND,
+        values: Sequence[Values] | None = None,
+        *,
+        mirrored: bool,
+    ) -> None:
+        """``mirrored``: one GPU stands for all of ``wiring``, which must look the same from each of them.
+
+        ``values``: in data mode, what each GPU's memory holds. Raises ``ValueError`` for conditions of GPUs or links
+        that there are none of, and for those that make GPUs differ where one is to stand for all.
+        """
+        for unknown in conditions.unknown(wiring):
+            raise unknown
+        if mirrored and conditions.difference:
+            raise ValueError(f"{conditions.difference}: simulate all GPUs, not one for all")
         self.env = simpy.Environment(0)
-        self.network = Network(self.env, wiring, mirrored=mirrored)
-        ranks = 1 if mirrored else wiring.gpus
-        self.gpus = [Gpu(self.env, gpu, policy, rank, self.network) for rank in range(ranks)]
+        ranks = range(1) if mirrored else range(wiring.gpus)
+        self.network = Network(self.env, wiring, conditions.of_links(wiring, ranks), mirrored=mirrored)
+        self.gpus = [
+            Gpu(self.env, gpu, policy, rank, self.network, conditions, None if values is None else values[rank])
+            for rank in ranks
+        ]
 
     def observe(self, probe: Probe) -> None:
         """Let every part report to ``probe``; to be called before the machine runs."""
@@ -84,9 +120,9 @@ class Machine:
             spans=tuple(gpu.spans),
         )
 
-    def wire_bytes(self) -> Mapping[str, int]:
-        """Bytes that each link carried, by its name."""
-        return {name: link.sent_bytes for name, link in self.network.links.items()}
+    def links(self) -> dict[str, LinkReport]:
+        """Read the counters of all links after a run, by name; mirrored, each stands for those of all GPUs."""
+        return {name: LinkReport(link.sent_bytes, link.busy_fs) for name, link in self.network.links.items()}
 
     def _stall_report(self) -> str:
         waiting = [line for gpu in self.gpus for line in (*gpu.waiting(), *gpu.missing())]

@@ -1,6 +1,5 @@
 """Chunks: the parts of a buffer that travel, in pieces; and the output tiles of a GEMM grouped into them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -95,6 +94,11 @@ class TileChunks:
         pairs = pairwise(self.bounds)
         return Chunks(piece_bytes=tuple(tuple(sizes[low:high].tolist()) for low, high in pairs))
 
-    def production_order(self, parts: Sequence[int]) -> IntArray:
-        """List the tiles in the order in which a GPU that takes ``parts`` in turn produces them, shape (tiles,)."""
-        return np.concatenate([self.order[self.bounds[part] : self.bounds[part + 1]] for part in parts])
+    def tiles_of(self, parts: IntArray, pieces: IntArray) -> IntArray:
+        """Name the tiles that are these pieces of these parts, shape (pieces,)."""
+        return self.order[np.array(self.bounds)[parts] + pieces]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Tiles of each part."""
+        return tuple(high - low for low, high in pairwise(self.bounds))

@@ -124,14 +124,10 @@ class Buffers:
     addresses: tuple[tuple[int, ...], ...]
     """Place of every piece in the buffer, by part."""
 
-    def own(self, part: int, piece: int) -> Place:
-        """Place of a piece in the GPU's own buffer."""
-        return partial(linear, self.addresses[part][piece], self.piece_bytes[part][piece])
-
-    def copy(self, slot: int, part: int, piece: int) -> Place:
-        """Place of a piece in the buffer for copies number ``slot``."""
-        address = self._copies + slot * self._stride + self.addresses[part][piece]
-        return partial(linear, address, self.piece_bytes[part][piece])
+    def place(self, part: int, piece: int, slot: int | None = None) -> Place:
+        """Place of a piece in the GPU's own buffer, or in the buffer for copies number ``slot``."""
+        buffer = 0 if slot is None else self._copies + slot * self._stride
+        return partial(linear, buffer + self.addresses[part][piece], self.piece_bytes[part][piece])
 
     @cached_property
     def _stride(self) -> int:

@@ -60,11 +60,11 @@ class EventLog(Probe):
     def message_sent(self, rank: int, message: Message) -> None:
         """Record a message that a GPU hands to the network."""
         to = ",".join(map(str, message.destinations))
-        self._add(rank, "Network", "send", to=to, part=message.key, piece=message.piece, bytes=message.nbytes)
+        self._add(rank, "Network", "send", to=to, part=message.part, piece=message.piece, bytes=message.nbytes)
 
     def message_delivered(self, rank: int, message: Message) -> None:
         """Record a message's arrival."""
-        details = {"of": message.source, "part": message.key, "piece": message.piece, "bytes": message.nbytes}
+        details = {"of": message.source, "part": message.part, "piece": message.piece, "bytes": message.nbytes}
         self._add(rank, "Network", "deliver", **details)
 
     def _add(self, rank: int, where: str, event: str, **details: object) -> None:

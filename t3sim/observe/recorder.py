@@ -244,7 +244,7 @@ class Recorder(Probe):
 
     def message_sent(self, rank: int, message: Message) -> None:
         """Note a message that is queued at the sender's link."""
-        packet = Packet(message.operation, message.key, message.nbytes, self._sending, self._now, rank)
+        packet = Packet(message.operation, message.part, message.nbytes, self._sending, self._now, rank)
         self.gpus[rank].packets.append(packet)
         self._packets[message.serial] = packet
 

@@ -2,7 +2,7 @@
 
 The parts are sets of moments, taken from records, so their lengths add up to the run's time exactly. Let ``[0, T)`` be
 the run, and let the GPU's operations follow one another; an operation that overlaps with one before it counts from
-that one's end on: that is its *exposed* time. A GEMM ends with the issue of its last store where its collective is
+that one's end on: that is its *exposed* time. What the GPU begins late counts as launch of its first operation. A GEMM ends with the issue of its last store where its collective is
 fused with it, and else when its last store is in memory.
 
 GEMM, ``[start, end)``:
@@ -48,7 +48,8 @@ def last_gpu(recorder: Recorder) -> GpuRecord:
 
 def split(gpu: GpuRecord) -> dict[TimePart, int]:
     """Split the time of one GPU's program, fs by part."""
-    parts: dict[TimePart, int] = {}
+    first = gpu.gpu.spans[0]
+    parts = {TimePart(first.operation, "launch"): first.start_fs}
     cursor = 0
     for span in gpu.gpu.spans:
         exposed = Interval(max(cursor, span.start_fs), max(cursor, span.end_fs))

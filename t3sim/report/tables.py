@@ -18,7 +18,8 @@ def result_table(result: RunResult) -> Table:
     for name in ("model", "tp", "sublayer", "scheme"):
         table.add_column(name)
     numbers = ("GEMM us", "RS us", "AG us", "total us", "speedup", "% of ideal", "DRAM MiB", "DRAM saved")
-    for name in numbers:
+    with_data = any(row.get("data_errors") is not None for row in result.rows)
+    for name in (*numbers, *(("#wrong",) if with_data else ())):
         table.add_column(name, justify="right")
     before = None
     for row in result.rows:
@@ -26,7 +27,8 @@ def result_table(result: RunResult) -> Table:
         if before is not None and point != before:
             table.add_section()
         labels = ("", "", "") if point == before else (row["model"], str(row["tp"]), row["sublayer"])
-        table.add_row(*labels, row["scheme"], *_measures(row))
+        wrong = (_or_blank(row["data_errors"], "{}"),) if with_data else ()
+        table.add_row(*labels, row["scheme"], *_measures(row), *wrong)
         before = point
     return table
 
@@ -120,6 +122,29 @@ def target_table(targets: Sequence[EvaluatedTarget]) -> Table:
     return table
 
 
+def collective_table(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Table:
+    """One line per size of a collective alone, with the columns that nccl-tests has, and what binds it."""
+    first = rows[0]
+    what = f"{first['op']}, {first['algorithm']} on {first['topology']}, {first['gpus']} GPUs"
+    table = Table(title=f"{what}; {_systems(manifest)}", title_justify="left")
+    numbers = ("size B", "time us", "algbw GB/s", "busbw GB/s", "#wrong", "wire B, busiest link", "link util")
+    for name in numbers:
+        table.add_column(name, justify="right")
+    table.add_column("bound")
+    for row in rows:
+        cells = (
+            str(row["bytes"]),
+            f"{row['time_us']:.2f}",
+            _or_blank(row["algbw_gbps"], "{:.2f}"),
+            _or_blank(row["busbw_gbps"], "{:.2f}"),
+            "N/A" if row["data_errors"] is None else str(row["data_errors"]),
+            str(row["wire_bytes_max"]),
+            f"{row['link_util']:.1%}",
+        )
+        table.add_row(*cells, row["bound"] or "")
+    return table
+
+
 def _by_sublayer(result: RunResult) -> dict[tuple[Any, ...], dict[str, Row]]:
     points: dict[tuple[Any, ...], dict[str, Row]] = {}
     for row in result.rows:
@@ -129,8 +154,12 @@ def _by_sublayer(result: RunResult) -> dict[tuple[Any, ...], dict[str, Row]]:
 
 
 def _title(result: RunResult) -> str:
-    systems = ", ".join(f"{name} ({config})" for name, config in result.manifest["systems"].items())
-    return f"system {systems}, t3sim {result.manifest['t3sim']}"
+    return _systems(result.manifest)
+
+
+def _systems(manifest: Mapping[str, Any]) -> str:
+    systems = ", ".join(f"{name} ({config})" for name, config in manifest["systems"].items())
+    return f"system {systems}, t3sim {manifest['t3sim']}"
 
 
 def _measures(row: Row) -> list[str]:

@@ -64,10 +64,11 @@ BUCKETS: tuple[Bucket, ...] = (
     ),
     *_collective("rs", "reduce_scatter", "memory reads and reduces"),
     *_collective("ag", "all_gather", "memory reads and writes"),
+    *_collective("other", "other collectives", "memory reads, reduces and writes"),
     Bucket(
         "tracker", "latency", "exposed: updates wait for a tracker entry, nothing else goes on", "collectives: tracker"
     ),
-    Bucket("launch", "latency", "launches of all kernels", "all operations: launch"),
+    Bucket("launch", "latency", "launches of all kernels, and what the GPU begins late", "all operations: launch"),
     Bucket("hidden", "", "what an ideal takes as overlapped (negative)", "total - sum of the runs of its phases alone"),
 )
 BOUNDS = tuple(dict.fromkeys(bucket.bound for bucket in BUCKETS if bucket.bound))

@@ -6,12 +6,12 @@ from t3sim.lowering.work import CollectiveWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.phases import CollectivePhase, Phase
-from t3sim.schemes.scheme import KIND, Lab, Outcome, in_sequence
+from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme, in_sequence
 from t3sim.schemes.sequential import kernel_phase
 
 
 @register(KIND, "ideal-overlap")
-class IdealOverlap:
+class IdealOverlap(Scheme):
     """max(GEMM, reduce-scatter) + all-gather, each timed with the machine to itself."""
 
     label = "Ideal-GEMM-RS-Overlap"
@@ -30,7 +30,7 @@ def overlapped(lab: Lab, works: Sequence[Work], reduce_scatter: Callable[[Collec
     for work in works:
         if isinstance(work, CollectiveWork) and work in pairs:
             part = lab.alone(reduce_scatter(work))
-            saved += min(part.total_fs, lab.alone(kernel_phase(pairs[work])).total_fs)
+            saved += min(part.own_fs, lab.alone(kernel_phase(pairs[work])).own_fs)
         else:
             part = lab.alone(kernel_phase(work))
         parts.append(part)

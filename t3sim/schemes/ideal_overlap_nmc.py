@@ -7,11 +7,11 @@ from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.ideal_overlap import overlapped
 from t3sim.schemes.phases import NearMemoryPhase
-from t3sim.schemes.scheme import KIND, Lab, Outcome
+from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
 
 
 @register(KIND, "ideal-overlap-nmc")
-class IdealOverlapNmc:
+class IdealOverlapNmc(Scheme):
     """max(GEMM, reduce-scatter by DMA and near-memory updates) + all-gather, each alone."""
 
     label = "Ideal-RS+NMC"

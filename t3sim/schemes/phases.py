@@ -7,12 +7,13 @@ receiver of its messages; the returned process runs the phase and records its sp
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
 
 from t3sim.collectives.plan import Plan
-from t3sim.execution.address_space import Station, production, stations
+from t3sim.execution.address_space import Dispatch, dispatch, stations
 from t3sim.execution.collective_kernel import CollectiveKernel
 from t3sim.execution.exchange import Exchange
 from t3sim.execution.gemm import GemmKernel, GemmRun
@@ -32,18 +33,22 @@ class Phase(Protocol):
     """A part of a scheme's program."""
 
     @property
-    def work(self) -> Work:
-        """What it carries out."""
+    def works(self) -> tuple[Work, ...]:
+        """What it carries out: as many operations of the program."""
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
-        """Set up on ``gpu`` as operation ``number`` of its program; return the process that runs it."""
+        """Set up on ``gpu`` as operation ``number`` of its program and those after it; return what runs it."""
 
 
 def program(phases: Sequence[Phase]) -> Callable[[Gpu], Process]:
     """Make the program that runs ``phases`` in order on a GPU."""
 
     def run(gpu: Gpu) -> Process:
-        for process in [phase.prepare(gpu, number) for number, phase in enumerate(phases)]:
+        first = accumulate((len(phase.works) for phase in phases), initial=0)
+        processes = [phase.prepare(gpu, number) for number, phase in zip(first, phases, strict=False)]
+        if gpu.start_fs:  # one that is late is ready for what others send
+            yield gpu.env.timeout(gpu.start_fs)
+        for process in processes:
             yield from process()
 
     return run
@@ -55,6 +60,11 @@ class GemmPhase:
 
     work: GemmWork
 
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What it carries out."""
+        return (self.work,)
+
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Tile in plain dispatch order."""
         return lambda: self._run(gpu, number)
@@ -63,7 +73,7 @@ class GemmPhase:
         """Leave the stores to the LLC: what it evicts, the kernel writes back."""
 
     def _run(self, gpu: Gpu, number: int) -> Process:
-        start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
+        start, launch = int(gpu.env.now), _gemm_launch_fs(gpu, self.work)
         yield gpu.env.timeout(launch)
         kernel = GemmKernel(gpu.ports, _gemm_run(gpu, self.work, None), self)
         gpu.programs.append((number, kernel))
@@ -74,6 +84,8 @@ class GemmPhase:
         drained = kernel.store_buffer.drained()
         if drained is not None:
             yield drained
+        if gpu.ports.values is not None:
+            gpu.ports.values.open(number, self.work.tiles.chunks, produced=True).produce()
         gpu.spans.append(Span("gemm", start, int(gpu.env.now), launch))
 
 
@@ -85,6 +97,11 @@ class CollectivePhase:
     launched: bool = True
     """Whether it starts a kernel; the second half of an all-reduce goes on in the first half's."""
 
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What it carries out."""
+        return (self.work,)
+
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Register the kernel for what is sent to this GPU."""
         work = self.work
@@ -94,14 +111,14 @@ class CollectivePhase:
         running = protocol if self.launched else protocol.model_copy(update={"staged": False})
         kernel = CollectiveKernel(gpu.ports, exchange, running, gpu.compute.spec.collective_window)
         gpu.programs.append((number, kernel))
-        launch = gpu.spec.host_overhead + protocol.start_fs(load, gpu.compute.spec.launch_overhead)
-        return lambda: self._run(gpu, kernel, launch if self.launched else 0)
+        return lambda: self._run(gpu, number, kernel, _launch_fs(gpu, work, protocol, load) if self.launched else 0)
 
-    def _run(self, gpu: Gpu, kernel: CollectiveKernel, launch: int) -> Process:
+    def _run(self, gpu: Gpu, number: int, kernel: CollectiveKernel, launch: int) -> Process:
         start = int(gpu.env.now)
         if self.launched:
             yield gpu.env.timeout(launch)
         yield from kernel.run()
+        _check(gpu, number)
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now), launch))
 
 
@@ -110,16 +127,31 @@ class FusedPhase:
     """A GEMM and its collective fused by track and trigger: staggered, output bypasses the LLC as updates."""
 
     work: CollectiveWork
+    gather: CollectiveWork | None = None
+    """The all-gather of the sums, if it is triggered as well."""
+
+    @property
+    def works(self) -> tuple[CollectiveWork, ...]:
+        """The collective, and the all-gather that goes with it."""
+        return (self.work,) if self.gather is None else (self.work, self.gather)
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the output's address space."""
-        unit = _track_trigger(gpu, self.work, number, stored_locally=True)
-        return lambda: self._run(gpu, number, unit)
+        units = [_track_trigger(gpu, self.work, number, stored_locally=True)]
+        if self.gather is not None:
+            gather = replace(self.gather, producer=self.work.producer)
+            units.append(_track_trigger(gpu, gather, number + 1, stored_locally=False))
+            units[0].kept = units[1].contribute
+        return lambda: self._run(gpu, number, units)
 
-    def _run(self, gpu: Gpu, number: int, unit: TrackTrigger) -> Process:
-        yield from _staggered_gemm(gpu, number, self.work, unit)
-        yield unit.finished
-        gpu.spans.append(Span(self.work.operation, unit.started_fs, int(gpu.env.now)))
+    def _run(self, gpu: Gpu, number: int, units: Sequence[TrackTrigger]) -> Process:
+        yield from _staggered_gemm(gpu, number, self.work, units[0])
+        for place, (unit, work) in enumerate(zip(units, self.works, strict=True)):
+            yield unit.finished
+            _check(gpu, number + place)
+            # An all-gather that runs beside the sums counts from where they end.
+            start = gpu.spans[-1].end_fs if place else unit.started_fs
+            gpu.spans.append(Span(work.operation, start, int(gpu.env.now)))
 
 
 @dataclass(frozen=True)
@@ -127,6 +159,11 @@ class StaggeredGemmPhase:
     """The GEMM of a fused phase without any communication: what its kernel takes when nothing contends with it."""
 
     work: CollectiveWork
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What it carries out."""
+        return (self.work,)
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the output's address space, but for a kernel that stands alone."""
@@ -140,16 +177,28 @@ class NearMemoryPhase:
 
     work: CollectiveWork
 
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What it carries out."""
+        return (self.work,)
+
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the buffer's address space; the local contributions are in memory already."""
         unit = _track_trigger(gpu, self.work, number, stored_locally=False)
-        return lambda: self._run(gpu, unit)
+        return lambda: self._run(gpu, number, unit)
 
-    def _run(self, gpu: Gpu, unit: TrackTrigger) -> Process:
+    def _run(self, gpu: Gpu, number: int, unit: TrackTrigger) -> Process:
         start = int(gpu.env.now)
         unit.start()
         yield unit.finished
+        _check(gpu, number)
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now)))
+
+
+def _check(gpu: Gpu, number: int) -> None:
+    """Let data mode compare what operation ``number``, which has ended, has left in memory."""
+    if gpu.ports.values is not None:
+        gpu.ports.values.ended(number)
 
 
 def _protocol(gpu: Gpu, work: CollectiveWork) -> tuple[ProtocolSpec, Load]:
@@ -158,6 +207,16 @@ def _protocol(gpu: Gpu, work: CollectiveWork) -> tuple[ProtocolSpec, Load]:
     load = load_of(plans, work.op.bytes, gpu.index, gpu.ports.network.bytes_per_s)
     found = usable(gpu.spec.protocols, work.plan.algorithm, work.op.op, work.op.bytes, work.plan.ranks)
     return chosen(found, load), load
+
+
+def _launch_fs(gpu: Gpu, work: CollectiveWork, protocol: ProtocolSpec, load: Load) -> int:
+    """From the call to the first slice: the host's part, and the kernel's."""
+    overhead = gpu.spec.host_overhead + protocol.start_fs(load, gpu.compute.spec.launch_overhead)
+    return gpu.launch_fs(f"{work.op.id} {work.operation}", overhead)
+
+
+def _gemm_launch_fs(gpu: Gpu, work: GemmWork) -> int:
+    return gpu.launch_fs(work.op.id, gpu.compute.spec.launch_overhead)
 
 
 def gemm_alone(phase: Phase) -> Phase | None:
@@ -176,7 +235,13 @@ def _track_trigger(
     regions = _tile_regions(work) if tiles is not None else _linear_regions(chunks)
     end = Layout(tiling=tiles.tiling).end if tiles is not None else aligned(chunks.total_bytes)
     space = AddressSpace(
-        stations=_in_order(work.plan, gpu.index, staggered=spec.staggered or not stored_locally),
+        stations=stations(work.plan, gpu.index),
+        own=dispatch(
+            work.plan,
+            gpu.index,
+            tuple(map(len, chunks.piece_bytes)),
+            staggered=spec.staggered or not stored_locally,
+        ),
         regions=regions,
         copies=received_address(end),
         copies_stride=aligned(end),
@@ -191,18 +256,15 @@ def _track_trigger(
     return unit
 
 
-def _in_order(plan: Plan, rank: int, *, staggered: bool) -> tuple[Station, ...]:
-    """Stations with the own ones in the order in which they are produced."""
-    found = stations(plan, rank)
-    return found if staggered else tuple(sorted(found, key=lambda station: (not station.own, station.part)))
-
-
 def _tile_regions(work: CollectiveWork) -> Mapping[int, Region]:
     """Where the output tiles of the producer lie, by part."""
     assert work.producer is not None
     tiles = work.producer.tiles
     layout = Layout(tiling=tiles.tiling)
-    return {part: layout.tiles(tiles.production_order([part])) for part in range(tiles.count)}
+    return {
+        part: layout.tiles(tiles.tiles_of(np.full(count, part), np.arange(count)))
+        for part, count in enumerate(tiles.counts)
+    }
 
 
 def _linear_regions(chunks: Chunks) -> Mapping[int, Region]:
@@ -217,7 +279,7 @@ def _linear_regions(chunks: Chunks) -> Mapping[int, Region]:
 def _staggered_gemm(gpu: Gpu, number: int, work: CollectiveWork, unit: TrackTrigger) -> Process:
     """Run the producer of ``work`` in this GPU's order; its stores go to ``unit``."""
     assert work.producer is not None
-    start, launch = int(gpu.env.now), gpu.compute.spec.launch_overhead
+    start, launch = int(gpu.env.now), _gemm_launch_fs(gpu, work.producer)
     yield gpu.env.timeout(launch)
     kernel = GemmKernel(gpu.ports, _gemm_run(gpu, work.producer, work.plan), unit)
     gpu.programs.append((number, kernel))
@@ -233,10 +295,10 @@ def _gemm_run(gpu: Gpu, work: GemmWork, fused_with: Plan | None) -> GemmRun:
         traffic = _plain_traffic(llc, work, stage_workgroups, with_places=with_places)
     else:
         spec = gpu.spec.track_trigger
-        order = production(fused_with, gpu.index, staggered=spec.staggered)
-        leaving = {station.part for station in stations(fused_with, gpu.index) if station.is_remote}
-        allocating = () if spec.updates_bypass_llc else tuple(part for part in order if part not in leaving)
-        traffic = _fused_traffic(llc, work, order, allocating, stage_workgroups, with_places=with_places)
+        own = dispatch(fused_with, gpu.index, work.tiles.counts, staggered=spec.staggered)
+        leaving = [station.part for station in stations(fused_with, gpu.index) if station.is_remote]
+        bypassing = None if spec.updates_bypass_llc else tuple(leaving)
+        traffic = _fused_traffic(llc, work, own, bypassing, stage_workgroups, with_places=with_places)
     return GemmRun(
         kernel=kernel,
         dtype=work.op.dtype,
@@ -251,24 +313,23 @@ def _gemm_run(gpu: Gpu, work: GemmWork, fused_with: Plan | None) -> GemmRun:
 def _fused_traffic(
     llc: LlcSpec,
     work: GemmWork,
-    parts: tuple[int, ...],
-    allocating: tuple[int, ...],
+    own: Dispatch,
+    bypassing: tuple[int, ...] | None,
     stage_workgroups: int,
     *,
     with_places: bool,
 ) -> LlcTraffic:
-    """Traffic of a fused kernel that produces ``parts`` in this order.
+    """Traffic of a fused kernel that produces its output in the order of ``own``.
 
-    Its output bypasses the LLC but for the parts in ``allocating``, which are written through it.
+    Parts in ``bypassing``, or all of them, bypass the LLC; the others are written through it.
     """
-    sizes = work.tiles.chunks.piece_bytes
-    allocates = [part in allocating for part in parts for _ in sizes[part]]
+    allocates = np.zeros(len(own.parts), np.bool_) if bypassing is None else ~np.isin(own.parts, bypassing)
     return gemm_traffic(
         llc,
         work.fused.tiling,
-        work.tiles.production_order(parts),
+        work.tiles.tiles_of(own.parts, own.pieces),
         stage_workgroups,
-        write_allocate=np.array(allocates),
+        write_allocate=allocates,
         with_places=with_places,
     ).written_through()
 

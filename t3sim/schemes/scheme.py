@@ -1,16 +1,24 @@
 """What a scheme is, what it may use to answer, and the answer."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Protocol, TypeVar
 
-from t3sim.hardware.machine import GpuReport
+from t3sim.collectives.planning import NetworkFacts
+from t3sim.execution.data import DataReport
+from t3sim.hardware.machine import GpuReport, LinkReport
 from t3sim.hardware.memory.access import Cause
+from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.lowering.work import Work
+from t3sim.results.schemes import Role
 from t3sim.schemes.phases import Phase
 
 KIND = "scheme"
 _Key = TypeVar("_Key", bound=Hashable)
+_Count = TypeVar("_Count", int, LinkReport)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +33,24 @@ class Outcome:
     dram_busy_fs: int
     link_busy_fs: int
     tracker_peak_entries: int
+    links: dict[str, LinkReport]
+    """By name; where one GPU stands for all, its links do for theirs."""
+    gpus_simulated: int
+    start_fs: int = 0
+    """When the last GPU began; part of ``total_fs``."""
     gpus: tuple[GpuReport, ...] = ()
+    data: DataReport | None = None
+    """In data mode: what was found in memory."""
+
+    @property
+    def wire_bytes_max(self) -> int:
+        """Bytes that the link with the most of them carried."""
+        return max((link.sent_bytes for link in self.links.values()), default=0)
+
+    @property
+    def own_fs(self) -> int:
+        """Time from the last GPU's beginning on."""
+        return self.total_fs - self.start_fs
 
     def of(self, operation: str) -> int:
         """Time of ``operation``, fs; 0 where none ran."""
@@ -33,29 +58,45 @@ class Outcome:
 
 
 def in_sequence(parts: Sequence[Outcome], *, saved_fs: int = 0) -> Outcome:
-    """Put outcomes one after the other and take ``saved_fs`` off for what is assumed to overlap."""
+    """Put outcomes one after the other and take ``saved_fs`` off for what is assumed to overlap.
+
+    GPUs that begin late do so once.
+    """
+    start_fs = max(part.start_fs for part in parts)
     return Outcome(
-        total_fs=sum(part.total_fs for part in parts) - saved_fs,
+        total_fs=start_fs + sum(part.own_fs for part in parts) - saved_fs,
+        start_fs=start_fs,
         operation_fs=_summed([part.operation_fs for part in parts]),
         served_bytes=_summed([part.served_bytes for part in parts]),
         link_bytes=sum(part.link_bytes for part in parts),
         dram_busy_fs=sum(part.dram_busy_fs for part in parts),
         link_busy_fs=sum(part.link_busy_fs for part in parts),
         tracker_peak_entries=max(part.tracker_peak_entries for part in parts),
+        links=_summed([part.links for part in parts]),
+        gpus_simulated=max(part.gpus_simulated for part in parts),
+        data=reduce(add, found) if (found := [part.data for part in parts if part.data is not None]) else None,
     )
 
 
-def _summed(counts: Sequence[Mapping[_Key, int]]) -> dict[_Key, int]:
+def _summed(counts: Sequence[Mapping[_Key, _Count]]) -> dict[_Key, _Count]:
     """Add up counters key by key, in the order of their first appearance."""
-    total: dict[_Key, int] = {}
+    total: dict[_Key, _Count] = {}
     for count in counts:
         for key, value in count.items():
-            total[key] = total.get(key, 0) + value
+            total[key] = total[key] + value if key in total else value
     return total
 
 
 class Lab(Protocol):
     """Runs phases on a fresh machine of the system under study."""
+
+    @property
+    def track_trigger(self) -> TrackTriggerSpec:
+        """Which parts of T3's mechanism the system has."""
+
+    @property
+    def facts(self) -> NetworkFacts:
+        """What algorithms may know of the system's network."""
 
     def run(self, phases: Sequence[Phase], scheme: str) -> Outcome:
         """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""
@@ -64,13 +105,20 @@ class Lab(Protocol):
         """Run one phase with the machine to itself."""
 
 
-class Scheme(Protocol):
+class Scheme(ABC):
     """A way to execute the work of a sublayer."""
 
     label: str
     """Name as the paper writes it."""
+    role: Role = "scheme"
     order: int
     """Place in tables."""
 
+    def misfit(self, facts: NetworkFacts) -> str:
+        """Say why it cannot run on such a network; empty where it can."""
+        del facts
+        return ""
+
+    @abstractmethod
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Execute ``works`` and say what it costs."""

@@ -6,11 +6,11 @@ from t3sim.lowering.work import GemmWork, Work
 from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.phases import CollectivePhase, GemmPhase, Phase
-from t3sim.schemes.scheme import KIND, Lab, Outcome
+from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
 
 
 @register(KIND, "sequential")
-class Sequential:
+class Sequential(Scheme):
     """GEMM, then reduce-scatter, then all-gather, each a kernel with the GPU to itself."""
 
     label = "Sequential"

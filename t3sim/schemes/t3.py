@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
+from t3sim.collectives.plan import Operation
 from t3sim.lowering.work import CollectiveWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.phases import FusedPhase, Phase
-from t3sim.schemes.scheme import KIND, Lab, Outcome
+from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
 from t3sim.schemes.sequential import kernel_phase
 
 
 @register(KIND, "t3")
-class T3:
+class T3(Scheme):
     """Fused GEMM and reduce-scatter, plain arbitration at the memory controller; the all-gather stays a kernel."""
 
     label = "T3"
@@ -21,17 +22,30 @@ class T3:
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Fuse every reduce-scatter with its producer, run the rest as kernels."""
-        return lab.run(fused_phases(works), self.name)
+        return lab.run(fused_phases(works, gathers=lab.track_trigger.gathers), self.name)
 
 
-def fused_phases(works: Sequence[Work]) -> list[Phase]:
-    """Put each reduce-scatter into one phase with its producer."""
+def fused_phases(works: Sequence[Work], *, gathers: bool = False) -> list[Phase]:
+    """Put each collective that can be fused into one phase with its producer; ``gathers``: and with its all-gather."""
     pairs = fusable(works)
+    followers = {work: follower for work in pairs if gathers and (follower := _all_gather_of(work, works))}
+    taken = [*pairs.values(), *followers.values()]
     fused = [pair.op for pair in pairs]
     phases: list[Phase] = []
     for work in works:
         if isinstance(work, CollectiveWork) and work in pairs:
-            phases.append(FusedPhase(work))
-        elif work not in pairs.values():
+            phases.append(FusedPhase(work, followers.get(work)))
+        elif work not in taken:
             phases.append(kernel_phase(work, alone=work.op in fused))
     return phases
+
+
+def _all_gather_of(work: CollectiveWork, works: Sequence[Work]) -> CollectiveWork | None:
+    """Find the all-gather of what ``work`` leaves: over the same chunks, and waiting for nothing else."""
+    for other in works:
+        if not isinstance(other, CollectiveWork) or other.plan.operation is not Operation.ALL_GATHER:
+            continue
+        follows = (other.continues and other.op is work.op) or other.op.after == (work.op.id,)
+        if follows and other.chunks.chunk_bytes == work.chunks.chunk_bytes:
+            return other
+    return None

@@ -1,6 +1,6 @@
 """From specs to results: builds systems, runs schemes on them, and turns outcomes into rows."""
 
-from t3sim.simulation.point import Point, scheme_names, simulate_point
+from t3sim.simulation.point import Point, scheme_names, schemes_of_any_network, simulate_point
 from t3sim.simulation.run import SYSTEM_FORMAT, load_system, simulate
 from t3sim.simulation.system import SystemSpec
 
@@ -10,6 +10,7 @@ __all__ = [
     "SystemSpec",
     "load_system",
     "scheme_names",
+    "schemes_of_any_network",
     "simulate",
     "simulate_point",
 ]

@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from t3sim.config import Loaded, read_document
+from t3sim.config import Draft, Loaded, read_document
+from t3sim.config.problems import problems_at
+from t3sim.config.sourcing import Fault
 from t3sim.errors import InputError, Problem
 from t3sim.lowering import work as lowering
+from t3sim.simulation.plans import wiring_of
 from t3sim.simulation.system import SystemSpec
 from t3sim.workload.operations import Collective, Gemm, Sublayer, Trace
 
@@ -17,6 +20,24 @@ def misfits(system: SystemSpec, op: Gemm | Collective, tp: int) -> Iterator[Prob
     if isinstance(op, Gemm) and op.dtype not in rates:
         message = f"{op.id}: the system {system.name} gives no matrix rate for this dtype"
         yield Problem(message=message, key="dtype", value=op.dtype, known=tuple(rates))
+
+
+def condition_faults(system: SystemSpec, gpus: int) -> Iterator[Fault]:
+    """Say which of a system's conditions are of nothing that a group of ``gpus`` has; at their places in the system."""
+    for error in system.conditions.unknown(wiring_of(system, gpus)):
+        place = ("conditions", "links" if error.what == "link" else "gpus", error.name)
+        yield Fault(place, f"no such {error.what} among {gpus} GPUs", known=error.known)
+    for name, condition in system.conditions.gpus.items():
+        try:
+            system.memory.without_channels(condition.lost_channels)
+        except ValueError as error:
+            yield Fault(("conditions", "gpus", name, "lost_channels"), str(error), condition.lost_channels)
+
+
+def check_conditions(described: Draft, system: SystemSpec, gpus: int) -> None:
+    """Raise ``InputError`` with every condition of ``system`` that is of nothing it has, and its line."""
+    if faults := list(condition_faults(system, gpus)):
+        raise InputError(*problems_at(faults, described.document))
 
 
 def check_fit(trace: Loaded[Trace], sublayers: Sequence[Sublayer], system: SystemSpec) -> None:

@@ -1,12 +1,17 @@
 """Runs phases on fresh machines of one system, and remembers what was run alone."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from t3sim.hardware.machine import GpuReport, Machine
+from t3sim.collectives.planning import NetworkFacts
+from t3sim.errors import DataError, SimulationError
+from t3sim.execution.data import DataMode, DataRun
+from t3sim.hardware.machine import GpuReport, LinkReport, Machine
+from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.schemes.phases import Phase, program
 from t3sim.schemes.scheme import Outcome
 from t3sim.simulation.mirror import mirror_shape
-from t3sim.simulation.plans import wiring_of
+from t3sim.simulation.plans import facts_of, wiring_of
 from t3sim.simulation.system import SystemSpec
 
 MIRROR = "mirror"
@@ -22,34 +27,57 @@ class SystemLab:
         gpus: int,
         simulated: str = MIRROR,
         observe: Callable[[Machine], None] | None = None,
+        data: DataMode | None = None,
     ) -> None:
         """Simulate one GPU that stands for all wherever it can (``mirror``), or ``all`` of them.
 
-        ``observe`` is called with every machine before it runs.
+        ``observe`` is called with every machine before it runs. With ``data``, memories hold numbers; all GPUs are
+        simulated then.
         """
         self.system = system
         self.gpus = gpus
         self.simulated = simulated
         self.observe = observe
+        self.data = data
         self._alone: dict[Phase, Outcome] = {}
 
     def run(self, phases: Sequence[Phase], scheme: str) -> Outcome:
-        """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""
+        """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``.
+
+        Raises ``SimulationError`` when the run contradicts itself: in data mode ``DataError`` where memory tells more.
+        """
         wiring = wiring_of(self.system, self.gpus)
-        shape = (
-            mirror_shape(self.system, wiring, [phase.work for phase in phases]) if self.simulated == MIRROR else None
-        )
+        works = [work for phase in phases for work in phase.works]
+        one_for_all = self.simulated == MIRROR and self.data is None
+        shape = mirror_shape(self.system, wiring, works) if one_for_all else None
+        data = DataRun(works, self.gpus, self.data.precision) if self.data is not None else None
         mirrored = isinstance(shape, tuple)
-        machine = Machine(
-            self.system.gpu(),
-            wiring.over(shape) if isinstance(shape, tuple) else wiring,
-            self.system.policy(scheme),
-            mirrored=mirrored,
-        )
+        if isinstance(shape, tuple):
+            wiring = wiring.over(shape)
+        policy, conditions = self.system.policy(scheme), self.system.conditions
+        values = data.values if data is not None else None
+        machine = Machine(self.system.gpu(), wiring, policy, conditions, values, mirrored=mirrored)
         if self.observe is not None:
             self.observe(machine)
-        total = machine.run(program(phases))
-        return _outcome(total, tuple(machine.report(gpu) for gpu in machine.gpus))
+        try:
+            total = machine.run(program(phases))
+        except SimulationError as error:
+            if data is None or not (found := data.report_unfinished()).errors:
+                raise
+            raise DataError(f"{found}\nand the run failed: {error}") from error
+        outcome = _outcome(total, [machine.report(gpu) for gpu in machine.gpus], machine.links())
+        started = max(gpu.start_fs for gpu in machine.gpus)
+        return replace(outcome, start_fs=started, data=data.report() if data is not None else None)
+
+    @property
+    def track_trigger(self) -> TrackTriggerSpec:
+        """Which parts of T3's mechanism the system has."""
+        return self.system.track_trigger
+
+    @property
+    def facts(self) -> NetworkFacts:
+        """What algorithms may know of the system's network."""
+        return facts_of(self.system, self.gpus)
 
     def alone(self, phase: Phase) -> Outcome:
         """Run one phase with the machine to itself; the same phase is run once."""
@@ -58,7 +86,7 @@ class SystemLab:
         return self._alone[phase]
 
 
-def _outcome(total_fs: int, gpus: tuple[GpuReport, ...]) -> Outcome:
+def _outcome(total_fs: int, gpus: Sequence[GpuReport], links: dict[str, LinkReport]) -> Outcome:
     def longest(operation: str) -> int:
         return max(
             sum(span.end_fs - span.start_fs for span in gpu.spans if span.operation == operation) for gpu in gpus
@@ -77,5 +105,7 @@ def _outcome(total_fs: int, gpus: tuple[GpuReport, ...]) -> Outcome:
         dram_busy_fs=mean([gpu.dram_busy_fs for gpu in gpus]),
         link_busy_fs=mean([gpu.link_busy_fs for gpu in gpus]),
         tracker_peak_entries=max(gpu.tracker_peak_entries for gpu in gpus),
-        gpus=gpus,
+        links=links,
+        gpus_simulated=len(gpus),
+        gpus=tuple(gpus),
     )

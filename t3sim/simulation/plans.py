@@ -1,4 +1,4 @@
-"""Which plan carries out a collective on a system: by the algorithm it names, or one that suits its network."""
+"""Which plan carries out a collective: by the algorithm that the system names, its library's, or one that suits."""
 
 from functools import lru_cache
 
@@ -43,20 +43,25 @@ def _wired(topology: Topology, link: LinkSpec, gpus: int) -> Wiring:
     return topology.wire(link, gpus)
 
 
+def facts_of(system: SystemSpec, gpus: int) -> NetworkFacts:
+    """Collect what algorithms may know of the network of ``gpus`` GPUs. Raises ``InputError`` as ``wiring_of``."""
+    wiring = wiring_of(system, gpus)
+    switches = tuple(wiring.switches.values())
+    return NetworkFacts(
+        ranks=gpus,
+        shape=wiring.shape,
+        switch_reduces=bool(switches) and all(switch.reduces for switch in switches),
+        switch_multicasts=bool(switches) and all(switch.multicasts for switch in switches),
+    )
+
+
 def plans_of(system: SystemSpec, gpus: int) -> PlansOf:
     """Return what chooses the plans of a collective on ``gpus`` GPUs of ``system``.
 
     It raises ``InputError`` where the algorithm that the system names does not work there.
     """
-    wiring = wiring_of(system, gpus)
-    facts = NetworkFacts(
-        ranks=gpus,
-        shape=wiring.shape,
-        switch_reduces=bool(wiring.switches) and all(switch.reduces for switch in wiring.switches.values()),
-        switch_multicasts=bool(wiring.switches) and all(switch.multicasts for switch in wiring.switches.values()),
-    )
-
-    cheapest = cheapest_algorithm(system.available_protocols(), facts, wiring)
+    facts = facts_of(system, gpus)
+    cheapest = cheapest_algorithm(system.available_protocols(), facts, wiring_of(system, gpus))
 
     def plans(op: str, nbytes: int) -> tuple[Plan, ...]:
         operation = Operation(op)

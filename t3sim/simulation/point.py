@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Loaded
-from t3sim.errors import InputError, SimulationError
+from t3sim.errors import DataError, InputError, Problem, SimulationError
+from t3sim.execution.data import DataMode
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.lowering.work import Work, lower
@@ -16,24 +18,32 @@ from t3sim.registry import get, names
 from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
-from t3sim.simulation.fit import misfits
-from t3sim.simulation.lab import MIRROR, SystemLab
-from t3sim.simulation.plans import plans_of
+from t3sim.simulation.bandwidth import bandwidths
+from t3sim.simulation.fit import condition_faults, misfits
+from t3sim.simulation.lab import ALL, MIRROR, SystemLab
+from t3sim.simulation.mirror import mirror_shape
+from t3sim.simulation.plans import plans_of, wiring_of
 from t3sim.simulation.system import SystemSpec
-from t3sim.units import FS_PER_US
+from t3sim.units import FS_PER_US, ceil_div
 from t3sim.version import __version__
 from t3sim.workload.operations import Gemm, Sublayer
 
 BASELINE = "sequential"
 IDEAL = "ideal-overlap"
 _NO_TRAFFIC = {Cause(operation, direction): 0 for operation in USUAL_OPERATIONS for direction in Direction}
+_MEDIAN = 50
 _LEAST_GAIN = 0.001  # a smaller gain of the ideal is none, and no share of it means anything
-SEED = 0
 
 
 def scheme_names() -> tuple[str, ...]:
     """Names of all registered schemes, in the order in which tables show them."""
     return tuple(sorted(names(SCHEME), key=lambda name: (get(SCHEME, name).order, name)))
+
+
+def schemes_of_any_network() -> tuple[str, ...]:
+    """Names of the schemes that need nothing special of the network, in the order in which tables show them."""
+    plain = NetworkFacts(ranks=2, shape=(2,))
+    return tuple(name for name in scheme_names() if not get(SCHEME, name)().misfit(plain))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +54,8 @@ class Point:
     sublayer: Sublayer
     gpus: str = MIRROR
     """``mirror``: one that stands for all, wherever it can; ``all``."""
+    data: DataMode | None = None
+    """Whether memories hold numbers, which are compared with what they have to be; all GPUs are simulated then."""
 
     @cached_property
     def works(self) -> tuple[Work, ...]:
@@ -52,11 +64,31 @@ class Point:
         plans = plans_of(system, self.sublayer.tp)
         return lower(self.sublayer, system.gemm, system.compute.slice_bytes, plans, system.gemm_rates())
 
+    @cached_property
+    def why_all(self) -> str | None:
+        """Why all GPUs are simulated where one was to stand for all; ``None``: it does, or all were asked for."""
+        if self.gpus != MIRROR:
+            return None
+        shape = mirror_shape(self.system.spec, wiring_of(self.system.spec, self.sublayer.tp), self.works)
+        return shape if isinstance(shape, str) else None
+
+    def check(self) -> None:
+        """Raise ``InputError`` with everything for which the point cannot be simulated."""
+        system, sublayer = self.system.spec, self.sublayer
+        problems = [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]
+        problems += [
+            Problem(message=fault.message, key=".".join(map(str, fault.path)), value=fault.value, known=fault.known)
+            for fault in condition_faults(system, sublayer.tp)
+        ]
+        if problems:
+            raise InputError(*problems)
+
     @property
     def point_id(self) -> str:
         """12 hex digits over everything that can change the result."""
         operations = [op.model_dump(mode="json") for op in self.sublayer.operations]
-        key = [__version__, self.system.config_hash, self.sublayer.tp, self.gpus, operations]
+        gpus = self.gpus if self.data is None else ALL
+        key = [__version__, self.system.config_hash, self.sublayer.tp, gpus, operations]
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -67,37 +99,63 @@ Observe = Callable[[str, Machine], None]
 def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None = None) -> list[Row]:
     """Simulate ``point`` under ``schemes``; rows in their order.
 
-    ``observe`` sees the machines of ``schemes`` alone; what two of them share runs, and is seen, once.
+    Where something is random, every seed is run, and a row is of the run of median time. ``observe`` sees the machines
+    of ``schemes`` alone, of the first seed; what two of them share runs, and is seen, once.
 
     The baseline and the ideal are simulated too, for the columns that compare with them. A scheme whose run fails
     its own checks gives a row of status ``failed``. Raises ``InputError`` when the operations do not fit the system.
     """
     system, sublayer = point.system.spec, point.sublayer
-    if problems := [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]:
-        raise InputError(*problems)
-    lab = SystemLab(system, sublayer.tp, point.gpus)
-    outcomes: dict[str, Outcome] = {}
+    point.check()
+    labs = [SystemLab(each, sublayer.tp, point.gpus, data=point.data) for each in _by_seed(system)]
+    outcomes: dict[str, list[Outcome]] = {}
     errors: dict[str, SimulationError] = {}
     walls: dict[str, float] = {}
     for name in dict.fromkeys((BASELINE, IDEAL, *schemes)):
         started = time.perf_counter()
         scheme: Scheme = get(SCHEME, name)()
-        lab.observe = partial(observe, f"{sublayer.label} {name}") if observe and name in schemes else None
+        labs[0].observe = partial(observe, f"{sublayer.label} {name}") if observe and name in schemes else None
         try:
-            outcomes[name] = scheme.simulate(lab, point.works)
+            outcomes[name] = sorted((scheme.simulate(lab, point.works) for lab in labs), key=lambda run: run.total_fs)
         except SimulationError as error:
             errors[name] = error
         walls[name] = time.perf_counter() - started
+    medians = {name: runs[_rank(len(runs), _MEDIAN)] for name, runs in outcomes.items()}
     rows = []
     for name in schemes:
-        row: Row = {**identity(point), "scheme": name, "status": "ok", "wall_s": walls[name]}
+        row: Row = {**identity(point), "scheme": name, "status": "ok", "wall_s": walls[name], "seeds": len(labs)}
         if name in outcomes:
-            row |= _measured(outcomes[name], outcomes.get(BASELINE), outcomes.get(IDEAL))
+            row |= _measured(point, medians[name], medians.get(BASELINE), medians.get(IDEAL)) | _spread(outcomes[name])
+            if (found := medians[name].data) is not None:
+                row |= {"data_errors": found.errors, "data_spread": found.spread}
+                if found.errors:
+                    errors[name] = DataError(str(found))
         # Without a baseline no row can say what it gains: what was measured stands, but the row has failed.
         if (failure := errors.get(name, errors.get(BASELINE))) is not None:
             row |= {"status": "failed", "error_type": type(failure).__name__, "error_message": str(failure)}
         rows.append(complete(row))
     return rows
+
+
+def _by_seed(system: SystemSpec) -> list[SystemSpec]:
+    """Give the system under each of its seeds; itself where they could change nothing."""
+    conditions = system.conditions
+    if not conditions.is_random:
+        return [system]
+    seeds = range(conditions.seed, conditions.seed + conditions.seeds)
+    changed = [conditions.model_copy(update={"seed": seed}) for seed in seeds]
+    return [system.model_copy(update={"conditions": each}) for each in changed]
+
+
+def _rank(count: int, percent: int) -> int:
+    """Index of the smallest of ``count`` sorted values that ``percent`` of them do not exceed."""
+    return ceil_div(count * percent, 100) - 1
+
+
+def _spread(runs: Sequence[Outcome]) -> Row:
+    """Say how far the times of runs, which are sorted by them, lie apart."""
+    places = {"min": 0, "p50": _rank(len(runs), _MEDIAN), "p99": _rank(len(runs), 99)}
+    return {f"total_us_{name}": runs[place].total_fs / FS_PER_US for name, place in places.items()}
 
 
 def identity(point: Point) -> Row:
@@ -119,12 +177,13 @@ def identity(point: Point) -> Row:
         "dtype": sublayer.operations[0].dtype,
         "version": __version__,
         "config_hash": point.system.config_hash,
-        "seed": SEED,
+        "seed": point.system.spec.conditions.seed,
     }
 
 
-def _measured(outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None) -> Row:
+def _measured(point: Point, outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None) -> Row:
     dram_total = sum(outcome.served_bytes.values())
+    collectives_fs = sum(time_fs for name, time_fs in outcome.operation_fs.items() if name != "gemm")
     times = {**dict.fromkeys(USUAL_OPERATIONS, 0), **outcome.operation_fs}
     row: Row = {
         **{f"{short_name(name)}_us": time_fs / FS_PER_US for name, time_fs in times.items()},
@@ -135,9 +194,12 @@ def _measured(outcome: Outcome, baseline: Outcome | None, ideal: Outcome | None)
             for cause, nbytes in {**_NO_TRAFFIC, **outcome.served_bytes}.items()
         },
         "dram_total_bytes": dram_total,
+        **bandwidths(point.sublayer.operations, point.sublayer.tp, collectives_fs),
         "link_bytes": outcome.link_bytes,
         "dram_util": outcome.dram_busy_fs / outcome.total_fs,
         "link_util": outcome.link_busy_fs / outcome.total_fs,
+        "wire_bytes_max": outcome.wire_bytes_max,
+        "gpus_simulated": outcome.gpus_simulated,
         "tracker_peak_entries": outcome.tracker_peak_entries,
     }
     if baseline is not None:

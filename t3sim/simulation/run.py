@@ -6,14 +6,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from t3sim.config import Loaded, load
+from t3sim.collectives.planning import NetworkFacts
+from t3sim.config import Draft, Loaded, draft
 from t3sim.data import systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
+from t3sim.execution.data import DataMode
+from t3sim.hardware.memory.values import Precision
 from t3sim.lowering.work import fusable
+from t3sim.registry import get
 from t3sim.results import Row, RunResult
-from t3sim.simulation.fit import check_fit
+from t3sim.schemes.scheme import KIND as SCHEME
+from t3sim.simulation.fit import check_conditions, check_fit
 from t3sim.simulation.lab import ALL, MIRROR
-from t3sim.simulation.point import SEED, Observe, Point, scheme_names, simulate_point
+from t3sim.simulation.plans import facts_of
+from t3sim.simulation.point import Observe, Point, scheme_names, simulate_point
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
 from t3sim.workload.operations import Sublayer, Trace
@@ -30,7 +36,11 @@ Progress = Callable[[int, int, str], None]
 
 def load_system(ref: str | Path = DEFAULT_SYSTEM, overrides: Sequence[str] = ()) -> Loaded[SystemSpec]:
     """Load a system by name or path. Raises ``InputError`` with everything that is wrong with it."""
-    return load(SystemSpec, ref, folder=systems_dir(), format_name=SYSTEM_FORMAT, overrides=overrides)
+    return _described(ref, overrides).checked(SystemSpec)
+
+
+def _described(ref: str | Path, overrides: Sequence[str]) -> Draft:
+    return draft(ref, folder=systems_dir(), format_name=SYSTEM_FORMAT).overridden(overrides)
 
 
 def simulate(
@@ -43,15 +53,19 @@ def simulate(
     gpus: str = "mirror",
     progress: Progress | None = None,
     observe: Observe | None = None,
+    data: bool = False,
+    data_dtype: str | None = None,
 ) -> RunResult:
     """Simulate the sublayers of a trace: the whole way from files to results.
 
     ``trace``, ``system``: name of a shipped one, or a path. ``sublayers``, ``schemes``: which ones; none: all.
     ``overrides``: ``a.b.c=value`` for the system. ``gpus``: ``mirror`` or the number of GPUs, which must be the
-    trace's TP degree. ``observe`` sees every machine before it runs. Raises ``InputError`` for anything in these that
-    cannot be.
+    trace's TP degree. ``observe`` sees every machine before it runs. ``data``: let every GPU's memory hold numbers and
+    compare what is there at the end; ``data_dtype`` (``fp32``, ``fp16``, ``bf16``): and see what rounding does to sums.
+    Both simulate all GPUs. Raises ``InputError`` for anything in these that cannot be.
     """
-    points, chosen = load_points(trace, system, sublayers, schemes, overrides, gpus)
+    mode = data_mode(data=data, dtype=data_dtype)
+    points, chosen = load_points(trace, system, sublayers, schemes, overrides, gpus, mode)
     return run_points(points, chosen, progress, observe)
 
 
@@ -62,15 +76,18 @@ def load_points(
     schemes: Sequence[str],
     overrides: Sequence[str],
     gpus: str,
+    data: DataMode | None = None,
 ) -> tuple[list[Point], tuple[str, ...]]:
     """Read what ``simulate`` is given: the points to simulate and the schemes. Raises ``InputError`` as it does."""
     loaded = load_trace(trace, folder=traces_dir())
-    spec = load_system(system, overrides)
+    described = _described(system, overrides)
+    spec = described.checked(SystemSpec)
     chosen = choose_sublayers(loaded.spec, sublayers)
     check_fit(loaded, chosen, spec.spec)
+    check_conditions(described, spec.spec, loaded.spec.tp)
     simulated = choose_gpus(gpus, loaded.spec.tp)
-    points = [Point(system=spec, sublayer=sublayer, gpus=simulated) for sublayer in chosen]
-    return points, choose_schemes(schemes)
+    points = [Point(system=spec, sublayer=sublayer, gpus=simulated, data=data) for sublayer in chosen]
+    return points, choose_schemes(schemes, facts_of(spec.spec, loaded.spec.tp))
 
 
 def run_points(
@@ -97,13 +114,18 @@ def manifest(points: Sequence[Point]) -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
         "systems": {point.system.spec.name: point.system.config_hash for point in points},
-        "seed": SEED,
+        "seed": points[0].system.spec.conditions.seed,
         "notes": [note for point in points for note in _notes(point)],
     }
 
 
 def _notes(point: Point) -> Iterator[str]:
-    """Say what a reader of the results could mistake: a scheme that had nothing to work on."""
+    """Say what a reader of the results could mistake or wonder at: nothing to overlap, all GPUs simulated."""
+    if point.data is not None:
+        gpus = point.sublayer.tp
+        yield f"{point.sublayer.label}: memories hold numbers (--data), for which all {gpus} GPUs are simulated"
+    elif point.why_all is not None:
+        yield f"{point.sublayer.label}: all {point.sublayer.tp} GPUs are simulated, since {point.why_all}"
     if not fusable(point.works):
         yield (
             f"{point.sublayer.label}: nothing to overlap, since no reduce-scatter or "
@@ -111,9 +133,16 @@ def _notes(point: Point) -> Iterator[str]:
         )
 
 
-def choose_schemes(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Check the names of schemes; none wanted: all. Raises ``InputError`` naming the known ones."""
-    return _choose(wanted, scheme_names(), "--scheme")
+def choose_schemes(wanted: Sequence[str], facts: NetworkFacts) -> tuple[str, ...]:
+    """Check the names of schemes; none wanted: all that such a network can run.
+
+    Raises ``InputError`` for a name that is not known, and for one that the network cannot run, with the reason.
+    """
+    chosen = _choose(wanted, scheme_names(), "--scheme")
+    misfits = {name: reason for name in chosen if (reason := get(SCHEME, name)().misfit(facts))}
+    if wanted and misfits:
+        raise InputError(*(Problem(message=why, key="--scheme", value=name) for name, why in misfits.items()))
+    return tuple(name for name in chosen if name not in misfits)
 
 
 def choose_sublayers(trace: Trace, wanted: Sequence[str]) -> tuple[Sublayer, ...]:
@@ -131,6 +160,16 @@ def _choose(wanted: Iterable[str], known: tuple[str, ...], key: str) -> tuple[st
     if problems:
         raise InputError(*problems)
     return chosen
+
+
+def data_mode(*, data: bool, dtype: str | None = None) -> DataMode | None:
+    """Say whether memories hold numbers, and how sums are rounded. Raises ``InputError`` for an unknown type."""
+    known = tuple(precision.value for precision in Precision)
+    if dtype is not None and dtype not in known:
+        raise InputError(Problem(message="sums are not rounded to this", key="--data-dtype", value=dtype, known=known))
+    if not (data or dtype is not None):
+        return None
+    return DataMode(precision=None if dtype is None else Precision(dtype))
 
 
 def choose_gpus(gpus: str, tp: int) -> str:

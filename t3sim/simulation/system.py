@@ -1,15 +1,16 @@
 """The system under study: the specs of all components, as one file describes them."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from t3sim import schemes  # noqa: F401 - registers the schemes whose names are checked below
 from t3sim.config import Femtoseconds, Spec, one_of
 from t3sim.errors import nearest
 from t3sim.hardware.compute.cus import ComputeSpec
 from t3sim.hardware.compute.llc import LlcSpec
+from t3sim.hardware.conditions import SOUND, ConditionsSpec
 from t3sim.hardware.gpu import GpuSpec
 from t3sim.hardware.memory.arbitration import KIND as ARBITRATION
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
@@ -83,6 +84,8 @@ class SystemSpec(Spec):
     """Which of them are run, and what the host adds."""
     arbitration: dict[str, PolicySpec]
     """Policy of the memory controller by scheme; ``default`` is for those that are not named."""
+    conditions: ConditionsSpec = SOUND
+    """What is wrong with GPUs and links."""
 
     @field_validator("arbitration")
     @classmethod
@@ -96,6 +99,14 @@ class SystemSpec(Spec):
         if "default" not in value:
             raise ValueError("needs a policy under 'default'")
         return value
+
+    @model_serializer(mode="wrap")
+    def _with_conditions_if_any(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not wrong: a sound system is the same value as one without the section."""
+        data: dict[str, Any] = handler(self)
+        if self.conditions == SOUND:
+            data.pop("conditions", None)
+        return data
 
     def gpu(self) -> GpuSpec:
         """Collect what one GPU is built from."""

@@ -8,7 +8,7 @@ from t3sim.config import Loaded
 from t3sim.data import traces_dir
 from t3sim.results import Row, RunResult, geomean, merged
 from t3sim.results.published import EvaluatedTarget
-from t3sim.simulation import Point, SystemSpec, scheme_names
+from t3sim.simulation import Point, SystemSpec, schemes_of_any_network
 from t3sim.simulation.run import Progress, run_points
 from t3sim.studies.cu_sharing import rows_with_cus_shared
 from t3sim.studies.metrics import CUS_SHARED, METRICS
@@ -53,7 +53,7 @@ def reproduce(
     by_set: dict[str, RunResult] = {}
     done = 0
     for name in sets:
-        by_set[name] = run_points(points[name], scheme_names(), _shifted(progress, done, total))
+        by_set[name] = run_points(points[name], schemes_of_any_network(), _shifted(progress, done, total))
         done += len(points[name])
     shared: dict[tuple[str, int], list[Row]] = {}
     for name, cus in dict.fromkeys((target.set, target.collective_cus) for target in wanted):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from typing import Any
@@ -14,7 +14,7 @@ from t3sim.errors import InputError, Problem
 from t3sim.hardware.network.topologies import KIND as TOPOLOGY
 from t3sim.registry import names
 from t3sim.results import Row
-from t3sim.simulation import SYSTEM_FORMAT, Point, SystemSpec, scheme_names
+from t3sim.simulation import SYSTEM_FORMAT, Point, SystemSpec, scheme_names, schemes_of_any_network
 from t3sim.simulation.lab import ALL, MIRROR
 from t3sim.simulation.plans import network_settings
 from t3sim.simulation.point import identity as point_identity
@@ -27,6 +27,9 @@ from t3sim.workload.trace import TRACE_FORMAT
 
 _KEY_DIGITS = 24
 _KEPT = 64
+
+_Laid = tuple[str, Any]
+"""A key of a system and the value that is laid over it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Resolver:
         asked = _texts(settings, "scheme")
         if asked not in self._schemes:
             _refuse_unknown("scheme", asked, scheme_names())
-            self._schemes[asked] = tuple(dict.fromkeys(asked)) or scheme_names()
+            self._schemes[asked] = tuple(dict.fromkeys(asked)) or schemes_of_any_network()
         schemes = self._schemes[asked]
         own = sorted((key, item) for key, item in settings.items() if key not in _HELD_OTHERWISE)
         shared = json.dumps([self._code, self._files(settings), schemes, own])
@@ -103,7 +106,7 @@ class Resolver:
     def system(self, settings: Settings) -> Loaded[SystemSpec]:
         """Load the system of a combination. Raises ``InputError`` when it is not valid."""
         described = self._draft(str(settings.get("system", DEFAULT_SYSTEM)), SYSTEM_FORMAT)
-        return _assigned(described, _of_system(settings)).checked(SystemSpec)
+        return _assigned(described, _laid_over(settings)).checked(SystemSpec)
 
     def problems(self, settings: Settings) -> list[Problem]:
         """Return what is wrong with settings, as far as each is wrong by itself: types, names, the system's values."""
@@ -142,16 +145,16 @@ class Resolver:
     def _files(self, settings: Settings) -> list[tuple[str, ...]]:
         """Return a digest of each file that is read for the settings, so that an edited one is another recipe."""
         system = str(settings.get("system", DEFAULT_SYSTEM))
-        found = [self._read_for(system, SYSTEM_FORMAT, _of_system(settings))]
-        found += [self._read_for(str(settings["trace"]), TRACE_FORMAT, {})] if "trace" in settings else []
-        found += [self._read_for(str(settings["model"]), MODEL_FORMAT, {})] if "model" in settings else []
+        found = [self._read_for(system, SYSTEM_FORMAT, _laid_over(settings))]
+        found += [self._read_for(str(settings["trace"]), TRACE_FORMAT, ())] if "trace" in settings else []
+        found += [self._read_for(str(settings["model"]), MODEL_FORMAT, ())] if "model" in settings else []
         return found
 
-    def _read_for(self, ref: str, form: str, laid_over: Settings) -> tuple[str, ...]:
+    def _read_for(self, ref: str, form: str, laid_over: Sequence[_Laid]) -> tuple[str, ...]:
         """Return a digest of each file that is read for a draft with settings; of one that cannot be, what is wrong."""
         described = self._draft(ref, form)
         # Most settings are numbers, which lead to no file: the many points of a range share one answer.
-        steering = {key: value for key, value in laid_over.items() if may_change_parts(key, value)}
+        steering = [(key, value) for key, value in laid_over if may_change_parts(key, value)]
         place = ref, form, json.dumps(steering, sort_keys=True) if steering else ""
         if place not in self._digests:
             try:
@@ -181,15 +184,17 @@ _HELD_OTHERWISE = ("scheme", "sublayer", "system", "trace", "model")
 """Settings that a recipe holds in another form: by name, or as what the file that they name says."""
 
 
-def _of_system(settings: Settings) -> Settings:
-    """Return the settings that are laid over a system, by their keys in it."""
-    own = {key.removeprefix(SYSTEM_PREFIX): item for key, item in settings.items() if key.startswith(SYSTEM_PREFIX)}
-    return own | network_settings(settings.get("topology"), settings.get("algorithm"))
+def _laid_over(settings: Settings) -> list[_Laid]:
+    """List what settings lay over a system, by keys of it, in the order in which that is done."""
+    own = sorted(key for key in settings if key.startswith(SYSTEM_PREFIX))
+    named = network_settings(settings.get("topology"), settings.get("algorithm"))
+    # What holds a key comes before the key: the named ones, and own ones sorted.
+    return [*named.items(), *((key.removeprefix(SYSTEM_PREFIX), settings[key]) for key in own)]
 
 
-def _assigned(described: Draft, settings: Settings) -> Draft:
-    for key in sorted(settings):  # sorted, what holds a key comes before the key
-        described = described.assigned(key, _listed(settings[key]))
+def _assigned(described: Draft, laid_over: Sequence[_Laid]) -> Draft:
+    for key, item in laid_over:
+        described = described.assigned(key, _listed(item))
     return described
 
 

@@ -15,10 +15,11 @@ from t3sim.data import configs_dir
 from t3sim.errors import InputError, Problem
 from t3sim.registry import register
 from t3sim.results.comparison import Comparison
-from t3sim.simulation import Point, SystemSpec, load_system, simulate_point
+from t3sim.simulation import SystemSpec, load_system
+from t3sim.simulation.collective import collective_point, run_collective
 from t3sim.simulation.run import Progress
+from t3sim.units import FS_PER_US
 from t3sim.validation.comparison import KIND
-from t3sim.workload.operations import Collective, Sublayer
 
 _KIB, _MIB = 2**10, 2**20
 BANDS = (
@@ -90,19 +91,7 @@ def load_measured() -> tuple[MeasuredCollective, ...]:
 
 def simulated_us(system: Loaded[SystemSpec], gpus: int, collective: str, nbytes: int) -> float:
     """Time of one collective alone, us."""
-    operation = Collective.model_validate(
-        {
-            "id": collective,
-            "op": collective,
-            "bytes": nbytes,
-            "dtype": "fp16",
-            "phase": "forward",
-            "sublayer": collective,
-        }
-    )
-    alone = Sublayer(model="alone", phase="forward", sublayer=collective, tp=gpus, operations=(operation,))
-    (row,) = simulate_point(Point(system=system, sublayer=alone), ["sequential"])
-    return float(row["total_us"])
+    return run_collective(collective_point(system, collective, gpus, nbytes)).total_fs / FS_PER_US
 
 
 def simulated(item: MeasuredCollective, settings: tuple[str, ...] = ()) -> float:

@@ -123,6 +123,11 @@ def test_libraries_stay_where_they_belong(imports, library):
     assert users == LIBRARIES[library]
 
 
+def test_imports_by_name_are_seen(imports):
+    """The kernels of the banked memory, imported by name with the first such system, are an import like others."""
+    assert "t3sim.hardware.memory.banked.memory" in imports["t3sim.hardware.memory.banked.spec"]
+
+
 def test_nothing_imports_in_a_circle(imports, trees):
     """Modules can be put in an order in which each comes after all that it imports."""
     left = {module: {target for target in targets if target in trees} for module, targets in imports.items()}

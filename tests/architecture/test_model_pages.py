@@ -8,7 +8,7 @@ from t3sim.config import Spec
 from t3sim.registry import names
 from t3sim.simulation import SystemSpec
 
-KINDS = ("arbitration", "address mapping", "collective", "memory model", "scheme", "topology")
+KINDS = ("arbitration", "address mapping", "collective", "memory model", "scheduler", "scheme", "topology")
 
 
 @pytest.fixture(scope="module")

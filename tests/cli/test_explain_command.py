@@ -80,7 +80,7 @@ def test_every_column_is_explained(t3sim, column):
     assert result.code == 0
     lines = result.out.splitlines()
     assert lines[0] == f"{column.name}: {column.meaning}"
-    unit = {"_us": "us", "bytes": "B", "_s": "s", "ideal": "%"}
+    unit = {"_us": "us", "bytes": "B", "bytes_max": "B", "_gbps": "GB/s", "_s": "s", "ideal": "%"}
     if column.kind is str:
         assert lines[1] == "type: str"
     else:

@@ -16,7 +16,8 @@ COLUMNS = (  # noqa: SIM905 - easier to compare with the contract than a list
     "point_id status system model phase sublayer tp num_gpus topology M N K_local dtype scheme gemm_us rs_us ag_us "
     "total_us exposed_comm_us speedup pct_of_ideal dram_gemm_read_bytes dram_gemm_write_bytes dram_rs_read_bytes "
     "dram_rs_write_bytes dram_ag_read_bytes dram_ag_write_bytes dram_total_bytes dram_reduction link_bytes dram_util "
-    "link_util tracker_peak_entries wall_s version config_hash seed error_type error_message"
+    "link_util tracker_peak_entries wall_s version config_hash seed error_type error_message "
+    "algbw_gbps busbw_gbps wire_bytes_max gpus_simulated"
 ).split()
 SCHEMES = ["sequential", "t3", "t3-mca", "ideal-overlap", "ideal-overlap-nmc"]
 

@@ -17,6 +17,7 @@ from t3sim.hardware.memory.banked.dram.spec import load_dram
 from t3sim.hardware.memory.banked.mappings.mop4_xor import Mop4Xor
 from t3sim.hardware.memory.banked.spec import BankedSpec
 from t3sim.hardware.memory.controller import MemoryController
+from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.lowering.layout import linear
 from t3sim.registry import get, names
 
@@ -261,3 +262,37 @@ def test_region_of_several_blocks_is_served_whole():
     controller.submit(Stream.COMPUTE, Access.READ, 8 * 512 + 64, Cause.GEMM_READ, lambda: region, lambda: None)
     env.run()
     assert controller.served_bytes()[Cause.GEMM_READ] == 8 * 512 + 64
+
+
+@pytest.mark.parametrize("simulated", [1, 4])
+def test_counters_are_those_of_all_simulated_channels(simulated):
+    """Bursts over all 4 channels: each simulated one counts its own accesses, and what it counts adds up."""
+    spec = memory(simulated_channels=simulated, refresh=False)
+    sizes = {Access.READ: 1 << 14, Access.WRITE: 1 << 13, Access.UPDATE: 1 << 12}
+    bursts = [
+        Burst(0, Stream.COMPUTE, access, nbytes, number << 20, Cause.GEMM_READ, is_awaited=True)
+        for number, (access, nbytes) in enumerate(sizes.items())
+    ]
+    _, controller = replay(spec, get(KIND, "round-robin")(), bursts)
+    counters = controller.channel.counters()
+    accesses = {access: nbytes // HBM2.access * simulated // 4 for access, nbytes in sizes.items()}
+    assert counters["reads"] == accesses[Access.READ]
+    assert counters["writes"] == accesses[Access.WRITE]
+    assert counters["updates"] == accesses[Access.UPDATE]
+    assert counters["row_hits"] + counters["row_misses"] + counters["row_conflicts"] == sum(accesses.values())
+    assert controller.busy_fs() == sum(accesses.values()) * HBM2.nBL * CLOCK_FS // simulated
+
+
+def test_bytes_are_counted_for_causes_made_at_run_time():
+    """A cause is a number below 64, whether or not it has a name; more are refused."""
+    spec = memory(channels=1)
+    channel, table = spec.channel(), decision_table(get(KIND, "round-robin")(), spec.queue_entries)
+    awaited = {"is_update": False, "notify": True}
+    for cause in (0, 17, MOST_CAUSES - 1):
+        channel.push(0, cause + 1, cause, partial(linear, 0, 64), **awaited)
+    now = 0
+    while now := channel.admit(table, now):
+        channel.advance(table, now)
+    assert {cause: count for cause, count in enumerate(channel.served()) if count} == {0: 1, 17: 18, 63: 64}
+    with pytest.raises(AssertionError, match="cause 64 of 64"):
+        channel.push(0, 1, MOST_CAUSES, partial(linear, 0, 64), **awaited)

@@ -32,7 +32,9 @@ class MemoryController:
         self._wake_fs = 0
         self._advanced_fs = -1
         self._configured = policy
-        self.use_policy(policy)
+        self._idle = policy.tuned(0.0)
+        """The policy while no GEMM runs, which takes no bandwidth then."""
+        self.use_policy(self._idle)
 
     def use_policy(self, policy: ArbitrationPolicy) -> None:
         """Arbitrate by ``policy`` from now on."""
@@ -69,8 +71,12 @@ class MemoryController:
         return number
 
     def start_kernel(self) -> None:
-        """Forget what was tuned for the kernel before."""
+        """Protect a GEMM kernel that starts: until its first stage is measured, as the policy is configured."""
         self._switch_to(self._configured)
+
+    def end_kernel(self) -> None:
+        """Stop protecting a GEMM kernel that has ended: nothing of it is left to measure."""
+        self._switch_to(self._idle)
 
     def tune(self, intensity: float) -> None:
         """Tell the policy how much of the bandwidth (0..1) the kernel's first stage took."""

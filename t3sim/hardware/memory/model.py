@@ -3,7 +3,7 @@
 A model is a spec, registered under the name that ``memory.model`` uses, which builds the part that serves.
 """
 
-from typing import Protocol
+from typing import Protocol, Self
 
 from t3sim.kernels import IntArray
 from t3sim.lowering.layout import Place
@@ -75,3 +75,6 @@ class MemorySpec(Protocol):
 
     def channel(self) -> Channels:
         """Build what serves."""
+
+    def without_channels(self, lost: int) -> Self:
+        """Give the same memory when ``lost`` of its channels do not work. Raises ``ValueError`` when none is left."""

@@ -1,5 +1,6 @@
 """Links that are not as they should be: slower, farther, down for a while or for ever, losing packets."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, NamedTuple
 
@@ -54,6 +55,11 @@ class Conditions(Spec):
     """By the name of the link, as in ``Link[0->1]`` or ``Link[3->Switch[0]]``."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Decides which packets are lost."""
+
+    def alike(self, links: Iterable[str]) -> bool:
+        """Whether all of ``links`` are in the same condition, and nothing of it is random."""
+        found = [self.links.get(name, LinkCondition()) for name in links]
+        return all(condition == found[0] and not condition.loss for condition in found)
 
 
 class Carried(NamedTuple):

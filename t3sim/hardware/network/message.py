@@ -25,7 +25,9 @@ class Message:
     merges: int = 0
     """How many messages a switch adds up to this one (all with this operation, home, chunk and piece); 0: none."""
     key: int = 0
-    """What messages that are added up have in common beside operation, home and piece: their chunk."""
+    """What messages that are added up have in common beside operation, home and piece: which of the home's chunks."""
+    part: int = 0
+    """Which part of the sender's buffer it carries, for those who look on."""
     serial: int = 0
     """Tells it from every other message of the run; what a switch makes of it keeps the number."""
     value: Any = None
@@ -45,6 +47,7 @@ class Message:
             wire_bytes=self.wire_bytes,
             merges=self.merges,
             key=self.key,
+            part=self.part,
             serial=self.serial,
             value=self.value,
         )

@@ -76,8 +76,6 @@ class Network:
         self.wiring = wiring
         self.mirrored = mirrored
         conditions = conditions or Conditions()
-        if mirrored and conditions.links:
-            raise ValueError("a condition on a link makes ranks differ: simulate all GPUs, not one for all")
         if mirrored and not wiring.rotations:
             raise ValueError(f"the wiring is not the same from each rank of a grid {wiring.shape}: simulate all GPUs")
         self._edges = _edges(wiring, mirrored=mirrored)
@@ -89,6 +87,8 @@ class Network:
         for name in conditions.links:
             if name not in self.links:
                 raise UnknownNameError("link", name, tuple(self.links))
+        if mirrored and not conditions.alike(self.links):
+            raise ValueError("a condition on a link makes ranks differ: simulate all GPUs, not one for all")
         self._ways = Ways(wiring, self.links, mirrored=mirrored)
         self._serials = 0
         self._turns: dict[int, int] = {}

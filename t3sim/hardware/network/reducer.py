@@ -104,9 +104,9 @@ class Reducer:
     def waiting(self) -> list[str]:
         """Say what is not summed up or has not left yet, for a stall report."""
         lines = [
-            f"{self.name}: a sum misses {found.missing} of {found.first.message.merges} contributions: "
-            f"{described(found.first.message)}"
-            for found in self.open.values()
+            f"{self.name}: {len(self.open)} sums miss contributions; "
+            f"the first {found.missing} of {found.first.message.merges}: {described(found.first.message)}"
+            for found in list(self.open.values())[:1]
         ]
         if self.blocked:
             oldest, *_ = next(iter(self.blocked.values()))

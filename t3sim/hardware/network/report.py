@@ -17,19 +17,17 @@ SumOf = Callable[[Message], tuple[Reducer, Group]]
 def circle(links: Iterable[Link], reducers: Iterable[Reducer], sum_of: SumOf) -> list[str]:
     """Name a circle of links and sums each of which waits for the next one, if there is any.
 
-    A link waits for room at its other end: for the link by which packets there are to go on, if it waits itself, and
-    for a switch's output if contributions there have no entry. An output waits for links that hold contributions to
-    its sums.
+    A link waits for room at its other end: for the links by which packets there are to go on, and for a switch's
+    output if contributions there have no entry. An output waits for links at which contributions to its sums queue.
     """
     links, reducers = list(links), list(reducers)
     starved = {(link.name, channel) for link in links for channel in link.starved()}
     waits: nx.DiGraph[str] = nx.DiGraph()
     for link in links:
         for packet in link.queued():
-            here = (link.name, packet.channel)
-            if here in starved:
-                waits.add_edges_from((_named(held), _named(here)) for held in _held(packet) & starved)
-                waits.add_edges_from((reducer.name, _named(here)) for reducer in _missed(packet, sum_of))
+            here = _named((link.name, packet.channel))
+            waits.add_edges_from((_named(held), here) for held in _held(packet) & starved)
+            waits.add_edges_from((reducer.name, here) for reducer in _missed(packet, sum_of))
     for reducer in reducers:
         rooms = (one.room.held_at() for group in reducer.blocked.values() for one in group)
         waits.add_edges_from((_named(held), reducer.name) for held in rooms if held in starved)

@@ -21,7 +21,7 @@ Node = int | str
 """A GPU, by its rank, or a switch or NIC, by its name."""
 Edge = tuple[Node, Node]
 
-_CHECKED = 16  # destinations of rank 0 that are looked at before a group counts as symmetric
+_COMPARED = 16  # ranks that are looked at before a group counts as symmetric
 
 
 class Hop(NamedTuple):
@@ -133,19 +133,29 @@ class Wiring:
     def rotations(self) -> bool:
         """Whether links and routes stay the same as every rank moves on by one along any axis of ``shape``.
 
-        Compared are rank 0 and its next along each axis, with at most 16 destinations: enough to tell a grid that
-        the cabling does not have. That a cabling is the same from every rank is for the tests of each topology.
+        Of up to 16 GPUs all ranks, links and routes are compared, so it is proven; of more, rank 0 and its routes to
+        16 others, which tells a grid that the cabling does not have. That the cabling of any number of ranks is the
+        same from each is for the tests of every topology.
         """
         return all(self._looks_alike(by) for by in generators(self.shape))
 
     def _looks_alike(self, by: int) -> bool:
-        moved = {self.moved_edge(edge, by): link for edge, link in self.cabling.links(0).items()}
-        if moved != self.cabling.links(by):
-            return False
-        every = -(-self.gpus // _CHECKED)
+        sample = range(0, self.gpus, -(-self.gpus // _COMPARED))
+        ranks = sample if self.gpus <= _COMPARED else (0,)
         return all(
-            tuple(Hop(self.moved_edge(hop.edge, by), hop.channel) for hop in self.route(0, destination, piece))
-            == self.route(by, add(destination, by, self.shape), piece)
-            for destination in range(0, self.gpus, every)
+            self._moved_links(rank, by) == self.cabling.links(add(rank, by, self.shape))
+            and all(self._routes_agree(rank, destination, by) for destination in sample)
+            for rank in ranks
+        )
+
+    def _moved_links(self, rank: int, by: int) -> dict[Edge, LinkSpec]:
+        return {self.moved_edge(edge, by): link for edge, link in self.cabling.links(rank).items()}
+
+    def _routes_agree(self, source: int, destination: int, by: int) -> bool:
+        """Whether the routes between two ranks become those between the ranks that are further on ``by``."""
+        ends = add(source, by, self.shape), add(destination, by, self.shape)
+        return all(
+            tuple(Hop(self.moved_edge(hop.edge, by), hop.channel) for hop in self.route(source, destination, piece))
+            == self.route(*ends, piece)
             for piece in range(self.cabling.spread)
         )

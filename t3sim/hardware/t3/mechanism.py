@@ -18,5 +18,7 @@ class TrackTriggerSpec(Spec):
     """Whether local updates leave the LLC alone; if not, they allocate in it and are written through."""
     staggered: bool = True
     """Whether each GPU starts with its own chunk; if not, all produce the same one first."""
+    gathers: bool = False
+    """Whether an all-gather that follows is triggered, too: each tile goes on as soon as its sum is in memory."""
     tiles_per_command: Annotated[int, Field(gt=0, le=MOST_TILES)] = 1
     """Tiles that one DMA command moves, when all of them are complete."""

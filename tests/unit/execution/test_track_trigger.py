@@ -4,11 +4,15 @@ from math import ceil
 
 import pytest
 
-from t3sim.errors import InputError
-from t3sim.hardware.memory.access import Cause
+from t3sim.hardware.memory.access import Cause, Direction
+from t3sim.hardware.probe import Probe
+from t3sim.registry import names
+from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.t3 import fused_phases
 from t3sim.simulation import Point, simulate_point
 from t3sim.simulation.lab import SystemLab
+from t3sim.simulation.mirror import mirror_shape
+from t3sim.simulation.plans import wiring_of
 
 SHAPE = (128, 64, 64)
 TILE_BYTES = 16 * 16 * 2
@@ -16,6 +20,22 @@ TILES = 8 * 4
 WITHOUT_NMC = "track_trigger.near_memory=false"
 THROUGH_LLC = "track_trigger.updates_bypass_llc=false"
 UNSTAGGERED = "track_trigger.staggered=false"
+GEMM_READ, GEMM_WRITE = (Cause("gemm", direction) for direction in Direction)
+RS_READ, RS_WRITE = (Cause("reduce_scatter", direction) for direction in Direction)
+
+
+class _Commands(Probe):
+    """Bytes of each GPU's DMA commands, in the order in which they were triggered."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def watch(self, machine):
+        self.seen = {gpu.index: [] for gpu in machine.gpus}
+        machine.observe(self)
+
+    def command_triggered(self, rank, command):
+        self.seen[rank].append(command.nbytes)
 
 
 @pytest.fixture
@@ -23,36 +43,25 @@ def watched(lowered):
     """Give a function that runs T3 on a full ring: its outcome, and each GPU's DMA commands as bytes."""
 
     def run(system, sublayer):
-        machines = []
-        commands = {}
-
-        def observe(machine):
-            machines.append(machine)
-            for gpu in machine.gpus:
-                commands[gpu.index] = seen = []
-                gpu.dma.trigger = lambda command, seen=seen, inner=gpu.dma.trigger: (
-                    seen.append(command.nbytes),
-                    inner(command),
-                )
-
-        lab = SystemLab(system, sublayer.tp, "ring", observe)
-        return lab.run(fused_phases(lowered(system, sublayer)), "t3"), commands
+        commands = _Commands()
+        lab = SystemLab(system, sublayer.tp, "all", commands.watch)
+        return lab.run(fused_phases(lowered(system, sublayer)), "t3"), commands.seen
 
     return run
 
 
 @pytest.mark.parametrize("gpus", [2, 4])
-@pytest.mark.parametrize("topology", ["mirror", "ring"])
+@pytest.mark.parametrize("simulated", ["mirror", "all"])
 @pytest.mark.parametrize("scheme", ["t3", "t3-mca"])
 def test_without_near_memory_compute_a_tile_is_summed_by_read_read_write(
-    gpus, topology, scheme, tiny_system, pair, run_scheme
+    gpus, simulated, scheme, tiny_system, pair, run_scheme
 ):
     """All chunks but the first are stored, received, read twice and written; the middle ones are read to be sent."""
     chunk = TILES // gpus * TILE_BYTES
-    served = run_scheme(tiny_system(WITHOUT_NMC), pair(gpus, SHAPE), scheme, topology).served_bytes
-    assert served[Cause.GEMM_WRITE] == (gpus - 1) * chunk
-    assert served[Cause.RS_WRITE] == 2 * (gpus - 1) * chunk
-    assert served[Cause.RS_READ] == (2 * (gpus - 1) + gpus - 2) * chunk
+    served = run_scheme(tiny_system(WITHOUT_NMC), pair(gpus, SHAPE), scheme, simulated).served_bytes
+    assert served[GEMM_WRITE] == (gpus - 1) * chunk
+    assert served[RS_WRITE] == 2 * (gpus - 1) * chunk
+    assert served[RS_READ] == (2 * (gpus - 1) + gpus - 2) * chunk
 
 
 def test_without_near_memory_compute_the_ideal_that_assumes_it_stays(tiny_system, pair, run_scheme):
@@ -70,7 +79,8 @@ def test_summing_on_cus_waits_for_both_copies(tiny_system, pair, run_scheme):
         "link.receive_buffer=1 MiB",
     )
     with_nmc, without = (
-        run_scheme(tiny_system(*fast, *change), pair(2, SHAPE), "t3").rs_fs for change in ((), (WITHOUT_NMC,))
+        run_scheme(tiny_system(*fast, *change), pair(2, SHAPE), "t3").of("reduce_scatter")
+        for change in ((), (WITHOUT_NMC,))
     )
     assert without >= with_nmc + 10**9
 
@@ -82,7 +92,7 @@ def test_updates_through_the_llc_cost_operands_and_nothing_else(tiny_system, pai
         run_scheme(tiny_system(*change, "llc.capacity=32 KiB"), pair(4, shape), "t3").served_bytes
         for change in ((), (THROUGH_LLC,))
     )
-    assert through.pop(Cause.GEMM_READ) > bypass.pop(Cause.GEMM_READ)
+    assert through.pop(GEMM_READ) > bypass.pop(GEMM_READ)
     assert through == bypass
 
 
@@ -103,9 +113,9 @@ def test_a_command_moves_so_many_tiles(tiles, change, tiny_system, pair, watched
 def test_unstaggered_gpus_move_the_same_bytes(gpus, tiny_system, pair, run_scheme):
     """Staggering decides when, not what: without it every counter of traffic and of the link stays."""
     first, second = (
-        run_scheme(tiny_system(*change), pair(gpus, (256, 64, 64)), "t3", "ring") for change in ((), (UNSTAGGERED,))
+        run_scheme(tiny_system(*change), pair(gpus, (256, 64, 64)), "t3", "all") for change in ((), (UNSTAGGERED,))
     )
-    assert {**first.served_bytes, Cause.GEMM_READ: 0} == {**second.served_bytes, Cause.GEMM_READ: 0}
+    assert {**first.served_bytes, GEMM_READ: 0} == {**second.served_bytes, GEMM_READ: 0}
     assert first.link_bytes == second.link_bytes
 
 
@@ -113,7 +123,7 @@ def test_unstaggered_gpus_move_the_same_bytes(gpus, tiny_system, pair, run_schem
 def test_unstaggered_rings_end_with_a_small_tracker(entries, tiny_system, pair, run_scheme):
     """Counts of all chunks wait for the same few entries, and none waits for ever: the run's own checks pass."""
     small = (f"tracker.entries={entries}", "tracker.ways=1", UNSTAGGERED)
-    outcome = run_scheme(tiny_system(*small), pair(8, (256, 64, 64)), "t3", "ring")
+    outcome = run_scheme(tiny_system(*small), pair(8, (256, 64, 64)), "t3", "all")
     assert outcome.tracker_peak_entries == entries
 
 
@@ -122,7 +132,7 @@ def test_without_staggering_the_last_chunk_goes_round_after_the_gemm(tiny_system
     slow = ("compute.clock=100 MHz", "link.latency=5 us", "link.receive_buffer=1 MiB")
     exposed = []
     for change in ((), (UNSTAGGERED,)):
-        outcome = run_scheme(tiny_system(*slow, *change), pair(8, (256, 64, 512)), "t3", "ring")
+        outcome = run_scheme(tiny_system(*slow, *change), pair(8, (256, 64, 512)), "t3", "all")
         gemm_end = max(span.end_fs for gpu in outcome.gpus for span in gpu.spans if span.operation == "gemm")
         exposed.append(
             max(s.end_fs for gpu in outcome.gpus for s in gpu.spans if s.operation == "reduce_scatter") - gemm_end
@@ -131,8 +141,23 @@ def test_without_staggering_the_last_chunk_goes_round_after_the_gemm(tiny_system
     assert exposed[1] >= 7 * 5 * 10**9
 
 
-def test_a_mirror_needs_staggering(tiny_loaded, pair):
-    """One GPU cannot stand for GPUs that each run another program: an error that says what to do."""
-    point = Point(system=tiny_loaded(UNSTAGGERED), sublayer=pair(4, SHAPE))
-    with pytest.raises(InputError, match=r"track_trigger\.staggered: needs all GPUs \(--gpus N, topology: ring\)"):
-        simulate_point(point, ["t3"])
+def test_without_staggering_no_gpu_stands_for_all(tiny_system, pair, lowered):
+    """GPUs that each run another program are all simulated, and it can be said why."""
+    system, sublayer = tiny_system(UNSTAGGERED), pair(4, SHAPE)
+    works = lowered(system, sublayer)
+    shape = mirror_shape(system, wiring_of(system, 4), works)
+    assert shape == "without staggering each GPU runs another program"
+    assert mirror_shape(tiny_system(), wiring_of(system, 4), works) == (4,)
+    assert len(SystemLab(system, 4, "mirror").run(fused_phases(works), "t3").gpus) == 4
+
+
+@pytest.mark.parametrize("scheme", names(SCHEME))
+def test_mirrored_or_not_unstaggered_gpus_give_the_same_result(scheme, tiny_loaded, pair):
+    """What cannot be mirrored gives row by row what it gives when all GPUs are asked for."""
+    system, sublayer = tiny_loaded(UNSTAGGERED), pair(4, SHAPE)
+    rows = []
+    for gpus in ("mirror", "all"):
+        (row,) = simulate_point(Point(system=system, sublayer=sublayer, gpus=gpus), [scheme])
+        rows.append({name: value for name, value in row.items() if name not in ("point_id", "wall_s")})
+    assert rows[0] == rows[1]
+    assert rows[0]["status"] == "ok"

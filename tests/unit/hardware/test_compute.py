@@ -1,67 +1,24 @@
-"""The CU array: stage times in closed form, slabs that wait for operands, stages that wait for stores."""
+"""The CU array: how long its work takes, in closed form."""
 
-import numpy as np
 import pytest
-import simpy
 
-from t3sim.hardware.clock import call_after
-from t3sim.hardware.compute.cus import ComputeArray, ComputeSpec, GemmRun
-from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic
-from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.compute.cus import ComputeArray, ComputeSpec
+from t3sim.hardware.compute.llc import LlcSpec
 from t3sim.lowering.kernel_choice import KernelChoice
-from t3sim.lowering.tiling import GemmKernelSpec, Tiling
+from t3sim.lowering.tiling import Tiling
 
-NS = 10**6
-
-
-class _Memory:
-    """A memory that answers every access after a fixed time and remembers what was asked."""
-
-    peak_bytes_per_s = 10**12
-
-    def __init__(self, env, latency):
-        self.env, self.latency, self.spec = env, latency, self
-        self.asked = []
-        self.intensity = []
-
-    def submit(self, stream, access, nbytes, cause, place, done):
-        del place
-        self.asked.append((self.env.now, stream, access, nbytes, cause))
-        call_after(self.env, self.latency, done)
-
-    def served_bytes(self):
-        return {cause: sum(row[3] for row in self.asked if row[4] is cause) for cause in Cause}
-
-    def start_kernel(self):
-        self.intensity.clear()
-
-    def tune(self, intensity):
-        self.intensity.append(intensity)
+TILING = Tiling(M=16, N=64, K=24, element_bytes=2, tile_m=16, tile_n=16, slab_k=8)
 
 
-class _Stores:
-    """A store path that fills the buffer by a fixed amount per stage and empties it a fixed time later."""
+@pytest.fixture
+def array():
+    """Give a builder of arrays of two CUs of 4096 FLOP per cycle at 1 GHz: a slab of 16 x 16 x 8 takes 1 ns."""
 
-    def __init__(self, nbytes=0, hold_fs=0):
-        self.nbytes, self.hold_fs = nbytes, hold_fs
-        self.stages = []
-
-    def store_stage(self, first, last):
-        buffer = self.array.store_buffer
-        self.stages.append((self.array.env.now, first, last))
-        if self.nbytes:
-            buffer.take(self.nbytes)
-            call_after(self.array.env, self.hold_fs, lambda: buffer.give(self.nbytes))
-
-
-class _Rig:
-    """Two CUs of 4096 FLOP per cycle at 1 GHz: a slab of 16 x 16 x 8 takes 1 ns; LLC hits take 0.3 ns."""
-
-    def __init__(self, *, prefetch=2, per_cu=1, memory_ns=0, stores=None, llc_bandwidth=None, **changes):
+    def build(*, llc_bandwidth=None, speed=1.0, **changes):
         fields = {
             "cus": 2,
             "clock": 10**9,
-            "matrix_flops_per_cycle": {"fp16": 4096},
+            "matrix_flops_per_cycle": {"fp16": 4096, "fp8": 8192},
             "sustained_fraction": 1.0,
             "launch_overhead": 0,
             "store_buffer": 100,
@@ -69,175 +26,63 @@ class _Rig:
             "collective_outstanding_per_cu": 1024,
             "collective_slice": 64,
         }
-        kernel = GemmKernelSpec(
-            tile_m=16,
-            tile_n=16,
-            slab_k=8,
-            group_rows=1,
-            workgroups_per_cu=per_cu,
-            wavefronts=4,
-            prefetch_slabs=prefetch,
-        )
-        self.env = simpy.Environment(0)
-        self.memory = _Memory(self.env, memory_ns * NS)
-        spec = ComputeSpec(**{**fields, **changes})
         llc = LlcSpec(capacity=2**20, ways=4, block=256, hit_latency=300_000, bandwidth=llc_bandwidth)
-        self.per_cu = per_cu
-        self.array = ComputeArray(self.env, spec, kernel, llc, self.memory)
-        self.stores = stores or _Stores()
-        self.stores.array = self.array
+        return ComputeArray(ComputeSpec(**{**fields, **changes}), llc, speed)
 
-    def run(self, tiles, depth, *, reads=None, evicted=None, store_evicted=None, split_k=1):
-        """Run a GEMM of one tile row, ``depth`` being what a workgroup sums; give the time it ended."""
-        tiling = Tiling(M=16, N=16 * tiles, K=depth, element_bytes=2, tile_m=16, tile_n=16, slab_k=8)
-        kernel = KernelChoice(tiling=tiling, workgroups_per_cu=self.per_cu, split_k=split_k)
-        resident = self.array.stage_workgroups(kernel)
-        shape = (-(-tiles * split_k // resident), -(-depth // 8))
-        traffic = LlcTraffic(
-            read_bytes=np.zeros(shape, np.int64) if reads is None else np.array(reads),
-            evicted_bytes=np.zeros(shape, np.int64) if evicted is None else np.array(evicted),
-            store_evicted_bytes=np.array(store_evicted or [0] * shape[0]),
-            flush_bytes=0,
-        )
-        run = GemmRun(kernel=kernel, dtype="fp16", traffic=traffic, stage_workgroups=resident)
-        self.env.run(until=self.env.process(self.array.gemm(run, self.stores)))
-        return self.env.now
+    return build
 
 
-def test_stage_time_with_all_operands_in_the_llc():
-    """A stage takes one hit latency and its slabs, the shallow last one in proportion: 0.3 + 3 + 0.5 ns."""
-    rig = _Rig()
-    assert rig.run(tiles=2, depth=28) == 3_800_000
-    assert rig.array.stall_fs == 300_000
+def test_slab_takes_its_flops_at_the_matrix_rate(array):
+    """2 x 16 x 16 x depth FLOP at 4096 a nanosecond: 1 ns for 8, 0.5 ns for 4, half of that in fp8."""
+    assert array().slab_fs(TILING, "fp16", 8, 2, 2) == 1_000_000
+    assert array().slab_fs(TILING, "fp16", 4, 2, 2) == 500_000
+    assert array().slab_fs(TILING, "fp8", 4, 2, 2) == 250_000
 
 
-def test_stages_follow_each_other():
-    """Three tiles on two CUs are two stages, and the half empty one takes as long as the full one."""
-    rig = _Rig()
-    assert rig.run(tiles=3, depth=28) == 2 * 3_800_000
-    assert rig.stores.stages == [(3_800_000, 0, 2), (7_600_000, 2, 3)]
+@pytest.mark.parametrize(("workgroups", "cus", "turns"), [(1, 2, 1), (2, 2, 1), (3, 2, 2), (4, 2, 2), (4, 1, 4)])
+def test_workgroups_that_share_a_cu_take_turns(array, workgroups, cus, turns):
+    """A slab takes as long as the workgroups of the fullest of the kernel's CUs one after the other."""
+    assert array().slab_fs(TILING, "fp16", 8, workgroups, cus) == turns * 1_000_000
 
 
-def test_workgroups_that_share_a_cu_take_turns():
-    """Four workgroups on two CUs take twice the time of two, three as long as four, and two as long as one."""
-    assert _Rig(per_cu=2).run(tiles=4, depth=8) == 2_300_000
-    assert _Rig(per_cu=2).run(tiles=3, depth=8) == 2_300_000
-    assert _Rig(per_cu=2).run(tiles=2, depth=8) == 1_300_000
-
-
-def test_sustained_fraction_stretches_compute():
-    """At half the matrix rate a slab takes twice as long."""
-    assert _Rig(sustained_fraction=0.5).run(tiles=2, depth=16) == 300_000 + 4_000_000
-
-
-def test_slab_time_rounds_up():
+def test_slab_time_rounds_up(array):
     """4096 FLOP at 3 FLOP a cycle of 1 GHz are 1365.33 ns: the time is the next whole femtosecond."""
-    rig = _Rig(matrix_flops_per_cycle={"fp16": 3})
-    assert rig.run(tiles=1, depth=8) == 300_000 + 1_365_333_334
+    assert array(matrix_flops_per_cycle={"fp16": 3}).slab_fs(TILING, "fp16", 8, 1, 2) == 1_365_333_334
 
 
-def test_slab_waits_for_its_operands():
-    """A slab whose operands take 10 ns starts when they arrive; only its wait counts as a stall."""
-    rig = _Rig(memory_ns=10)
-    # Slab 0 from 0.3 to 1.3, slab 1 from 10 to 11, slabs 2 and 3 behind it.
-    assert rig.run(tiles=2, depth=32, reads=[[0, 64, 0, 0]]) == 13_000_000
-    assert rig.array.stall_fs == 300_000 + 8_700_000
+def test_sustained_fraction_stretches_compute(array):
+    """At half the matrix rate a slab takes twice as long."""
+    assert array(sustained_fraction=0.5).slab_fs(TILING, "fp16", 8, 2, 2) == 2_000_000
 
 
-@pytest.mark.parametrize(
-    ("prefetch", "asked", "end"),
-    [(2, [0, 0, 0, 11], 22), (1, [0, 0, 11, 12], 23), (0, [0, 11, 22, 33], 44)],
-)
-def test_prefetch_depth_bounds_the_loads_ahead(prefetch, asked, end):
-    """With p slabs of prefetch, slab k + p + 1 is asked for when slab k is done, and not before."""
-    rig = _Rig(prefetch=prefetch, memory_ns=10)
-    assert rig.run(tiles=2, depth=32, reads=[[64, 64, 64, 64]]) == end * NS
-    assert [time for time, *_ in rig.memory.asked] == [time * NS for time in asked]
+def test_slab_takes_its_operands_time_when_the_llc_is_slower(array):
+    """A slab of 16 x 8 and 8 x 16 elements is 512 B a workgroup: at 512 B/ns two take 2 ns, one 1 ns."""
+    slow = array(llc_bandwidth=512 * 10**9)
+    assert [slow.slab_fs(TILING, "fp16", 8, workgroups, 2) for workgroups in (1, 2)] == [1_000_000, 2_000_000]
 
 
-def test_operands_are_compute_reads():
-    """LLC misses become GEMM reads of the compute stream, of the bytes that missed."""
-    rig = _Rig()
-    rig.run(tiles=2, depth=16, reads=[[64, 32]])
-    assert [row[1:] for row in rig.memory.asked] == [
-        (Stream.COMPUTE, Access.READ, 64, Cause.GEMM_READ),
-        (Stream.COMPUTE, Access.READ, 32, Cause.GEMM_READ),
-    ]
+def test_epilogue_is_the_overhead_and_the_way_to_the_llc(array):
+    """3 ns of overhead, and 512 B of each workgroup's tile at 512 B/ns; partial sums in fp32 take twice that."""
+    slow = array(stage_overhead=3_000_000, llc_bandwidth=512 * 10**9)
+    whole, part = (KernelChoice(tiling=TILING, workgroups_per_cu=1, split_k=split_k) for split_k in (1, 2))
+    assert slow.epilogue_fs(whole, 2) == 3_000_000 + 2_000_000
+    assert slow.epilogue_fs(part, 2) == 3_000_000 + 4_000_000
+    assert array().epilogue_fs(whole, 2) == 0
 
 
-def test_evicted_output_is_written_back():
-    """What operand loads and stores evict from the LLC becomes GEMM writes, at the place it arises."""
-    rig = _Rig(memory_ns=1)
-    rig.run(tiles=2, depth=8, evicted=[[24]], store_evicted=[40])
-    assert rig.memory.asked == [
-        (0, Stream.COMPUTE, Access.WRITE, 24, Cause.GEMM_WRITE),
-        (1_300_000, Stream.COMPUTE, Access.WRITE, 40, Cause.GEMM_WRITE),
-    ]
+def test_reduction_reads_the_parts_and_writes_the_sum(array):
+    """Two parts of 16 x 64 in fp32 and a sum of half their width are 10 KiB: 20 ns at 512 B/ns, and the overhead."""
+    slow = array(stage_overhead=3_000_000, llc_bandwidth=512 * 10**9)
+    assert slow.reduction_fs(KernelChoice(tiling=TILING, workgroups_per_cu=1, split_k=2)) == 23_000_000
 
 
-@pytest.mark.parametrize(("nbytes", "end"), [(100, 2_600_000), (101, 7_600_000)])
-def test_full_store_buffer_holds_the_next_stage(nbytes, end):
-    """A stage whose output just fits the store buffer holds nothing; one byte more holds until there is room."""
-    rig = _Rig(stores=_Stores(nbytes=nbytes, hold_fs=5_000_000))
-    rig.run(tiles=4, depth=8)
-    if nbytes == 100:
-        assert rig.stores.stages == [(1_300_000, 0, 2), (2_600_000, 2, 4)]
-    else:
-        assert rig.stores.stages == [(1_300_000, 0, 2), (7_600_000, 2, 4)]
-    assert rig.stores.stages[1][0] == end
+def test_a_faster_clock_makes_everything_on_it_faster(array):
+    """At twice the speed slabs, overheads and the way to the LLC take half the time."""
+    kernel = KernelChoice(tiling=TILING, workgroups_per_cu=1, split_k=2)
 
+    def times(speed, **llc):
+        made = array(stage_overhead=3_000_000, speed=speed, **llc)
+        return made.slab_fs(TILING, "fp16", 8, 2, 2), made.epilogue_fs(kernel, 2), made.reduction_fs(kernel)
 
-def test_first_stage_tells_its_memory_intensity():
-    """After the first stage the memory learns the share of its peak that the stage's bytes took, once."""
-    rig = _Rig(memory_ns=0)
-    # 325 B in 1.3 ns are a quarter of 1 TB/s; the second stage's reads do not count.
-    rig.run(tiles=4, depth=8, reads=[[325], [1000]], evicted=[[0], [0]])
-    assert rig.memory.intensity == [325 / 1000]
-
-
-def test_drained_waits_for_the_last_byte():
-    """The store buffer counts as drained at its last byte and not one byte before."""
-    rig = _Rig()
-    buffer = rig.array.store_buffer
-    assert buffer.drained() is None
-    buffer.take(10)
-    event = buffer.drained()
-    buffer.give(9)
-    assert not event.triggered
-    buffer.give(1)
-    assert event.triggered
-    assert buffer.drained() is None
-
-
-def test_slab_takes_its_operands_time_when_the_llc_is_slower():
-    """Two workgroups load 1 KiB a slab: where that takes 1.5 ns it sets the pace, and not the 1 ns of compute."""
-    rig = _Rig(llc_bandwidth=1024 * 10**9 * 2 // 3)
-    # A hit, three slabs, and 2 x 16 x 16 x 2 B of output.
-    assert rig.run(tiles=2, depth=24) == pytest.approx(300_000 + 3 * 1_500_000 + 1_500_000, abs=20)
-
-
-def test_half_a_stage_moves_half_the_bytes():
-    """One workgroup of two halves the LLC's time; compute, which does not halve, then sets the pace."""
-    rig = _Rig(llc_bandwidth=1024 * 10**9 * 2 // 3)
-    assert rig.run(tiles=1, depth=24) == pytest.approx(300_000 + 3 * 1_000_000 + 750_000, abs=20)
-
-
-def test_every_stage_pays_its_overhead_before_its_output_leaves():
-    """Two stages of 3.8 ns with 2 ns of overhead each; the stores leave behind it."""
-    rig = _Rig(stage_overhead=2_000_000)
-    assert rig.run(tiles=3, depth=28) == 2 * 5_800_000
-    assert [time for time, *_ in rig.stores.stages] == [5_800_000, 11_600_000]
-
-
-def test_split_k_adds_workgroups_and_a_reduction():
-    """One tile in four parts of 8 on two CUs: two stages, and then the overhead of summing the parts."""
-    rig = _Rig(stage_overhead=2_000_000)
-    assert rig.run(tiles=1, depth=8, split_k=4) == 2 * 3_300_000 + 2_000_000
-    assert rig.array.last_store_fs == rig.env.now
-
-
-def test_reduction_reads_the_parts_and_writes_the_sum():
-    """Four parts of 1 KiB in fp32 and 512 B of output at 512 B/ns are 9 ns, beside the parts' own stores."""
-    rig = _Rig(llc_bandwidth=512 * 10**9)
-    stage = 300_000 + 2 * 512 * 10**6 // 512 + 2 * 1024 * 10**6 // 512
-    assert rig.run(tiles=1, depth=8, split_k=4) == 2 * stage + 9_000_000
+    for llc in ({}, {"llc_bandwidth": 512 * 10**9}):
+        assert [2 * time for time in times(2.0, **llc)] == list(times(1.0, **llc))

@@ -5,17 +5,23 @@ from itertools import permutations
 import pytest
 import simpy
 
+from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Order, call_at
-from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.memory.arbitration import KIND
 from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.fluid.spec import FluidSpec
+from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.lowering.layout import linear
 from t3sim.registry import get, names
 
 COMPUTE, COMMUNICATION = Stream
 READ, WRITE, UPDATE = Access
+CAUSES = [
+    Cause(operation, direction) for operation in ("gemm", "reduce_scatter", "all_gather") for direction in Direction
+]
+GEMM_READ, GEMM_WRITE, _, RS_WRITE, *_ = CAUSES
 
 
 class _Rig:
@@ -35,10 +41,10 @@ class _Rig:
         }
         self.env = simpy.Environment(0)
         spec = FluidSpec(**{**fields, **changes})
-        self.memory = MemoryController(self.env, spec, policy or get(KIND, "round-robin")(), "Memory")
+        self.memory = MemoryController(self.env, spec, policy or get(KIND, "round-robin")(), 0)
         self.answered = {}
 
-    def submit(self, name, stream, access, nbytes=128, cause=Cause.GEMM_READ):
+    def submit(self, name, stream, access, nbytes=128, cause=GEMM_READ):
         """Submit an awaited burst now."""
         self.memory.submit(
             stream, access, nbytes, cause, lambda: linear(0, nbytes), lambda: self.answered.update({name: self.env.now})
@@ -57,7 +63,7 @@ def either(request, hbm2_banks):
         rig = _Rig(get(KIND, policy)(), **fluid)
         if request.param == "banked":
             spec = hbm2_banks(channels=2, read_entries=2, write_entries=2)
-            rig.memory = MemoryController(rig.env, spec, get(KIND, policy)(), "Memory")
+            rig.memory = MemoryController(rig.env, spec, get(KIND, policy)(), 0)
         return rig
 
     return build
@@ -104,11 +110,11 @@ def test_late_arrival_changes_the_plan():
 def test_bursts_nobody_waits_for_are_served():
     """A burst without a callback takes its time in the channel all the same."""
     rig = _Rig()
-    rig.memory.submit(COMPUTE, WRITE, 128, Cause.GEMM_WRITE, lambda: linear(0, 128))
+    rig.memory.submit(COMPUTE, WRITE, 128, GEMM_WRITE, lambda: linear(0, 128))
     rig.submit("behind", COMPUTE, WRITE)
     rig.env.run()
     assert rig.answered == {"behind": 256_000}
-    assert rig.memory.served_bytes()[Cause.GEMM_WRITE] == 128
+    assert rig.memory.served_bytes()[GEMM_WRITE] == 128
     assert rig.memory.busy_fs() == 256_000
 
 
@@ -141,7 +147,7 @@ def test_arrivals_at_the_end_of_a_burst_meet_in_one_arbitration():
         COMMUNICATION,
         WRITE,
         128,
-        Cause.RS_WRITE,
+        RS_WRITE,
         lambda: linear(0, 128),
         lambda: rig.submit("next", COMMUNICATION, WRITE),
     )
@@ -169,11 +175,32 @@ def test_tuned_policy_arbitrates_from_now_on():
 def test_bytes_are_counted_by_cause(either):
     """Submitted and served bytes are kept by cause and agree at the end."""
     rig = either()
-    for number, cause in enumerate(Cause):
-        rig.submit(cause.name, COMPUTE, READ, 100 + number, cause)
-    assert rig.memory.submitted == [100, 101, 102, 103, 104, 105]
+    for number, cause in enumerate(CAUSES):
+        rig.submit(cause, COMPUTE, READ, 100 + number, cause)
+    expected = {cause: 100 + number for number, cause in enumerate(CAUSES)}
+    assert rig.memory.submitted == expected
     rig.env.run()
-    assert rig.memory.served_bytes() == {cause: 100 + number for number, cause in enumerate(Cause)}
+    assert rig.memory.served_bytes() == expected
+
+
+def test_causes_are_known_by_their_names(either):
+    """Bytes of one cause add up however often it is made anew; those of another are counted apart."""
+    rig = either()
+    for number, operation in enumerate(("send", "send", "broadcast")):
+        rig.submit(number, COMMUNICATION, WRITE, 64, Cause(operation, Direction.WRITE))
+    rig.env.run()
+    assert rig.memory.served_bytes() == {("send", "write"): 128, ("broadcast", "write"): 64}
+
+
+def test_more_causes_than_can_be_told_apart_are_refused(either):
+    """As many causes as there are counters are counted; one more is an error and not somebody else's bytes."""
+    rig = either()
+    for number in range(MOST_CAUSES):
+        rig.submit(number, COMPUTE, READ, 64, Cause(f"operation {number}", Direction.READ))
+    with pytest.raises(SimulationError, match=r"^Gpu\[0\].Memory: more than 64 causes of traffic$"):
+        rig.submit("last", COMPUTE, READ, 64, Cause("one more", Direction.READ))
+    rig.env.run()
+    assert set(rig.memory.served_bytes().values()) == {64}
 
 
 def test_waiting_names_the_lanes(either):
@@ -184,8 +211,8 @@ def test_waiting_names_the_lanes(either):
     rig.submit("c", COMMUNICATION, WRITE)
     assert rig.memory.pending() == 3
     assert rig.memory.waiting() == [
-        "Memory: 1 bursts of compute reads",
-        "Memory: 2 bursts of communication writes",
+        "Gpu[0].Memory: 1 bursts of compute reads",
+        "Gpu[0].Memory: 2 bursts of communication writes",
     ]
     rig.env.run()
     assert rig.memory.waiting() == []

@@ -5,8 +5,11 @@ from functools import partial
 import simpy
 
 from t3sim.hardware.clock import call_at
+from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.t3.dma import Command, DmaEngine, DmaSpec
 from t3sim.lowering.layout import linear
+
+CAUSE = Cause("all_to_all", Direction.READ)
 
 
 class _Rig:
@@ -16,16 +19,18 @@ class _Rig:
         self.env = simpy.Environment(0)
         self.reads, self.sends = [], []
         spec = DmaSpec(outstanding=outstanding, command_latency=command_latency)
-        self.dma = DmaEngine(self.env, spec, self._read, "Dma")
+        self.dma = DmaEngine(self.env, spec, self, 2)
 
-    def _read(self, nbytes, place, done):
+    def submit(self, stream, access, nbytes, cause, place, done):
+        """Stand for the memory: take what the engine reads."""
+        assert (stream, access, cause) == (Stream.COMMUNICATION, Access.READ, CAUSE)
         assert place()[0].tolist() == [nbytes, 1, nbytes, 0]
         self.reads.append((self.env.now, nbytes, done))
 
     def trigger(self, *sizes):
         """Trigger commands of these sizes now."""
         for nbytes in sizes:
-            self.dma.trigger(Command(nbytes, partial(linear, nbytes, nbytes), partial(self._send, nbytes)))
+            self.dma.trigger(Command(nbytes, partial(linear, nbytes, nbytes), CAUSE, partial(self._send, nbytes)))
 
     def _send(self, nbytes, accepted):
         self.sends.append((self.env.now, nbytes, accepted))
@@ -62,12 +67,12 @@ def test_at_most_outstanding_commands_are_in_flight():
     rig.trigger(1, 2, 3)
     rig.env.run()
     assert rig.read_sizes() == [1, 2]
-    assert rig.dma.waiting() == ["Dma: 1 commands ready, 2 in flight"]
+    assert rig.dma.waiting() == ["Gpu[2].Dma: 1 commands ready, 2 in flight"]
     rig.reads[0][2]()
     assert rig.read_sizes() == [1, 2]
     rig.sends[0][2]()
     assert rig.read_sizes() == [1, 2, 3]
-    assert rig.dma.waiting() == ["Dma: 0 commands ready, 2 in flight"]
+    assert rig.dma.waiting() == ["Gpu[2].Dma: 0 commands ready, 2 in flight"]
 
 
 def test_commands_start_in_the_order_they_became_ready():

@@ -13,7 +13,7 @@ class _Rig:
     """A tracker, and the log of the tiles that fired."""
 
     def __init__(self, entries, ways):
-        self.unit = Tracker(TrackerSpec(entries=entries, ways=ways), "Tracker")
+        self.unit = Tracker(TrackerSpec(entries=entries, ways=ways), 3)
         self.fired = []
 
     def count(self, workgroup, updates=1, expected=2):
@@ -44,13 +44,13 @@ def test_full_set_makes_counts_wait():
     for workgroup in (0, 1, 2):
         rig.count(workgroup)
     assert rig.unit.waiting() == [
-        "Tracker: 2 tiles still expect updates, the first is 0",
-        "Tracker: 1 counts wait for an entry",
+        "Gpu[3].Tracker: 2 tiles still expect updates, the first is 0",
+        "Gpu[3].Tracker: 1 counts wait for an entry",
     ]
     assert rig.unit.waited == 1
     rig.count(1)
     assert rig.fired == [1]
-    assert rig.unit.waiting() == ["Tracker: 2 tiles still expect updates, the first is 0"]
+    assert rig.unit.waiting() == ["Gpu[3].Tracker: 2 tiles still expect updates, the first is 0"]
     rig.count(2)
     assert rig.fired == [1, 2]
 
@@ -84,7 +84,7 @@ def test_consecutive_workgroups_use_consecutive_sets():
         rig.count(workgroup)
     assert rig.unit.waited == 1
     rig.count(3)
-    assert rig.unit.waiting()[-1] == "Tracker: 1 counts wait for an entry"
+    assert rig.unit.waiting()[-1] == "Gpu[3].Tracker: 1 counts wait for an entry"
     rig.count(0)
     rig.count(4)
     assert rig.fired == [3, 0, 4]
@@ -126,7 +126,7 @@ def test_too_many_updates_are_a_fault():
     """A tile takes as many updates as expected and not one more."""
     rig = _Rig(1, 1)
     rig.count(0, 1, 2)
-    with pytest.raises(SimulationError, match=r"^Tracker: workgroup 0 got 3 of 2 updates$"):
+    with pytest.raises(SimulationError, match=r"^Gpu\[3\].Tracker: workgroup 0 got 3 of 2 updates$"):
         rig.count(0, 2, 2)
 
 

@@ -41,11 +41,11 @@ def test_columns_are_named_once_and_explained():
 
 
 def test_columns_with_a_quantity_name_its_unit():
-    """A time ends in _us or _s, an amount of traffic in _bytes; every other float is a ratio."""
+    """A time ends in _us or _s, a rate in _gbps, an amount of traffic in _bytes; every other float is a ratio."""
     for column in COLUMNS:
         if column.kind is float:
             ratios = ("speedup", "pct_of_ideal", "dram_reduction", "dram_util", "link_util")
-            assert column.name.endswith(("_us", "_s")) or column.name in ratios
+            assert column.name.endswith(("_us", "_s", "_gbps")) or column.name in ratios
         if column.name.startswith("dram_") and column.kind is int:
             assert column.name.endswith("_bytes")
 

@@ -8,7 +8,7 @@ says.
 
 import importlib
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -90,6 +90,13 @@ class BankedSpec(ControlSpec):
             channel_hash=self.channel_hash,
         )
         return channels
+
+    def without_channels(self, lost: int) -> Self:
+        """Give the same memory with addresses interleaved over the channels that are left."""
+        left = self.channels - lost
+        if left < 1:
+            raise ValueError(f"none of {self.channels} channels is left")
+        return self.model_copy(update={"channels": left, "simulated_channels": min(self.simulated_channels, left)})
 
 
 def _implementation() -> ModuleType:

@@ -11,7 +11,7 @@ Requests leave the queue in the order they entered. Reads reach the GPU ``read_l
 """
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -87,3 +87,10 @@ class FluidSpec(Spec):
     def channel(self) -> Channels:
         """Build the channel model."""
         return FluidChannel(self.queue_entries, self.service_times())
+
+    def without_channels(self, lost: int) -> Self:
+        """Give the same memory with a rate and granule of the channels that are left."""
+        left = self.channels - lost
+        if left < 1:
+            raise ValueError(f"none of {self.channels} channels is left")
+        return self.model_copy(update={"channels": left, "bandwidth": self.bandwidth * left // self.channels})

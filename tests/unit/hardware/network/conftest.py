@@ -83,18 +83,28 @@ def wired():
     return lambda kind, gpus, link, **fields: get(KIND, kind)(**fields).wire(link, gpus)
 
 
+class _Changed:
+    """A cabling with some of what it says changed."""
+
+    def __init__(self, cabling, changes):
+        self.cabling = cabling
+        self.changes = changes
+
+    def __getattr__(self, name):
+        return self.changes.get(name) or getattr(self.cabling, name)
+
+
 @pytest.fixture(scope="session")
-def one_channel():
+def changed():
+    """Give a function that changes what a wiring's cabling says: ``links`` or ``route``."""
+    return lambda wiring, **changes: replace(wiring, cabling=_Changed(wiring.cabling, changes))
+
+
+@pytest.fixture(scope="session")
+def one_channel(changed):
     """Give a function that puts all routes of a wiring on channel 0."""
 
-    class OneChannel:
-        def __init__(self, cabling):
-            self.cabling = cabling
+    def put(wiring):
+        return changed(wiring, route=lambda *ends: tuple(Hop(hop.edge) for hop in wiring.cabling.route(*ends)))
 
-        def __getattr__(self, name):
-            return getattr(self.cabling, name)
-
-        def route(self, *ends):
-            return tuple(Hop(hop.edge) for hop in self.cabling.route(*ends))
-
-    return lambda wiring: replace(wiring, cabling=OneChannel(wiring.cabling))
+    return put

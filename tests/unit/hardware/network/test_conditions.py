@@ -65,6 +65,16 @@ def test_the_next_link_waits_for_the_last_byte(traffic, wired, link):
     assert rig.network.links["Link[1->2]"].busy_fs == 40 * BYTE
 
 
+def test_nothing_goes_on_before_its_first_byte_is_there(traffic, wired, link):
+    """A message that waits until 70 for its first link starts at 75 on the next, which takes twice as long for it."""
+    conditions = Conditions.model_validate(
+        {"links": {"Link[0->1]": {"down": (outage(0, 70 * BYTE),)}, "Link[1->2]": {"rate": 0.5}}}
+    )
+    rig = traffic(wired("ring", 5, link()), conditions=conditions)
+    rig.send(0, 2, 40)
+    assert rig.run().times() == [160 * BYTE]
+
+
 def test_a_link_that_is_down_for_good_stalls_and_says_what_waits(traffic, wired, link):
     """Nothing arrives over it, everything else does, and the report names the link and the first message."""
     rig = traffic(wired("ring", 4, link()), conditions=on("Link[0->1]", down=(outage(10 * BYTE),)))

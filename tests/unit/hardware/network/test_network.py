@@ -89,6 +89,37 @@ def test_a_ring_link_is_shared_fairly_with_what_comes_through(traffic, wired, li
     assert set(first.values()) == {15}
 
 
+def test_who_goes_next_is_decided_when_all_that_comes_in_an_instant_is_there(traffic, wired, link):
+    """As GPU 0's message leaves, GPU 1's waits and GPU 3's comes in, in this instant: it is GPU 3's turn."""
+    rig = traffic(wired("switch", 4, link()))
+    for source, at in ((0, 0), (1, 10), (3, 40)):
+        rig.send(source, 2, 40, at=at * BYTE)
+    rig.run()
+    assert [message.source for _, _, message in rig.arrived] == [0, 3, 1]
+
+
+def test_own_messages_take_turns_with_those_that_turn_a_corner(traffic, wired, link):
+    """At GPU 0's link along the second axis own messages and those from both sides of the first get a third each."""
+    rig = traffic(wired("torus", 9, link(), shape=(3, 3)))
+    for number in range(30):
+        for source in (0, 3, 6):
+            rig.send(source, 1, 10, piece=number)
+    rig.run()
+    first = Counter(message.source for _, _, message in rig.arrived[:45])
+    assert first == {0: 15, 3: 15, 6: 15}
+
+
+def test_flows_of_one_offset_and_channel_are_told_apart(traffic, wired, link, one_channel):
+    """Where GPUs 0, 1 and 2 each send three links far, all in one channel, each has a third of the link they share."""
+    rig = traffic(one_channel(wired("ring", 8, link())))
+    for number in range(30):
+        for source in (0, 1, 2):
+            rig.send(source, source + 3, 10, piece=number)
+    rig.run()
+    at_3 = [message.source for time, _, message in rig.arrived if time <= 450 * BYTE]
+    assert max(Counter(at_3).values()) - min(Counter(at_3).values()) <= 3
+
+
 def test_a_large_message_is_not_starved_by_small_ones(traffic, wired, link):
     """With room for 100 B at GPU 2, 100 B of one flow get their turn though 10 B of another would always fit."""
     rig = traffic(wired("switch", 3, link(receive_buffer=100)), hold_fs=50_000)

@@ -34,8 +34,9 @@ class _Log:
 
     def note(self, *what):
         self.events.append((self.env.now, *what))
-        # A timer of the same instant shows which of two events was made first.
-        call_at(self.env, self.env.now + STEP, lambda: self.events.append((self.env.now, "after", *what)))
+        # Timers that come in the same instants as the link's own events show which was made first.
+        for steps in range(1, 16):
+            call_at(self.env, self.env.now + steps * STEP, lambda: self.events.append((self.env.now, "after", *what)))
 
     def delivered(self, number, hold_fs, consume):
         self.note("delivered", number)
@@ -53,6 +54,7 @@ def old(spec, sends):
                 lambda: log.delivered(number, hold, lambda: link.consumed(nbytes)),
                 lambda: log.note("accepted", number),
             )
+            log.note("sent", number)
 
         call_at(log.env, time, send, order)
     log.env.run()
@@ -70,6 +72,7 @@ def new(spec, sends):
 
             deliver, accepted = lambda: log.delivered(number, hold, consume), lambda: log.note("accepted", number)
             link.send(Packet(nbytes, nbytes, deliver, accepted))
+            log.note("sent", number)
 
         call_at(log.env, time, send, order)
     log.env.run()

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t3sim.collectives.grid import add, negated
+from t3sim.hardware.network.conditions import Conditions
 from t3sim.hardware.network.switch import SwitchSpec
 
 BYTE, LATENCY = 1_000, 5_000
@@ -33,6 +34,16 @@ def test_the_last_contribution_completes_the_sum(traffic, star):
     for source, at in ((0, 0), (1, 200_000), (2, 10_000)):
         rig.send(source, 2, 40, merges=3, home=2, at=at)
     assert rig.run().times() == [246_000]
+
+
+def test_a_sum_ends_no_earlier_than_its_slowest_contribution(traffic, star):
+    """With one link to the switch at a quarter of its rate, the sum leaves with that contribution's last byte."""
+    conditions = Conditions.model_validate({"links": {"Link[0->Switch[0]]": {"rate": 0.25}}})
+    rig = traffic(star(3, latency=6_000), conditions=conditions)
+    for source in range(3):
+        rig.send(source, 2, 40, merges=3, home=2)
+    # GPU 0's last byte is at the switch at 163.
+    assert rig.run().times() == [166_000]
 
 
 @pytest.fixture
@@ -109,6 +120,16 @@ def test_without_an_entry_a_contribution_stays_where_it_is(traffic, star):
         "Switch[0] output 2: 2 contributions wait for one of 1 entries; first: operation 0, piece 1 of 9 from 0 to 2",
     ]
     assert "Switch[0] output 2: 1 of 1 entries are still taken" in stuck.network.faults(int(stuck.env.now))
+
+
+@pytest.mark.parametrize("moves", [(3, 5), (5, 3)])
+def test_the_first_move_gets_the_entry_of_an_instant(traffic, star, moves):
+    """Of two contributions that come in one instant for one entry, the earlier move has it, whoever sent first."""
+    rig = traffic(star(3, entries=1))
+    for source, move in zip((0, 1), moves, strict=True):
+        rig.send(source, 2, 40, merges=1, home=2, piece=source, move=move)
+    rig.run()
+    assert [message.move for _, _, message in rig.arrived] == [3, 5]
 
 
 def test_sums_that_wait_for_each_other_are_named(traffic, star):

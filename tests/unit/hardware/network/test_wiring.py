@@ -5,7 +5,7 @@ from math import prod
 import pytest
 from pydantic import ValidationError
 
-from t3sim.hardware.network.wiring import link_name
+from t3sim.hardware.network.wiring import Hop, link_name
 
 
 def links(wiring):
@@ -107,6 +107,25 @@ def test_ranks_may_be_put_on_another_grid_where_the_links_allow_it(wired, link):
     assert not wired("torus", 6, link(), shape=(2, 3)).over((6,)).rotations
     with pytest.raises(ValueError, match="a grid of 2 x 2 ranks is not one of 6"):
         wired("switch", 6, link()).over((2, 2))
+
+
+def test_ranks_differ_where_links_or_routes_do(wired, link, changed):
+    """A ring with one slower link does not rotate, nor does one whose channels change at one place, a dateline."""
+    ring = wired("ring", 6, link())
+
+    def links_of(rank):
+        return {
+            edge: link(bandwidth=10**11) if edge == (3, 4) else spec for edge, spec in ring.cabling.links(rank).items()
+        }
+
+    def dated(source, destination, piece):
+        hops = ring.cabling.route(source, destination, piece)
+        crossed = [hop.edge in {(5, 0), (0, 5)} for hop in hops]
+        return tuple(Hop(hop.edge, int(any(crossed[:number]))) for number, hop in enumerate(hops))
+
+    assert ring.rotations
+    assert not changed(ring, links=links_of).rotations
+    assert not changed(ring, route=dated).rotations
 
 
 def test_one_rank_cannot_stand_for_ranks_that_differ(traffic, wired, link):

@@ -1,0 +1,96 @@
+"""Whether one GPU may stand for all, and over which grid; if not, why."""
+
+import pytest
+
+from t3sim.simulation.mirror import mirror_shape
+from t3sim.simulation.plans import wiring_of
+
+SHAPE = (128, 64, 64)
+TORUS = "topology={kind: torus, shape: [2, 2]}"
+UNSTAGGERED = "track_trigger.staggered=false"
+
+
+@pytest.fixture
+def answer(tiny_system, lowered):
+    """Give a function that asks for a sublayer on a system changed by overrides."""
+
+    def ask(sublayer, *overrides):
+        system = tiny_system(*overrides)
+        return mirror_shape(system, wiring_of(system, sublayer.tp), lowered(system, sublayer))
+
+    return ask
+
+
+@pytest.mark.parametrize("gpus", [2, 3, 8])
+def test_one_gpu_of_a_ring_stands_for_all(gpus, answer, pair):
+    """A fused pair with a ring's collectives on a ring looks the same from every GPU, in a row of all."""
+    assert answer(pair(gpus, SHAPE)) == (gpus,)
+
+
+def test_the_grid_is_that_of_the_plans(answer, pair):
+    """On a torus collectives by the torus algorithm are symmetric over its grid."""
+    assert answer(pair(4, SHAPE), TORUS, "algorithms={all_reduce: torus}") == (2, 2)
+
+
+def test_without_collectives_the_grid_is_that_of_the_network(answer, gemm_op, sublayer_of):
+    """A GEMM alone is the same on every GPU; nothing but the wiring says over which grid."""
+    assert answer(sublayer_of(4, gemm_op("g", SHAPE))) == (4,)
+    assert answer(sublayer_of(4, gemm_op("g", SHAPE)), TORUS) == (2, 2)
+
+
+def test_a_single_gpu_stands_for_itself(answer, pair):
+    """Plans that move nothing have no say."""
+    assert answer(pair(1, SHAPE)) == (1,)
+
+
+def test_unstaggered_gpus_run_different_programs(answer, pair, collective_op, sublayer_of):
+    """Without staggering fused GPUs differ; where nothing can be fused they do not."""
+    assert answer(pair(4, SHAPE), UNSTAGGERED) == "without staggering each GPU runs another program"
+    assert answer(sublayer_of(4, collective_op("r", "reduce_scatter", 8192)), UNSTAGGERED) == (4,)
+
+
+def test_ranks_of_a_tree_have_different_parts(answer, pair):
+    """An algorithm that makes one rank the root has no symmetric plan."""
+    reason = "double-tree gives every rank another part in the all_reduce"
+    assert answer(pair(4, SHAPE), "algorithms={all_reduce: double-tree}") == reason
+
+
+def test_collectives_over_different_grids_do_not_go_together(answer, collective_op, sublayer_of):
+    """Where one collective sees a row of ranks and the next a grid, no rotation leaves both as they are."""
+    sublayer = sublayer_of(4, collective_op("r", "reduce_scatter", 8192), collective_op("a", "all_gather", 8192, "r"))
+    mixed = "algorithms={reduce_scatter: torus, all_gather: ring}"
+    reason = "its collectives are symmetric over different grids of ranks: (2, 2) and (4,)"
+    assert answer(sublayer, TORUS, mixed) == reason
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 3)])
+def test_a_network_may_not_have_the_plans_grid(shape, answer, pair):
+    """A ring of ranks laid over a torus crosses its links unequally, so its GPUs differ."""
+    gpus = shape[0] * shape[1]
+    torus = f"topology={{kind: torus, shape: [{shape[0]}, {shape[1]}]}}"
+    assert answer(pair(gpus, SHAPE), torus, "algorithms={all_reduce: ring}") == (
+        f"the network does not look the same from every GPU of a grid of {gpus}"
+    )
+    assert answer(pair(gpus, SHAPE), torus, "algorithms={all_reduce: torus}") == shape
+
+
+@pytest.mark.parametrize(
+    ("shape", "alike"),
+    [((128, 64, 64), True), ((100, 64, 64), False)],
+    ids=["equal chunks", "chunks of unequal tiles"],
+)
+def test_sums_in_the_switch_need_equal_chunks(shape, alike, answer, gemm_op, collective_op, sublayer_of):
+    """One GPU has pieces of its own chunks only to add up with those of others: they must be of one size."""
+    sublayer = sublayer_of(4, gemm_op("g", shape), collective_op("r", "reduce_scatter", shape[0] * shape[1] * 2, "g"))
+    switch = "topology={kind: switch, switch: {reduces: true, adder_rate: 1 TB/s, entries: 64}}"
+    reason = "the chunks of the reduce_scatter differ, and a switch adds up pieces of one size only"
+    assert answer(sublayer, switch, "algorithms={reduce_scatter: in-switch}") == ((4,) if alike else reason)
+    assert answer(sublayer, switch, "algorithms={reduce_scatter: ring}") == (4,)
+
+
+def test_slices_in_the_switch_must_be_equal_too(answer, collective_op, sublayer_of):
+    """A buffer that does not divide into equal chunks has slices of other sizes in some of them."""
+    switch = "topology={kind: switch, switch: {reduces: true, adder_rate: 1 TB/s, entries: 64}}"
+    for nbytes, expected in ((8192, tuple), (8194, str)):
+        sublayer = sublayer_of(4, collective_op("r", "reduce_scatter", nbytes))
+        assert isinstance(answer(sublayer, switch, "algorithms={reduce_scatter: in-switch}"), expected)
