@@ -32,18 +32,14 @@ def cheapest_algorithm(
         return min(costs, key=itemgetter(0))[1] if costs else None
 
     def _cost_fs(operation: Operation, algorithm: str, nbytes: int, found: Mapping[str, ProtocolSpec]) -> int | None:
-        """Give the cost to the rank with most to do; ``None`` where the algorithm does not work."""
+        """Give the cost to rank 0; ``None`` where the algorithm does not work."""
         try:
             plans = in_halves(make_plan(operation, algorithm, facts), facts)
         except PlanError:
             return None
-        # The first and the last of a node: only the last one's next rank is in another node.
-        loads = [load_of(plans, nbytes, rank, partial(rate, rank)) for rank in {0, facts.shape[-1] - 1}]
-        return max(chosen(found, load).expected_fs(load) for load in loads)
-
-    @cache
-    def rate(source: int, destination: int) -> int:
-        return wiring.bytes_per_s(source, destination)
+        # What rank 0 receives along a ring comes from another node, if there are several.
+        load = load_of(plans, nbytes, 0, partial(wiring.bytes_per_s, 0))
+        return chosen(found, load).expected_fs(load)
 
     return choose
 

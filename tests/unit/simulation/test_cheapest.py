@@ -14,7 +14,8 @@ def algorithm(system, gpus, op, nbytes, *settings):
     return plans_of(load_system(system, settings).spec, gpus)(op, nbytes)[0].algorithm
 
 
-# NCCL on 8 H100: LL 2.6 + 14 x 0.6 + 1.75 x bytes / 141 GB/s, NVLS 25 + 1.125 x bytes / (0.85 x 355.5 GB/s): equal at 1.6 MB.
+# NCCL on 8 H100: LL 2.6 + 14 x 0.6 + 1.75 x bytes / 141 GB/s, NVLS 25 + 1.125 x bytes / (0.85 x 355.5 GB/s):
+# equal at 1.6 MB.
 @pytest.mark.parametrize(
     ("system", "gpus", "op", "nbytes", "expected"),
     [
@@ -37,7 +38,8 @@ def test_what_is_run(system, gpus, op, nbytes, expected):
     assert algorithm(system, gpus, op, nbytes) == expected
 
 
-# TensorRT-LLM's one-shot on 8 A100: 3.3 + 7 x 0.5 + 7 x bytes / 219 GB/s; NCCL's LL 6.6 + 14 x 0.6 + 1.75 x bytes / 87.7 GB/s.
+# TensorRT-LLM's one-shot on 8 A100: 3.3 + 7 x 0.5 + 7 x bytes / 219 GB/s; NCCL's LL 6.6 + 14 x 0.6 + 1.75 x bytes
+# / 87.7 GB/s.
 @pytest.mark.parametrize(
     ("nbytes", "expected"), [(16 * KIB, "one-shot"), (512 * KIB, "one-shot"), (MIB, "ring"), (4 * MIB, "ring")]
 )
