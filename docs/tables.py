@@ -10,7 +10,8 @@ A table is what its marker says, ``<!-- table: KIND WHAT -->`` to ``<!-- end -->
 - ``reproduce``: published figures beside simulated ones;
 - ``validate`` and ``validate all``: errors against references, by group and by band;
 - ``explain TRACE SUBLAYER``: where the time went, in us, under the schemes that a machine can run;
-- ``sweep NAME``: speedups from ``out/NAME``, which ``t3sim sweep NAME`` makes.
+- ``sweep NAME``: speedups from ``out/NAME``, which ``t3sim sweep NAME`` makes;
+- ``slowdown NAME``: what each change of such a sweep adds to the time without.
 """
 
 import re
@@ -83,7 +84,8 @@ def parameters(what: str) -> list[Parameter]:
 
 def _keys(spec: type[Spec], node: dict[str, Any], prefix: str) -> Iterator[Parameter]:
     schemas = spec.model_json_schema()["properties"]
-    for name, field in spec.model_fields.items():
+    for attribute, field in spec.model_fields.items():
+        name = field.alias or attribute
         schema, data = schemas[name], node.get(name)
         if "const" in schema or (is_spec(field.annotation) and not isinstance(data, list)):
             continue
@@ -202,6 +204,27 @@ def sweep_rows(results: Path) -> str:
     return markdown(("change", *schemes, ""), rows)
 
 
+def slowdown_rows(results: Path) -> str:
+    """Give the times without a change, in us, and what each change adds to them, by sublayer."""
+    table = pivot(
+        read_frame(results / "results.csv"), ("change", "change.note", "sublayer"), ("scheme",), "total_us", "mean"
+    )
+    times: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in table.records():
+        by_scheme = times.setdefault((row["change"], row["change.note"] or ""), {})
+        by_scheme.setdefault(row["scheme"], []).append(row["total_us_mean"])
+    usual = next(iter(times.values()))
+    rows = [
+        [change, *map(_added, by_scheme.values(), usual.values()), note] for (change, note), by_scheme in times.items()
+    ]
+    rows[0][1:-1] = [" / ".join(f"{time:.1f} us" for time in found) for found in usual.values()]
+    return markdown(("change", *usual, ""), rows)
+
+
+def _added(times: Sequence[float], usual: Sequence[float]) -> str:
+    return " / ".join(f"{time / base - 1:+.1%}" for time, base in zip(times, usual, strict=True))
+
+
 def explain_rows(what: str) -> str:
     """One line per bucket of time that any of the schemes has, in us; then the total, and what would help."""
     trace, sublayer = what.split()
@@ -236,6 +259,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "validate": _validation_table,
     "explain": explain_rows,
     "sweep": lambda name: sweep_rows(ROOT / "out" / name),
+    "slowdown": lambda name: slowdown_rows(ROOT / "out" / name),
 }
 
 

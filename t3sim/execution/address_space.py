@@ -118,17 +118,22 @@ def dispatch(plan: Plan, rank: int, counts: tuple[int, ...], *, staggered: bool)
     all of them at once, each in a lane of its own, their tiles take turns: so all links are used, and what a switch
     is to sum comes to it at about the same time from everywhere.
     """
-    own = [station for station in stations(plan, rank) if station.own]
+    own = [station.part for station in stations(plan, rank) if station.own]
     if not staggered:
-        groups = [[part] for part in sorted(station.part for station in own)]
+        groups = [[part] for part in sorted(own)]
     else:
-        sent = [station for station in own if station.lane is not None]
-        at_once = [station.part for station in sent] if len({station.lane for station in sent}) == len(sent) else []
-        groups = [at_once] if at_once else []
-        groups += [[station.part] for station in own if station.part not in at_once]
+        turns = in_turns(plan, rank)
+        groups = [list(turns)] if turns else []
+        groups += [[part] for part in own if part not in turns]
     pairs = [(part, piece) for group in groups for piece, part in _in_turns(group, counts)]
     parts, pieces = zip(*pairs, strict=True)
     return Dispatch(np.array(parts, np.int64), np.array(pieces, np.int64))
+
+
+def in_turns(plan: Plan, rank: int) -> tuple[int, ...]:
+    """List the parts of which a staggered kernel makes tiles in turns: those that leave at once, each by its lane."""
+    sent = [station for station in stations(plan, rank) if station.own and station.lane is not None]
+    return tuple(station.part for station in sent) if len({station.lane for station in sent}) == len(sent) else ()
 
 
 def _in_turns(group: Sequence[int], counts: tuple[int, ...]) -> list[tuple[int, int]]:

@@ -45,7 +45,8 @@ class CollectiveKernel:
         self._window = window
         self._share = window // max(1, working)
         self._sums = _sums_for_others(self._plan, ports.rank)
-        self._arrivals = Arrivals(ports.env, self._plan, ports.rank, exchange.chunks, self._sums)
+        self._beside = _sums_beside(self._plan, ports.rank)
+        self._arrivals = Arrivals(ports.env, self._plan, ports.rank, exchange.chunks, self._sums, self._beside)
         self._values = None
         if ports.values is not None:
             self._values = ports.values.open(exchange.number, exchange.chunks, self._arrivals.slots)
@@ -60,6 +61,11 @@ class CollectiveKernel:
             yield from lanes[0]
         elif lanes:
             yield self._ports.env.all_of([self._ports.env.process(lane) for lane in lanes])
+        if self._values is not None:
+            # What comes next finds the sums where the operation's result is.
+            for move, part in self._beside.items():
+                pieces = range(len(self._pieces[part]))
+                self._values.put(part, pieces, self._values.read(part, pieces, self._arrivals.slots[move]))
 
     def arrived(self, move: MoveId, piece: int, message: Message, *, last: bool) -> None:
         """Write a piece that another GPU sent to memory."""
@@ -165,8 +171,8 @@ class CollectiveKernel:
                 self._send(task, part, piece, nbytes, summed(taken), gone)
 
         copies, memory, values = [task.reads], self._ports.memory, self._values
-        # Of a chunk that a staged kernel copies, buffer and stage are not told apart; a sum is the GPU's own.
-        target = sources[0] if task.move is None else None
+        # Of a chunk that a staged kernel copies, buffer and stage are not told apart.
+        target = sources[0] if task.move is None else self._arrivals.slots.get(task.move)
         taken: list[Numbers] = []
         for slot in sources:
             place = self._buffers.place(part, piece, slot)
@@ -175,7 +181,7 @@ class CollectiveKernel:
     def _sources(self, task: Task) -> list[int | None]:
         """Buffers of the copies that ``task`` takes: of what the GPU holds, then of each contribution that it adds."""
         added = [move for move in task.waits if self._arrivals.is_added(move)]
-        held = [move for move in task.waits if move not in added]
+        held = [*task.own, *(move for move in task.waits if move not in added)]
         slots = self._arrivals.slots
         return [slots.get(held[0]) if held else None, *(slots.get(move) for move in added)]
 
@@ -257,6 +263,18 @@ def _sums_for_others(plan: Plan, rank: int) -> dict[MoveId, int]:
     tasks = tasks_of(plan, rank)
     lanes = {task.move: task.lane for task in tasks}
     return {move: part_of(plan, task.chunk) for task in tasks for move in task.own if lanes[move] != task.lane}
+
+
+def _sums_beside(plan: Plan, rank: int) -> dict[MoveId, int]:
+    """Find the sums of a rank during which another of its lanes may still send what they add; each with its part."""
+    tasks = tasks_of(plan, rank)
+    return {
+        task.move: part_of(plan, task.chunk)
+        for task in tasks
+        if task.kind is Kind.LOCAL and task.move is not None
+        for other in tasks
+        if other.reads and other.chunk == task.chunk and other.lane != task.lane and task.move not in other.own
+    }
 
 
 def lanes_of(plan: Plan, rank: int, *, staged: bool) -> tuple[tuple[Task, ...], ...]:

@@ -1,6 +1,6 @@
 """Chunks: the parts of a buffer that travel, in pieces; and the output tiles of a GEMM grouped into them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -71,10 +71,14 @@ class TileChunks:
     order: IntArray
     """Tiles in the dispatch order of GPU 0, shape (tiles,)."""
     count: int
+    kept_bounds: tuple[int, ...] | None = None
+    """Where the chunks end, if that was settled in another order of their tiles."""
 
     @cached_property
     def bounds(self) -> tuple[int, ...]:
         """Chunk ``i`` is ``order[bounds[i]:bounds[i + 1]]``."""
+        if self.kept_bounds is not None:
+            return self.kept_bounds
         ends = np.cumsum(self.tiling.tile_bytes[self.order])
         targets = np.arange(1, self.count) * (int(ends[-1]) / self.count)
         after = np.searchsorted(ends, targets)
@@ -97,6 +101,25 @@ class TileChunks:
     def tiles_of(self, parts: IntArray, pieces: IntArray) -> IntArray:
         """Name the tiles that are these pieces of these parts, shape (pieces,)."""
         return self.order[np.array(self.bounds)[parts] + pieces]
+
+    def in_turns(self, parts: int) -> "TileChunks":
+        """Give the same chunks for a kernel that makes tiles of ``parts`` of them in turns.
+
+        The tile rows dispatched together are shared out among the parts under way: as many groups as these, each as
+        tall as before, would need more operands at a time than one does.
+        """
+        columns = self.order % self.tiling.grid_n
+        together = int(np.flatnonzero(np.append(columns, -1) != columns[0])[0])
+        rows = max(1, together // parts)
+        if rows == together:
+            return self
+        order = np.concatenate([self._grouped(self.order[low:high], rows) for low, high in pairwise(self.bounds)])
+        return replace(self, order=order, kept_bounds=self.bounds)
+
+    def _grouped(self, tiles: IntArray, rows: int) -> IntArray:
+        """Order tiles by groups of tile rows, and within a group column by column."""
+        row, column = np.divmod(tiles, self.tiling.grid_n)
+        return tiles[np.lexsort((row, column, (row - row.min()) // rows))]
 
     @property
     def counts(self) -> tuple[int, ...]:

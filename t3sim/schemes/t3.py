@@ -1,8 +1,12 @@
 """T3: the reduce-scatter is fused with the GEMM that produces its data, by track and trigger."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
 
 from t3sim.collectives.plan import Operation
+from t3sim.execution.address_space import in_turns
+from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.lowering.work import CollectiveWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
@@ -22,22 +26,31 @@ class T3(Scheme):
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Fuse every reduce-scatter with its producer, run the rest as kernels."""
-        return lab.run(fused_phases(works, gathers=lab.track_trigger.gathers), self.name)
+        return lab.run(fused_phases(works, lab.track_trigger), self.name)
 
 
-def fused_phases(works: Sequence[Work], *, gathers: bool = False) -> list[Phase]:
-    """Put each collective that can be fused into one phase with its producer; ``gathers``: and with its all-gather."""
+def fused_phases(works: Sequence[Work], spec: TrackTriggerSpec) -> list[Phase]:
+    """Put each collective that can be fused into one phase with its producer, and with its all-gather where ``gathers``."""
     pairs = fusable(works)
-    followers = {work: follower for work in pairs if gathers and (follower := _all_gather_of(work, works))}
+    followers = {work: follower for work in pairs if spec.gathers and (follower := _all_gather_of(work, works))}
     taken = [*pairs.values(), *followers.values()]
     fused = [pair.op for pair in pairs]
     phases: list[Phase] = []
     for work in works:
         if isinstance(work, CollectiveWork) and work in pairs:
-            phases.append(FusedPhase(work, followers.get(work)))
+            phases.append(FusedPhase(_made_in_turns(work) if spec.staggered else work, followers.get(work)))
         elif work not in taken:
             phases.append(kernel_phase(work, alone=work.op in fused))
     return phases
+
+
+@lru_cache(maxsize=64)
+def _made_in_turns(work: CollectiveWork) -> CollectiveWork:
+    """Give the same work with a kernel for as many parts as it makes in turns."""
+    parts = len(in_turns(work.plan, 0))
+    if work.producer is None or parts < 2:
+        return work
+    return replace(work, producer=replace(work.producer, tiles=work.producer.tiles.in_turns(parts)))
 
 
 def _all_gather_of(work: CollectiveWork, works: Sequence[Work]) -> CollectiveWork | None:

@@ -40,7 +40,8 @@ class T3Switch(T3Mca):
         """Run as T3 does, by plans that use the switch. Raises ``SimulationError`` where it cannot."""
         if reason := self.misfit(lab.facts):
             raise SimulationError(f"{self.name} {reason}")
-        return lab.run(fused_phases([_in_switch(work, lab.facts) for work in works], gathers=True), T3Mca.name)
+        triggered = lab.track_trigger.model_copy(update={"gathers": True})
+        return lab.run(fused_phases([_in_switch(work, lab.facts) for work in works], triggered), T3Mca.name)
 
 
 def _in_switch(work: Work, facts: NetworkFacts) -> Work:

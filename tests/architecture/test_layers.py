@@ -27,7 +27,7 @@ DOORS = {"t3sim": {"simulation", "sweeps", "version"}, "t3sim.__main__": {"cli"}
 # Words that components share; not components themselves.
 VOCABULARY = {"hardware.clock", "hardware.memory.access"}
 # Modules whose job is to put components together.
-COMPOSING = {"gpu", "machine"}
+COMPOSING = {"conditions", "gpu", "machine"}
 # Every other import from one component into another, with its reason.
 EXCEPTIONS = {
     ("compute", "memory"): "is handed the controller that its loads go to",

@@ -33,7 +33,7 @@ def reachable(tables, spec, seen):
 def keys_of(tables, spec):
     """List the keys of a spec that hold a value: not those of specs inside it, nor the name that selects it."""
     schemas = spec.model_json_schema()["properties"]
-    fields = spec.model_fields.items()
+    fields = ((field.alias or name, field) for name, field in spec.model_fields.items())
     return [name for name, field in fields if "const" not in schemas[name] and not tables.is_spec(field.annotation)]
 
 

@@ -28,7 +28,7 @@ def leaves(node, path=()):
         for index, item in enumerate(node):
             yield from leaves(item, (*path, str(index)))
     else:
-        yield ".".join(path), node
+        yield ".".join(map(str, path)), node
 
 
 def is_number(value):

@@ -45,7 +45,7 @@ def watched(lowered):
     def run(system, sublayer):
         commands = _Commands()
         lab = SystemLab(system, sublayer.tp, "all", commands.watch)
-        return lab.run(fused_phases(lowered(system, sublayer)), "t3"), commands.seen
+        return lab.run(fused_phases(lowered(system, sublayer), system.track_trigger), "t3"), commands.seen
 
     return run
 
@@ -148,7 +148,7 @@ def test_without_staggering_no_gpu_stands_for_all(tiny_system, pair, lowered):
     shape = mirror_shape(system, wiring_of(system, 4), works)
     assert shape == "without staggering each GPU runs another program"
     assert mirror_shape(tiny_system(), wiring_of(system, 4), works) == (4,)
-    assert len(SystemLab(system, 4, "mirror").run(fused_phases(works), "t3").gpus) == 4
+    assert len(SystemLab(system, 4, "mirror").run(fused_phases(works, system.track_trigger), "t3").gpus) == 4
 
 
 @pytest.mark.parametrize("scheme", names(SCHEME))

@@ -7,6 +7,7 @@ import pytest
 from t3sim.errors import InputError
 from t3sim.lowering.kernel_choice import GemmRates
 from t3sim.lowering.work import lower
+from t3sim.simulation.plans import plans_of
 
 
 @pytest.fixture
@@ -16,9 +17,9 @@ def works(tiny_system, lowered, sublayer_of):
 
 
 def names(lowered_works):
-    """(operation, algorithm, fused with) of each work."""
+    """(id, operation, fused with) of each work."""
     return [
-        (work.op.id, getattr(work, "algorithm", "gemm"), getattr(getattr(work, "producer", None), "op", None))
+        (work.op.id, getattr(work, "operation", "gemm"), getattr(getattr(work, "producer", None), "op", None))
         for work in lowered_works
     ]
 
@@ -128,11 +129,11 @@ def test_gemm_that_just_fits_is_accepted(works, gemm_op):
     assert gemm.tiles.bounds == (0, 1, 2, 3, 4)
 
 
-def test_collective_smaller_than_the_ring_is_refused(works, collective_op):
-    """Three bytes cannot be shared by four GPUs; four can."""
-    with pytest.raises(InputError) as refused:
-        works(collective_op("r", "reduce_scatter", 3))
-    assert str(refused.value) == "bytes: r: is less than one byte for each of 4 chunks, got 3"
+def test_collective_smaller_than_the_group_has_empty_chunks(works, collective_op):
+    """Three bytes leave one of four GPUs without; four are one each."""
+    chunks = works(collective_op("r", "reduce_scatter", 3))[0].chunks
+    assert sorted(chunks.chunk_bytes) == [0, 1, 1, 1]
+    assert sorted(chunks.piece_bytes) == [(), (1,), (1,), (1,)]
     assert works(collective_op("r", "reduce_scatter", 4))[0].chunks.chunk_bytes == (1, 1, 1, 1)
 
 
@@ -170,7 +171,8 @@ def choosing(tiny_system, sublayer_of):
 
     def lowered_with(*operations, tp=4, tiles="[[32, 32, 1]]"):
         kernel = tiny_system(f"gemm.other_tiles={tiles}", "gemm.most_split_k=8").gemm
-        return lower(sublayer_of(tp, *operations), kernel, 1024, rates())
+        plans = plans_of(tiny_system(), tp)
+        return lower(sublayer_of(tp, *operations), kernel, 1024, plans, rates())
 
     return lowered_with
 
