@@ -154,7 +154,7 @@ def test_peers_and_filling_come_before_the_first_slice():
     ],
 )
 def test_loops_of_nvls(buffer_mib, loop_mib, filled):
-    """Loops of 8 GPUs x 16 channels x 16 to 128 KiB, by NCCL's rule worked out by hand; one loop alone fills nothing."""
+    """Loops of 8 GPUs x 16 channels x 16 to 128 KiB, by NCCL's rule by hand; one loop alone fills nothing."""
     spec = load_system("h100-sxm").spec.protocols["nvls"].pipeline
     assert spec.loop_bytes(buffer_mib << 20, 8) == loop_mib << 20
     assert spec.fill(buffer_mib << 20, 8) == pytest.approx(filled)
