@@ -84,7 +84,7 @@ def test_message_reaches_its_destination_only(build):
     assert machine.run(program) == 100_000_000
     assert [sink.got for sink in sinks] == [[], [], [(30_000_000, 750)]]
     assert [machine.report(gpu).link_bytes for gpu in machine.gpus] == [0, 750, 0]
-    assert {name: nbytes for name, nbytes in machine.wire_bytes().items() if nbytes} == {"Link[1->2]": 750}
+    assert {name: link.sent_bytes for name, link in machine.links().items() if link.sent_bytes} == {"Link[1->2]": 750}
 
 
 def test_what_the_mirrored_gpu_sends_to_the_next_comes_to_itself(build):
