@@ -98,9 +98,27 @@ lowest_bit: Callable[[int], int] = _lowest_bit if PLAIN else cast("Any", intrins
 """Number of the lowest bit that is set in a 64-bit integer that is not 0; for use in kernels."""
 
 
+def _row_type() -> type:
+    """Make the type of rows as kernels see them: fields are attributes, also those named as one that all rows have."""
+
+    def read(row: Any, name: str) -> Any:
+        return (
+            row[name] if name in np.void.__getattribute__(row, "dtype").names else np.void.__getattribute__(row, name)
+        )
+
+    def write(row: Any, name: str, value: int) -> None:
+        row[name] = value
+
+    return type("Row", (np.void,), {"__getattribute__": read, "__setattr__": write})
+
+
+_ROW = _row_type()
+
+
 def record_type(*names: str) -> np.dtype[np.void]:
     """Make the type of a row of 64-bit integers with these names, for ``numpy.zeros(shape, type)``."""
-    return np.dtype([(name, np.int64) for name in names], align=True)
+    fields = np.dtype([(name, np.int64) for name in names], align=True)
+    return np.dtype((_ROW, fields)) if PLAIN else fields
 
 
 def record_of(*parts: NamedFields) -> Records:
