@@ -10,7 +10,8 @@ A table is what its marker says, ``<!-- table: KIND WHAT -->`` to ``<!-- end -->
 - ``reproduce``: published figures beside simulated ones;
 - ``validate`` and ``validate all``: errors against references, by group and by band;
 - ``explain TRACE SUBLAYER``: where the time went, in us, under the schemes that a machine can run;
-- ``sweep NAME``: speedups from ``out/NAME``, which ``t3sim sweep NAME`` makes.
+- ``sweep NAME``: speedups from ``out/NAME``, which ``t3sim sweep NAME`` makes;
+- ``costs NAME by COLUMNS``: from the same, times with speedups, DRAM and link traffic.
 """
 
 import re
@@ -202,6 +203,34 @@ def sweep_rows(results: Path) -> str:
     return markdown(("change", *schemes, ""), rows)
 
 
+def cost_rows(results: Path, columns: Sequence[str]) -> str:
+    """Pivot a sweep by ``columns``: of each scheme time in us (speedup), then MB at the DRAM and over links, geomeans."""
+    frame = read_frame(results / "results.csv")
+    schemes = list(dict.fromkeys(frame["scheme"]))
+    found: dict[tuple[Any, ...], dict[str, dict[str, float]]] = {}
+    for metric in ("total_us", "speedup", "dram_total_bytes", "link_bytes"):
+        for row in pivot(frame, columns, ("scheme",), metric, "geomean").records():
+            place = tuple(row[column] for column in columns)
+            found.setdefault(place, {}).setdefault(row["scheme"], {})[metric] = row[f"{metric}_geomean"]
+    rows = []
+    for place, costs in found.items():
+        times = [
+            f"{cost['total_us']:.0f} ({cost['speedup']:.2f})" if (cost := costs.get(name)) else "" for name in schemes
+        ]
+        traffic = [
+            [f"{costs[name][key] / 10**6:.0f}" for name in schemes if name in costs]
+            for key in ("dram_total_bytes", "link_bytes")
+        ]
+        shown = (" / ".join(cells[:1] if len(set(cells)) == 1 else cells) for cells in traffic)
+        rows.append((*map(str, place), *times, *shown))
+    return markdown((*columns, *schemes, "DRAM MB", "link MB"), rows)
+
+
+def _cost_table(what: str) -> str:
+    name, columns = what.split(" by ")
+    return cost_rows(ROOT / "out" / name, columns.split(","))
+
+
 def explain_rows(what: str) -> str:
     """One line per bucket of time that any of the schemes has, in us; then the total, and what would help."""
     trace, sublayer = what.split()
@@ -235,6 +264,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "reproduce": _reproduce_table,
     "validate": _validation_table,
     "explain": explain_rows,
+    "costs": _cost_table,
     "sweep": lambda name: sweep_rows(ROOT / "out" / name),
 }
 
