@@ -11,7 +11,8 @@ A table is what its marker says, ``<!-- table: KIND WHAT -->`` to ``<!-- end -->
 - ``validate`` and ``validate all``: errors against references, by group and by band;
 - ``explain TRACE SUBLAYER``: where the time went, in us, under the schemes that a machine can run;
 - ``sweep NAME``: speedups from ``out/NAME``, which ``t3sim sweep NAME`` makes;
-- ``costs NAME by COLUMNS``: from the same, times with speedups, DRAM and link traffic.
+- ``slowdown NAME``: what each change of such a sweep adds to the time without;
+- ``costs NAME by COLUMNS``: times of such a sweep with speedups, DRAM and link traffic.
 """
 
 import re
@@ -39,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(r"<!-- table: (?P<kind>\w+)(?: (?P<what>[^\n]+?))? -->\n(?P<body>(?:\|[^\n]*\n)*)<!-- end -->")
 ALL = "all"
-POOLED = ("ring", "dram")
+POOLED = ("ring", "dram", "network")
 """Families whose groups all agree so well that the short table gives one line a quantity."""
 _DIMENSIONS = {item.example: item for item in (units.SIZE, units.RATE, units.DURATION, units.FREQUENCY)}
 
@@ -84,7 +85,8 @@ def parameters(what: str) -> list[Parameter]:
 
 def _keys(spec: type[Spec], node: dict[str, Any], prefix: str) -> Iterator[Parameter]:
     schemas = spec.model_json_schema()["properties"]
-    for name, field in spec.model_fields.items():
+    for attribute, field in spec.model_fields.items():
+        name = field.alias or attribute
         schema, data = schemas[name], node.get(name)
         if "const" in schema or (is_spec(field.annotation) and not isinstance(data, list)):
             continue
@@ -231,6 +233,27 @@ def _cost_table(what: str) -> str:
     return cost_rows(ROOT / "out" / name, columns.split(","))
 
 
+def slowdown_rows(results: Path) -> str:
+    """Give the times without a change, in us, and what each change adds to them, by sublayer."""
+    table = pivot(
+        read_frame(results / "results.csv"), ("change", "change.note", "sublayer"), ("scheme",), "total_us", "mean"
+    )
+    times: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in table.records():
+        by_scheme = times.setdefault((row["change"], row["change.note"] or ""), {})
+        by_scheme.setdefault(row["scheme"], []).append(row["total_us_mean"])
+    usual = next(iter(times.values()))
+    rows = [
+        [change, *map(_added, by_scheme.values(), usual.values()), note] for (change, note), by_scheme in times.items()
+    ]
+    rows[0][1:-1] = [" / ".join(f"{time:.1f} us" for time in found) for found in usual.values()]
+    return markdown(("change", *usual, ""), rows)
+
+
+def _added(times: Sequence[float], usual: Sequence[float]) -> str:
+    return " / ".join(f"{time / base - 1:+.1%}" for time, base in zip(times, usual, strict=True))
+
+
 def explain_rows(what: str) -> str:
     """One line per bucket of time that any of the schemes has, in us; then the total, and what would help."""
     trace, sublayer = what.split()
@@ -266,6 +289,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "explain": explain_rows,
     "costs": _cost_table,
     "sweep": lambda name: sweep_rows(ROOT / "out" / name),
+    "slowdown": lambda name: slowdown_rows(ROOT / "out" / name),
 }
 
 

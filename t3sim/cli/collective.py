@@ -7,6 +7,8 @@ import typer
 
 from t3sim.cli.app import (
     AlgorithmOption,
+    DataOption,
+    DataTypeOption,
     Format,
     FormatOption,
     OutOption,
@@ -29,7 +31,7 @@ from t3sim.report.tables import collective_table
 from t3sim.report.text import rows_csv, to_json
 from t3sim.simulation import load_system
 from t3sim.simulation.collective import FREE_MEMORY
-from t3sim.simulation.run import DEFAULT_SYSTEM
+from t3sim.simulation.run import DEFAULT_SYSTEM, data_mode
 from t3sim.workload.operations import MOST_GPUS
 
 
@@ -60,6 +62,8 @@ def collective(
     bound: Annotated[  # noqa: FBT002 - a flag of the command line
         bool, typer.Option(help="Run each size again with each resource doubled, to see what binds it.")
     ] = True,
+    data: DataOption = False,  # noqa: FBT002 - an option
+    data_dtype: DataTypeOption = None,
     form: FormatOption = Format.TABLE,
     out: OutOption = None,
 ) -> None:
@@ -74,11 +78,19 @@ def collective(
     free = FREE_MEMORY if free_memory else ()
     overrides = system_overrides(system, topology, algorithm, (*free, *(assignments or ())))
     config = load_system(system, overrides)
+    checked = data_mode(data=data, dtype=data_dtype)
     if out is not None:
         prepare_folder(out)
     with ProgressReport() as progress:
         found = run_study(
-            config, operation.value, gpus, buffers, simulated=simulate.value, bounds=bound, progress=progress
+            config,
+            operation.value,
+            gpus,
+            buffers,
+            simulated=simulate.value,
+            bounds=bound,
+            data=checked,
+            progress=progress,
         )
     document = with_command(found.document())
     if out is not None:
@@ -96,6 +108,10 @@ def collective(
     else:
         print_tables([collective_table(found.rows, found.manifest)])
     print_notes(found.manifest)
+    for failure in found.failures:
+        typer.echo(f"failed: {failure}", err=True)
+    if found.failures:
+        raise typer.Exit(1)
 
 
 def _operation(text: str) -> Operation:

@@ -16,7 +16,9 @@ from t3sim.results import Row
 from t3sim.results.comparison import COMPARISON_COLUMNS, SUMMARY_COLUMNS
 from t3sim.version import __version__
 
-_AgainstOption = Annotated[str | None, typer.Option("--against", help="measured, ring or dram; none: all of them.")]
+_AgainstOption = Annotated[
+    str | None, typer.Option("--against", help="measured, network, ring or dram; none: all of them.")
+]
 _OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="Folder for comparisons.csv, summary.csv and validation.json.", file_okay=False),

@@ -124,19 +124,17 @@ class DataRun:
         return self._report()
 
     def _report(self) -> DataReport:
-        for values in self.values:
-            for read in values.empty_reads:
-                self._note(values.opened[read.operation], read.slot, read.cells, "read before anything was there")
+        early = self._read_early()
         wrong = [0] * len(self._works)
         for (number, _, _), cells in self._wrong.items():
             wrong[number] += int(self._spaces[number].cells.sizes[cells].sum())
-        more = len(self._described) - MOST_DESCRIBED
-        findings = list(self._described.values())[:MOST_DESCRIBED]
+        findings = [*early, *self._described.values()]
+        more = len(findings) - MOST_DESCRIBED
         return DataReport(
             errors=sum(
                 ceil_div(nbytes, DTYPE_BYTES[work.op.dtype]) for nbytes, work in zip(wrong, self._works, strict=True)
             ),
-            findings=(*findings, *([f"and {more} pieces more"] if more > 0 else [])),
+            findings=(*findings[:MOST_DESCRIBED], *([f"and {more} pieces more"] if more > 0 else [])),
             spread=None if self._precision is None else self._spread,
         )
 
@@ -157,29 +155,33 @@ class DataRun:
             if inside.any() and (number, rank, result.part, piece) not in self._described:
                 cell = place.start + int(inside.argmax())
                 there = int(held.exact[cell - cells.start])
-                self._describe(opened, result.part, piece, self._explained(number, cell, there, result, cells))
+                what = self._explained(number, rank, cell, there, result, cells)
+                place_name = self._named(opened, result.part, piece)
+                self._described[number, rank, result.part, piece] = f"{place_name}: {what}"
 
-    def _note(self, opened: OperationValues, slot: int | None, cells: slice, what: str) -> None:
-        """Take cells of one GPU as wrong."""
-        self._mask(opened.number, opened.values.rank, slot)[cells] = True
-        for part, sizes in enumerate(opened.chunks.piece_bytes):
-            for piece in range(len(sizes)):
-                place = opened.cells(part, range(piece, piece + 1))
-                if place.start < cells.stop and cells.start < place.stop:
-                    self._describe(opened, part, piece, what)
+    def _read_early(self) -> dict[str, None]:
+        """Count what was read before anything was there as wrong, and describe it."""
+        findings: dict[str, None] = {}
+        for values in self.values:
+            for read in values.empty_reads:
+                opened = values.opened[read.operation]
+                for piece in read.pieces:
+                    self._mask(read.operation, values.rank, read.slot)[
+                        opened.cells(read.part, range(piece, piece + 1))
+                    ] = True
+                    findings[f"{self._named(opened, read.part, piece)}: read before anything was there"] = None
+        return findings
 
     def _mask(self, number: int, rank: int, slot: int | None) -> BoolArray:
         count = len(self._spaces[number].cells.starts)
         return self._wrong.setdefault((number, rank, slot), np.zeros(count, bool))
 
-    def _describe(self, opened: OperationValues, part: int, piece: int, what: str) -> None:
+    def _named(self, opened: OperationValues, part: int, piece: int) -> str:
         work = self._works[opened.number]
         assert isinstance(work, CollectiveWork)
-        rank = opened.values.rank
-        where = f"{work.operation} {work.op.id}: GPU {rank}, part {part}, piece {piece}"
-        self._described.setdefault((opened.number, rank, part, piece), f"{where}: {what}")
+        return f"{work.operation} {work.op.id}: GPU {opened.values.rank}, part {part}, piece {piece}"
 
-    def _explained(self, number: int, cell: int, there: int, result: _Result, cells: slice) -> str:
+    def _explained(self, number: int, rank: int, cell: int, there: int, result: _Result, cells: slice) -> str:
         if len(self._described) >= MOST_DESCRIBED:
             return ""
         work = self._works[number]
@@ -189,7 +191,7 @@ class DataRun:
             cell=cell,
             there=there,
             wanted=int(result.numbers.exact[cell - cells.start]),
-            contributions=np.stack([self._found(number, rank).exact for rank in range(self._ranks)]),
+            contributions=np.stack([self._found(number, each).exact for each in range(self._ranks)]),
             is_sum=work.plan.operation in SUMS,
         )
         places = [
@@ -197,6 +199,10 @@ class DataRun:
             for part, sizes in enumerate(opened.chunks.piece_bytes)
             for piece in range(len(sizes))
         ]
+        if work.plan.operation is Operation.ALL_GATHER:
+            home = next(rank for rank in range(self._ranks) if result.part in self._parts_of(number, rank))
+            if home != rank and self.values[home].store(number, None).exact[cell] == there:
+                return f"holds what GPU {home} has there, which is wrong"
         return explain(evidence, lambda other: next((p, q) for p, q, at in places if at.start <= other < at.stop))
 
     # What has to be there.
@@ -207,7 +213,7 @@ class DataRun:
         assert isinstance(work, CollectiveWork)
         plan = work.plan
         if plan.operation is Operation.REDUCE_SCATTER:
-            parts = [part_of(plan, rank * plan.subs + sub) for sub in range(plan.subs)]
+            parts = self._parts_of(number, rank)
         elif plan.operation in (Operation.ALL_TO_ALL, Operation.SEND):
             yield from self._copies(number, work, rank)
             return
@@ -252,8 +258,8 @@ class DataRun:
         rounded = None if self._precision is None else np.zeros(len(exact))
         for home in range(self._ranks):
             found = self._found(number, home)
-            for sub in range(plan.subs):
-                cells = self._part(number, part_of(plan, home * plan.subs + sub))
+            for part in self._parts_of(number, home):
+                cells = self._part(number, part)
                 exact[cells] = found.exact[cells]
                 if rounded is not None and found.rounded is not None:
                     rounded[cells] = found.rounded[cells]
@@ -272,9 +278,7 @@ class DataRun:
         assert isinstance(work, CollectiveWork)
         if work.plan.operation is not Operation.REDUCE_SCATTER:
             return result
-        return self._only(
-            result, before, [part_of(work.plan, rank * work.plan.subs + s) for s in range(work.plan.subs)]
-        )
+        return self._only(result, before, self._parts_of(before, rank))
 
     def _only(self, numbers: Numbers, number: int, parts: Sequence[int]) -> Numbers:
         """Take away all but some parts."""
@@ -283,6 +287,12 @@ class DataRun:
             cells = self._part(number, part)
             exact[cells] = numbers.exact[cells]
         return Numbers(exact, numbers.rounded)
+
+    def _parts_of(self, number: int, home: int) -> list[int]:
+        """List the parts whose home is ``home``."""
+        work = self._works[number]
+        assert isinstance(work, CollectiveWork)
+        return [part_of(work.plan, home * work.plan.subs + sub) for sub in range(work.plan.subs)]
 
     def _part(self, number: int, part: int) -> slice:
         """Return the cells of a part, as operation ``number`` cuts its buffer."""

@@ -39,35 +39,37 @@ def explain(evidence: Evidence, locate: Locate) -> str:
         return "no GPU has what belongs there"
     if evidence.there == EMPTY:
         return "nothing is there"
+    if evidence.there == 0:
+        return "has no contribution of any GPU"
     sets = _sets(len(evidence.contributions))
     if evidence.contributions.shape[1] * len(sets) > MOST_COMPARED:
         sets = np.eye(len(sets[0]), dtype=bool)
     # Sums wrap around at 64 bits, here as there: equality is all that counts.
     sums = sets.astype(np.int64) @ evidence.contributions
     here = sums[:, evidence.cell]
-    too_much = np.int64(evidence.there) - np.int64(evidence.wanted)
     if evidence.is_sum:
-        return _wrong_sum(evidence, sets, sums, here, too_much, locate)
-    return _elsewhere(evidence.there, sets, sums, locate) or "another number is there"
+        for found in np.flatnonzero(here == evidence.there):
+            return f"misses the contributions of {_listed(~sets[found])}; it has those of {_listed(sets[found])}"
+        for found in np.flatnonzero(here == np.int64(evidence.there) - np.int64(evidence.wanted)):
+            return f"has the contributions of {_listed(sets[found])} twice"
+    return _from_elsewhere(evidence, sets, sums, locate) or "another number is there"
 
 
-def _wrong_sum(
-    evidence: Evidence, sets: BoolArray, sums: IntArray, here: IntArray, too_much: np.int64, locate: Locate
-) -> str:
-    for found in np.flatnonzero(here == evidence.there):
-        return f"misses the contributions of {_listed(~sets[found])}; it has those of {_listed(sets[found])}"
-    for found in np.flatnonzero(here == too_much):
-        return f"has the contributions of {_listed(sets[found])} twice"
-    for found, cell in np.argwhere(sums == too_much):
-        return f"has the contributions of {_listed(sets[found])} to {_named(locate, cell)} too"
-    for found, cell in np.argwhere(sums - here[:, None] == too_much):
-        return f"has the contributions of {_listed(sets[found])} to {_named(locate, cell)} instead of its own"
-    return _elsewhere(evidence.there, sets, sums, locate) or "another number is there"
-
-
-def _elsewhere(there: int, sets: BoolArray, sums: IntArray, locate: Locate) -> str:
-    for found, cell in np.argwhere(sums == there):
-        return f"holds what belongs to {_named(locate, cell)}, from {_listed(sets[found])}"
+def _from_elsewhere(evidence: Evidence, sets: BoolArray, sums: IntArray, locate: Locate) -> str:
+    """Find a sum of another cell that is there, beside as many contributions as there may be: of all ranks, or none."""
+    here = sums[::-1, evidence.cell] if evidence.is_sum else sums[:0, 0]
+    rests = np.int64(evidence.there) - np.append(here, 0)
+    order = np.argsort(sums, axis=None)
+    places = np.minimum(np.searchsorted(sums.reshape(-1)[order], rests), order.size - 1)
+    for number in np.flatnonzero(sums.reshape(-1)[order[places]] == rests):
+        found, cell = divmod(int(order[places[number]]), sums.shape[1])
+        part, piece = locate(cell)
+        away = f"part {part}, piece {piece}"
+        if number == len(here):
+            return f"holds what belongs to {away}, from {_listed(sets[found])}"
+        own = sets[::-1][number]
+        kept = "" if own.all() else f"only those of {_listed(own)}, and "
+        return f"has {kept}the contributions of {_listed(sets[found])} to {away}{' too' if own.all() else ''}"
     return ""
 
 
@@ -87,8 +89,3 @@ def _listed(ranks: BoolArray) -> str:
     found = np.flatnonzero(ranks)
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return f"GPU{'s' * (len(found) > 1)} {', '.join(map(str, found[:_SHOWN]))}{more}"
-
-
-def _named(locate: Locate, cell: int) -> str:
-    part, piece = locate(cell)
-    return f"part {part}, piece {piece}"

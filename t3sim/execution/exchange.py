@@ -9,6 +9,7 @@ largest sets the pace of all, so every chunk of a GPU that stands for all takes 
 from typing import Any, Protocol
 
 from t3sim.collectives.plan import MoveId, Plan
+from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Action
 from t3sim.hardware.network.message import Message
 from t3sim.hardware.ports import NetworkPort
@@ -90,7 +91,11 @@ class Exchange:
 
     def _receive(self, message: Message) -> None:
         move = MoveId(message.home, message.move)
-        completed = self.pieces(message, self._part_of[move])
+        part = self._part_of.get(move)
+        if part is None:
+            what = f"piece {message.piece} of part {message.key}, sent by GPU {message.source}"
+            raise SimulationError(f"Gpu[{self._port.rank}]: {what} in {self.plan.operation.value}, is not for it")
+        completed = self.pieces(message, part)
         if not completed:
             self.consumed(message)
         for piece in completed:

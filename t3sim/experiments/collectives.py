@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from t3sim.config import Loaded
-from t3sim.errors import InputError
+from t3sim.execution.data import DataMode
 from t3sim.experiments.binding import bound, judged_bytes
 from t3sim.results import Row
 from t3sim.simulation import Point, SystemSpec
 from t3sim.simulation.collective import collective_point, collective_row, run_collective
-from t3sim.simulation.fit import misfits
 from t3sim.simulation.lab import MIRROR
+from t3sim.simulation.plans import plans_of
 from t3sim.simulation.run import Progress, manifest
 
 COLLECTIVE_COLUMNS = (
@@ -28,6 +28,7 @@ COLLECTIVE_COLUMNS = (
     "busiest_link",
     "bound",
     "data_errors",
+    "data_spread",
     "gpus_simulated",
 )
 
@@ -38,6 +39,8 @@ class Collectives:
 
     rows: tuple[Row, ...]
     manifest: dict[str, Any]
+    failures: tuple[str, ...] = ()
+    """What data mode found wrong, size by size."""
 
     def document(self) -> dict[str, Any]:
         """Everything as plain data, as ``--format json`` prints it."""
@@ -52,44 +55,42 @@ def collectives(
     *,
     simulated: str = MIRROR,
     bounds: bool = True,
+    data: DataMode | None = None,
     progress: Progress | None = None,
 ) -> Collectives:
     """Run one collective alone for each of ``sizes`` (bytes).
 
-    ``simulated``: ``mirror`` or ``all``. ``bounds``: say what binds each (runs it again, up to five times). Raises
-    ``InputError`` when the algorithm does not work there or a size cannot be simulated, before anything runs;
-    ``SimulationError`` when a run fails its own checks.
+    ``simulated``: ``mirror`` or ``all``. ``bounds``: say what binds each (runs it again, up to six times). ``data``:
+    let memories hold numbers. Raises ``InputError`` when the algorithm does not work there or a size cannot be
+    simulated, before anything runs; ``SimulationError`` when a run fails its own checks.
     """
-    points = [collective_point(system, operation, gpus, nbytes, simulated) for nbytes in sizes]
-    _check(points)
-    rows = []
+    points = [collective_point(system, operation, gpus, nbytes, simulated, data) for nbytes in sizes]
+    for point in points:
+        point.check()
+    for nbytes in sizes:
+        plans_of(system.spec, gpus)(operation, nbytes)  # refuses an algorithm that does not work there
+    rows, failures = [], []
     binding: dict[int, str | None] = {}
     for number, (point, nbytes) in enumerate(zip(points, sizes, strict=True)):
         if progress is not None:
             progress(number, len(points), f"{operation} {nbytes} B")
-        row = collective_row(point, run_collective(point))
+        outcome = run_collective(point)
+        row = collective_row(point, outcome)
+        if outcome.data is not None and outcome.data.errors:
+            failures.append(f"{operation} {nbytes} B: {outcome.data}")
         judged = judged_bytes(nbytes, gpus)
         if bounds and judged not in binding:
             binding[judged] = bound(system, operation, gpus, nbytes)
         rows.append({name: {**row, "bound": binding.get(judged)}.get(name) for name in COLLECTIVE_COLUMNS})
     if progress is not None:
         progress(len(points), len(points), "done")
-    return Collectives(tuple(rows), {**manifest(points), "notes": _notes(points)})
-
-
-def _check(points: Sequence[Point]) -> None:
-    found = [
-        problem
-        for point in points
-        for op in point.sublayer.operations
-        for problem in misfits(point.system.spec, op, point.sublayer.tp)
-    ]
-    if found:
-        raise InputError(*found)
-    _ = points[0].works  # plans are the same for all sizes
+    return Collectives(tuple(rows), {**manifest(points), "notes": _notes(points)}, tuple(failures))
 
 
 def _notes(points: Sequence[Point]) -> list[str]:
     """Say why all GPUs are simulated where one was to stand for all."""
-    point = points[0]
-    return [] if point.why_all is None else [f"all {point.sublayer.tp} GPUs are simulated, since {point.why_all}"]
+    gpus = points[0].sublayer.tp
+    if points[0].data is not None:
+        return [f"memories hold numbers (--data), for which all {gpus} GPUs are simulated"]
+    reasons = dict.fromkeys(point.why_all for point in points if point.why_all is not None)
+    return [f"all {gpus} GPUs are simulated, since {reason}" for reason in reasons]

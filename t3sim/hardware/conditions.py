@@ -39,7 +39,7 @@ class KernelJitter(Spec):
     """How much later than launched a kernel starts, drawn for each kernel on each GPU."""
 
     distribution: Literal["exponential", "normal", "uniform"]
-    """``exponential``: of mean `scale`; ``normal``: the amount of a deviation of `scale`; ``uniform``: up to `scale`."""
+    """``exponential``: mean `scale`; ``normal``: size of a deviation of `scale`; ``uniform``: up to `scale`."""
     scale: Delay
     """Of the distribution."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from t3sim.hardware.clock import Action, Environment
+from t3sim.hardware.clock import Environment
 from t3sim.hardware.compute.cus import ComputeArray
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.values import Values
@@ -22,6 +22,10 @@ class NetworkPort:
         self.rank = rank
         self.mirrored = network.mirrored
         """Whether this GPU stands for all: what it is sent is what it sends, as the others see it."""
+        self.send = network.send
+        """Sends a message; takes what is to run when the GPU's link has taken it."""
+        self.consumed = network.consumed
+        """Gives back the buffer space that an arrived message holds."""
         self._network = network
         self._receivers: dict[int, Receive] = {}
         self._rates: dict[int, int] = {}
@@ -34,14 +38,6 @@ class NetworkPort:
     def next_serial(self) -> int:
         """Return a number that no other message of the run has."""
         return self._network.next_serial()
-
-    def send(self, message: Message, accepted: Action | None = None) -> None:
-        """Send ``message``; ``accepted`` runs when the GPU's link has taken it."""
-        self._network.send(message, accepted)
-
-    def consumed(self, message: Message) -> None:
-        """Give back the buffer space that an arrived ``message`` holds."""
-        self._network.consumed(message)
 
     def bytes_per_s(self, destination: int) -> int:
         """Rate at which the GPU can send to ``destination``: that of its own links on the way."""

@@ -25,7 +25,13 @@ _NAMED: Final = {
     "system.tracker.entries": "entries",
     "tracker_peak_entries": "entries",
 }
-_SUFFIXES: Final = {"_us": "us", "_s": "s", "_bytes": "bytes", "_entries": "entries", "_fraction": "share"}
+_SUFFIXES: Final = {
+    **dict.fromkeys(("_us", "_us_min", "_us_p50", "_us_p99"), "us"),
+    "_s": "s",
+    "_bytes": "bytes",
+    "_entries": "entries",
+    "_fraction": "share",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ def result_table(result: RunResult) -> Table:
     for name in ("model", "tp", "sublayer", "scheme"):
         table.add_column(name)
     numbers = ("GEMM us", "RS us", "AG us", "total us", "speedup", "% of ideal", "DRAM MiB", "DRAM saved")
-    for name in numbers:
+    with_data = any(row.get("data_errors") is not None for row in result.rows)
+    for name in (*numbers, *(("#wrong",) if with_data else ())):
         table.add_column(name, justify="right")
     before = None
     for row in result.rows:
@@ -26,7 +27,8 @@ def result_table(result: RunResult) -> Table:
         if before is not None and point != before:
             table.add_section()
         labels = ("", "", "") if point == before else (row["model"], str(row["tp"]), row["sublayer"])
-        table.add_row(*labels, row["scheme"], *_measures(row))
+        wrong = (_or_blank(row["data_errors"], "{}"),) if with_data else ()
+        table.add_row(*labels, row["scheme"], *_measures(row), *wrong)
         before = point
     return table
 

@@ -37,13 +37,9 @@ def short_name(operation: str) -> str:
 
 
 _UNITS = {
-    "_us": "us",
-    "_us_min": "us",
-    "_us_p50": "us",
-    "_us_p99": "us",
+    **dict.fromkeys(("_us", "_us_min", "_us_p50", "_us_p99"), "us"),
     "_fs": "fs",
-    "_bytes": "B",
-    "_bytes_max": "B",
+    **dict.fromkeys(("_bytes", "_bytes_max"), "B"),
     "_gbps": "GB/s",
     "_s": "s",
     "pct_of_ideal": "%",

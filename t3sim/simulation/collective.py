@@ -3,6 +3,7 @@
 from typing import Any
 
 from t3sim.config import Loaded
+from t3sim.execution.data import DataMode
 from t3sim.lowering.work import CollectiveWork
 from t3sim.results import Row
 from t3sim.schemes.scheme import Outcome
@@ -30,13 +31,18 @@ _PHASE = "alone"
 
 
 def collective_point(
-    system: Loaded[SystemSpec], operation: str, gpus: int, nbytes: int, simulated: str = MIRROR
+    system: Loaded[SystemSpec],
+    operation: str,
+    gpus: int,
+    nbytes: int,
+    simulated: str = MIRROR,
+    data: DataMode | None = None,
 ) -> Point:
     """Give the point of one collective over ``gpus`` GPUs with a buffer of ``nbytes`` (see ``Collective.bytes``)."""
     fields: dict[str, Any] = {"id": operation, "op": operation, "bytes": nbytes, "dtype": "fp16"}
     alone = Collective.model_validate({**fields, "phase": _PHASE, "sublayer": operation})
     sublayer = Sublayer(model=_PHASE, phase=_PHASE, sublayer=operation, tp=gpus, operations=(alone,))
-    return Point(system=system, sublayer=sublayer, gpus=simulated)
+    return Point(system=system, sublayer=sublayer, gpus=simulated, data=data)
 
 
 def run_collective(point: Point, system: SystemSpec | None = None) -> Outcome:
@@ -44,7 +50,7 @@ def run_collective(point: Point, system: SystemSpec | None = None) -> Outcome:
 
     Raises ``InputError`` when they do not fit the system, ``SimulationError`` when the run fails its own checks.
     """
-    lab = SystemLab(system or point.system.spec, point.sublayer.tp, point.gpus)
+    lab = SystemLab(system or point.system.spec, point.sublayer.tp, point.gpus, data=point.data)
     return lab.run([kernel_phase(work) for work in point.works], "sequential")
 
 
@@ -66,4 +72,6 @@ def collective_row(point: Point, outcome: Outcome) -> Row:
         "link_util": busy_fs / outcome.total_fs if outcome.total_fs else 0.0,
         "busiest_link": busiest,
         "gpus_simulated": outcome.gpus_simulated,
+        "data_errors": outcome.data.errors if outcome.data is not None else None,
+        "data_spread": outcome.data.spread if outcome.data is not None else None,
     }

@@ -34,10 +34,17 @@ def condition_faults(system: SystemSpec, gpus: int) -> Iterator[Fault]:
             yield Fault(("conditions", "gpus", name, "lost_channels"), str(error), condition.lost_channels)
 
 
-def check_conditions(described: Draft, system: SystemSpec, gpus: int) -> None:
-    """Raise ``InputError`` with every condition of ``system`` that is of nothing it has, and its line."""
-    if faults := list(condition_faults(system, gpus)):
+def check_conditions(system: SystemSpec, gpus: int, described: Draft | None = None) -> None:
+    """Raise ``InputError`` with every condition of ``system`` that is of nothing ``gpus`` GPUs have.
+
+    ``described``: what the system was read from; then with their lines.
+    """
+    faults = list(condition_faults(system, gpus))
+    if faults and described is not None:
         raise InputError(*problems_at(faults, described.document))
+    if faults:
+        of_keys = [(".".join(map(str, fault.path)), fault) for fault in faults]
+        raise InputError(*(Problem(message=f.message, key=key, value=f.value, known=f.known) for key, f in of_keys))
 
 
 def check_fit(trace: Loaded[Trace], sublayers: Sequence[Sublayer], system: SystemSpec) -> None:

@@ -10,6 +10,7 @@ from t3sim.hardware.machine import GpuReport, LinkReport, Machine
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.schemes.phases import Phase, program
 from t3sim.schemes.scheme import Outcome
+from t3sim.simulation.fit import check_conditions
 from t3sim.simulation.mirror import mirror_shape
 from t3sim.simulation.plans import facts_of, wiring_of
 from t3sim.simulation.system import SystemSpec
@@ -32,8 +33,9 @@ class SystemLab:
         """Simulate one GPU that stands for all wherever it can (``mirror``), or ``all`` of them.
 
         ``observe`` is called with every machine before it runs. With ``data``, memories hold numbers; all GPUs are
-        simulated then.
+        simulated then. Raises ``InputError`` for conditions of what the system does not have.
         """
+        check_conditions(system, gpus)
         self.system = system
         self.gpus = gpus
         self.simulated = simulated

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from operator import attrgetter
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Loaded
-from t3sim.errors import DataError, InputError, Problem, SimulationError
-from t3sim.execution.data import DataMode
+from t3sim.errors import DataError, InputError, SimulationError
+from t3sim.execution.data import DataMode, DataReport
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.lowering.work import Work, lower
@@ -19,7 +20,7 @@ from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
 from t3sim.simulation.bandwidth import bandwidths
-from t3sim.simulation.fit import condition_faults, misfits
+from t3sim.simulation.fit import misfits
 from t3sim.simulation.lab import ALL, MIRROR, SystemLab
 from t3sim.simulation.mirror import mirror_shape
 from t3sim.simulation.plans import plans_of, wiring_of
@@ -72,6 +73,12 @@ class Point:
         shape = mirror_shape(self.system.spec, wiring_of(self.system.spec, self.sublayer.tp), self.works)
         return shape if isinstance(shape, str) else None
 
+    def check(self) -> None:
+        """Raise ``InputError`` with everything for which the point cannot be simulated."""
+        system, sublayer = self.system.spec, self.sublayer
+        if problems := [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]:
+            raise InputError(*problems)
+
     @property
     def point_id(self) -> str:
         """12 hex digits over everything that can change the result."""
@@ -92,16 +99,11 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
     of ``schemes`` alone, of the first seed; what two of them share runs, and is seen, once.
 
     The baseline and the ideal are simulated too, for the columns that compare with them. A scheme whose run fails
-    its own checks gives a row of status ``failed``. Raises ``InputError`` when the operations do not fit the system.
+    its own checks gives a row of status ``failed``. Raises ``InputError`` when operations or conditions
+    do not fit the system.
     """
     system, sublayer = point.system.spec, point.sublayer
-    problems = [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]
-    problems += [
-        Problem(message=fault.message, key=".".join(map(str, fault.path)), value=fault.value, known=fault.known)
-        for fault in condition_faults(system, sublayer.tp)
-    ]
-    if problems:
-        raise InputError(*problems)
+    point.check()
     labs = [SystemLab(each, sublayer.tp, point.gpus, data=point.data) for each in _by_seed(system)]
     outcomes: dict[str, list[Outcome]] = {}
     errors: dict[str, SimulationError] = {}
@@ -111,7 +113,7 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
         scheme: Scheme = get(SCHEME, name)()
         labs[0].observe = partial(observe, f"{sublayer.label} {name}") if observe and name in schemes else None
         try:
-            outcomes[name] = sorted((scheme.simulate(lab, point.works) for lab in labs), key=lambda run: run.total_fs)
+            outcomes[name] = sorted((scheme.simulate(lab, point.works) for lab in labs), key=attrgetter("total_fs"))
         except SimulationError as error:
             errors[name] = error
         walls[name] = time.perf_counter() - started
@@ -121,7 +123,7 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
         row: Row = {**identity(point), "scheme": name, "status": "ok", "wall_s": walls[name], "seeds": len(labs)}
         if name in outcomes:
             row |= _measured(point, medians[name], medians.get(BASELINE), medians.get(IDEAL)) | _spread(outcomes[name])
-            if (found := medians[name].data) is not None:
+            if (found := _worst([run.data for run in outcomes[name] if run.data is not None])) is not None:
                 row |= {"data_errors": found.errors, "data_spread": found.spread}
                 if found.errors:
                     errors[name] = DataError(str(found))
@@ -130,6 +132,11 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
             row |= {"status": "failed", "error_type": type(failure).__name__, "error_message": str(failure)}
         rows.append(complete(row))
     return rows
+
+
+def _worst(reports: Sequence[DataReport]) -> DataReport | None:
+    """Give the report with most errors: a run that moves wrong data is wrong, median or not."""
+    return max(reports, key=attrgetter("errors"), default=None)
 
 
 def _by_seed(system: SystemSpec) -> list[SystemSpec]:

@@ -84,7 +84,7 @@ def load_points(
     spec = described.checked(SystemSpec)
     chosen = choose_sublayers(loaded.spec, sublayers)
     check_fit(loaded, chosen, spec.spec)
-    check_conditions(described, spec.spec, loaded.spec.tp)
+    check_conditions(spec.spec, loaded.spec.tp, described)
     simulated = choose_gpus(gpus, loaded.spec.tp)
     points = [Point(system=spec, sublayer=sublayer, gpus=simulated, data=data) for sublayer in chosen]
     return points, choose_schemes(schemes, facts_of(spec.spec, loaded.spec.tp))

@@ -9,11 +9,11 @@ from typing import Literal
 
 from t3sim.registry import register
 from t3sim.results.comparison import Comparison
-from t3sim.simulation import Point, load_system, simulate_point
+from t3sim.simulation import load_system
+from t3sim.simulation.collective import FREE_MEMORY, collective_point, run_collective
 from t3sim.simulation.run import Progress
 from t3sim.units import FS_PER_NS, FS_PER_S, FS_PER_US
 from t3sim.validation.comparison import KIND
-from t3sim.workload.operations import Collective, Sublayer
 
 _PASSES: dict[Literal["reduce_scatter", "all_gather", "all_reduce"], int] = {
     "reduce_scatter": 1,
@@ -24,19 +24,13 @@ _GPUS = (4, 8, 16, 32)
 _GB_PER_S = (75, 150)
 _BYTES = (6_000_000, 25_165_824, 69_730_304, 201_326_592)
 _LATENCY_FS = 500 * FS_PER_NS
-FREE_MEMORY = (
-    "memory.bandwidth=1000000 TB/s",
-    "memory.efficiency=1.0",
-    "memory.read_latency=0 ns",
-    "memory.update_cost=1.0",
-    "memory.turnaround=0 ns",
-    "memory.stream_switch=0 ns",
-    "compute.launch_overhead=0 ns",
+RING = (
+    *FREE_MEMORY,
     "compute.collective_slice=256 KiB",
-    "compute.collective_outstanding_per_cu=32 KiB",
     "link.direction=per_direction",
     "link.latency=500 ns",
 )
+"""Overrides of a system, but for the links' rate."""
 
 
 @register(KIND, "ring")
@@ -47,18 +41,14 @@ class RingClosedForm:
 
     def compare(self, progress: Progress | None = None) -> list[Comparison]:
         """Simulate every collective of the comparison."""
-        systems = {rate: load_system(overrides=[*FREE_MEMORY, f"link.bandwidth={rate} GB/s"]) for rate in _GB_PER_S}
+        systems = {rate: load_system(overrides=[*RING, f"link.bandwidth={rate} GB/s"]) for rate in _GB_PER_S}
         cases = list(product(_PASSES, _GPUS, _GB_PER_S, _BYTES))
         done: list[Comparison] = []
         for collective, gpus, rate, nbytes in cases:
             case = f"{collective} {nbytes} B, n={gpus}, {rate} GB/s"
             if progress is not None:
                 progress(len(done), len(cases), case)
-            operation = Collective(
-                id=collective, op=collective, bytes=nbytes, dtype="fp16", phase="forward", sublayer=collective
-            )
-            alone = Sublayer(model="ring", phase="forward", sublayer=collective, tp=gpus, operations=(operation,))
-            (row,) = simulate_point(Point(system=systems[rate], sublayer=alone), ["sequential"])
+            simulated_fs = run_collective(collective_point(systems[rate], collective, gpus, nbytes)).total_fs
             once_fs = (gpus - 1) * nbytes * FS_PER_S / (gpus * rate * 10**9) + (gpus - 1) * _LATENCY_FS
             done.append(
                 Comparison(
@@ -67,7 +57,7 @@ class RingClosedForm:
                     case=case,
                     quantity="time_us",
                     reference=_PASSES[collective] * once_fs / FS_PER_US,
-                    simulated=row["total_us"],
+                    simulated=simulated_fs / FS_PER_US,
                     source="(n-1)/n x bytes / rate + (n-1) x latency a pass",
                 )
             )

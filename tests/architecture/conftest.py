@@ -31,9 +31,11 @@ def trees():
 
 @pytest.fixture(scope="session")
 def imports(trees):
-    """Give what each module imports, wherever in it, and for type checkers only, too: dotted names by module."""
+    """Give what each module imports anywhere, also for type checkers only or by its name as text: by module."""
 
     def targets(node):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module"):
+            return [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
         if isinstance(node, ast.Import):
             return [alias.name for alias in node.names]
         if not isinstance(node, ast.ImportFrom):

@@ -4,8 +4,9 @@ from itertools import product
 
 import pytest
 
+from t3sim.errors import SimulationError
 from t3sim.hardware.memory.access import Stream
-from t3sim.hardware.memory.arbitration import HOLD, KIND, QueueView, decision_table
+from t3sim.hardware.memory.arbitration import HOLD, KIND, ArbitrationPolicy, QueueView, decision_table
 from t3sim.registry import get, names
 
 ENTRIES = 12
@@ -81,6 +82,44 @@ def test_table_equals_pick(policy, entries):
         choice = policy.pick(view)
         assert tabulated == (HOLD if choice is None else choice), view
     assert not table.flags.writeable
+
+
+class _Stubborn(ArbitrationPolicy):
+    """Gives the same answer in every view."""
+
+    answer: Stream | None
+
+    def pick(self, view):
+        del view
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (Stream.COMMUNICATION, r"picks .*COMMUNICATION.*nothing waiting.*communication_waiting=False, occupancy=0"),
+        (Stream.COMPUTE, r"picks .*COMPUTE.*nothing waiting.*compute_waiting=False"),
+        (None, r"holds both streams while the DRAM queue is empty.*occupancy=0"),
+    ],
+)
+def test_a_policy_that_would_hang_is_refused(answer, complaint):
+    """One that picks what does not wait, or nothing into an empty queue, is refused by name and view."""
+    with pytest.raises(SimulationError, match=rf"_Stubborn\(.*{complaint}"):
+        decision_table(_Stubborn(answer=answer), ENTRIES)
+
+
+def test_holding_both_is_no_error_while_something_is_queued():
+    """A policy may hold both streams as long as the queue holds something whose service brings the next choice."""
+    decision_table(_HoldsWhileBusy(), ENTRIES)
+
+
+class _HoldsWhileBusy(ArbitrationPolicy):
+    """One request at a time."""
+
+    def pick(self, view):
+        if view.occupancy:
+            return None
+        return Stream.COMPUTE if view.compute_waiting else Stream.COMMUNICATION
 
 
 def test_communication_starves_no_longer_than_declared(policy):

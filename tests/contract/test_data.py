@@ -19,9 +19,13 @@ from t3sim.registry import get, names
 from t3sim.schemes.phases import CollectivePhase, FusedPhase, NearMemoryPhase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation.lab import ALL, SystemLab
-from t3sim.simulation.plans import plans_of, wiring_of
+from t3sim.simulation.plans import facts_of, plans_of, wiring_of
 
 SWITCH = SwitchSpec(reduces=True, multicasts=True, adder_rate=10**12, entries=64)
+SKEWED = """conditions={
+    gpus: {'0': {start: 40 us}, '2': {speed: 0.3}},
+    links: {all: {loss: 0.03, retry: 3 us}},
+    kernel_start_jitter: {distribution: exponential, scale: 5 us}}"""
 SIZES = {"uneven": 9_998, "tiny": 6}
 """Bytes of a buffer: in parts and pieces of different sizes; fewer elements than GPUs."""
 
@@ -72,8 +76,7 @@ def run(system, gpus, phase):
     return SystemLab(system, gpus, ALL, data=DataMode(precision=Precision.FP32)).run([phase], "default").data
 
 
-@pytest.mark.parametrize("gpus", [2, 3, 4, 8])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("gpus", "size"), [(2, "uneven"), (3, "uneven"), (4, "tiny"), (8, "uneven")])
 def test_every_collective_puts_the_right_numbers_everywhere(gpus, size, tiny_system, collective_op):
     """Each operation by each algorithm over each topology, as a kernel: every element is where numpy has it, once."""
     done = 0
@@ -86,7 +89,7 @@ def test_every_collective_puts_the_right_numbers_everywhere(gpus, size, tiny_sys
     assert done > 20
 
 
-@pytest.mark.parametrize("gpus", [2, 3, 4, 8])
+@pytest.mark.parametrize("gpus", [2, 3, 4])
 def test_every_near_memory_collective_puts_the_right_numbers_everywhere(gpus, tiny_system, collective_op):
     """By DMA and near-memory updates, the same: each operation whose data a GEMM can produce."""
     done = 0
@@ -105,7 +108,7 @@ def test_every_near_memory_collective_puts_the_right_numbers_everywhere(gpus, ti
 
 
 @pytest.mark.parametrize("near_memory", ["true", "false"])
-@pytest.mark.parametrize("gpus", [2, 3, 4, 8])
+@pytest.mark.parametrize("gpus", [3, 4])
 def test_every_fused_collective_puts_the_right_numbers_everywhere(
     gpus, near_memory, tiny_system, gemm_op, collective_op, sublayer_of
 ):
@@ -129,23 +132,48 @@ def test_every_fused_collective_puts_the_right_numbers_everywhere(
 @pytest.mark.parametrize("scheme", names(SCHEME))
 @pytest.mark.parametrize(
     "changes",
-    [(), ("track_trigger.near_memory=false",), ("track_trigger.staggered=false", "track_trigger.tiles_per_command=3")],
-    ids=["whole", "without near-memory compute", "coarse"],
+    [
+        ("track_trigger.gathers=true",),
+        ("track_trigger.near_memory=false",),
+        ("track_trigger.staggered=false", "track_trigger.tiles_per_command=3"),
+    ],
+    ids=["gathering", "without near-memory compute", "coarse"],
 )
 def test_every_scheme_puts_the_right_numbers_everywhere(scheme, changes, tiny_system, pair):
     """A GEMM and the all-reduce of its output, over each topology, by each algorithm that does it."""
-    done = 0
-    for gpus in (2, 4):
-        sublayer = pair(gpus, (100, 50, 25))
-        for system in topologies(tiny_system(*changes), gpus):
-            for algorithm in algorithms_for(Operation.ALL_REDUCE):
-                chosen = system.model_copy(update={"algorithms": {"all_reduce": algorithm}})
-                try:
-                    works = lower(sublayer, chosen.gemm, chosen.compute.slice_bytes, plans_of(chosen, gpus))
-                    lab = SystemLab(chosen, gpus, ALL, data=DataMode())
-                    outcome = get(SCHEME, scheme)().simulate(lab, works)
-                except (PlanError, InputError):
-                    continue
-                assert outcome.data.errors == 0, f"{algorithm} over {system.topology}: {outcome.data}"
-                done += 1
-    assert done > 10
+    done, gpus, sublayer = 0, 4, pair(4, (100, 50, 25))
+    for system in topologies(tiny_system(*changes), gpus):
+        for algorithm in algorithms_for(Operation.ALL_REDUCE):
+            chosen = system.model_copy(update={"algorithms": {"all_reduce": algorithm}})
+            if get(SCHEME, scheme)().misfit(facts_of(chosen, gpus)):
+                continue
+            try:
+                works = lower(sublayer, chosen.gemm, chosen.compute.slice_bytes, plans_of(chosen, gpus))
+                outcome = get(SCHEME, scheme)().simulate(SystemLab(chosen, gpus, ALL, data=DataMode()), works)
+            except (PlanError, InputError):
+                continue
+            assert outcome.data.errors == 0, f"{algorithm} over {system.topology}: {outcome.data}"
+            done += 1
+    assert done > 1
+
+
+@pytest.mark.parametrize("algorithm", algorithms_for(Operation.ALL_REDUCE))
+def test_gpus_that_are_far_apart_do_not_disturb_each_other(algorithm, tiny_system, gemm_op, collective_op, sublayer_of):
+    """Late, slow and jittery GPUs on lossy links: nothing is overwritten before it is used, nothing used too early."""
+    gpus, operations = 4, []
+    for number in range(2):
+        after = [f"r{number - 1}"] if number else []
+        operations.append(gemm_op(f"g{number}", (100, 50, 25), *after))
+        operations.append(collective_op(f"r{number}", "all_reduce", 100 * 50 * 2, f"g{number}"))
+    sublayer, done = sublayer_of(gpus, *operations), 0
+    for system in topologies(tiny_system(SKEWED), gpus):
+        chosen = system.model_copy(update={"algorithms": {"all_reduce": algorithm}})
+        for scheme in ("sequential", "t3"):
+            try:
+                works = lower(sublayer, chosen.gemm, chosen.compute.slice_bytes, plans_of(chosen, gpus))
+                outcome = get(SCHEME, scheme)().simulate(SystemLab(chosen, gpus, ALL, data=DataMode()), works)
+            except (PlanError, InputError):
+                continue
+            assert outcome.data.errors == 0, f"{scheme} over {system.topology}: {outcome.data}"
+            done += 1
+    assert done

@@ -4,6 +4,7 @@ The rules are stated as JEDEC intervals between pairs of commands ("at least n c
 history of all commands, and asked anew for every candidate. Used as the truth for the compiled channel.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 LONGEST = 200
@@ -51,6 +52,10 @@ class ReferenceChannel:
     writes_first: bool = False
     refreshes_due: int = 0
     done: dict = field(default_factory=dict)
+    counts: Counter = field(default_factory=Counter)
+    untouched: set = field(default_factory=set)
+    """Requests that have had no command."""
+    last_direction: str | None = None
 
     # -- rules ------------------------------------------------------------------------------------------------
 
@@ -124,6 +129,16 @@ class ReferenceChannel:
     def issue(self, name, bank):
         self.history = [c for c in self.history if c.at > self.now - LONGEST]
         self.history.append(Command(name, bank, self.now))
+        self.counts[name] += 1
+        direction = {"RD": "read", "WR": "write", "UP": "write"}.get(name)
+        if direction:
+            self.counts["turn"] += self.last_direction not in (None, direction)
+            self.last_direction = direction
+
+    def touch(self, request, what):
+        if request.number in self.untouched:
+            self.untouched.remove(request.number)
+            self.counts[what] += 1
 
     # -- one cycle --------------------------------------------------------------------------------------------
 
@@ -133,6 +148,7 @@ class ReferenceChannel:
         return len(self.queues["W"]) < self.write_entries
 
     def add(self, request):
+        self.untouched.add(request.number)
         self.queues["R" if request.kind == "RD" else "W"].append(request)
 
     def cycle(self):
@@ -187,6 +203,7 @@ class ReferenceChannel:
                 return
 
     def move_data(self, request):
+        self.touch(request, "hit")
         self.issue(request.kind, request.bank)
         latency = self.dram.nCL if request.kind == "RD" else self.dram.nCWL
         self.done[request.number] = self.now + latency + self.dram.nBL
@@ -210,6 +227,7 @@ class ReferenceChannel:
             if bank not in self.rows:
                 if self.allowed("ACT", bank):
                     self.issue("ACT", bank)
+                    self.touch(request, "miss")
                     self.rows[bank] = request.row
                     self.late_hits[bank] = 0
                     queue.remove(request)
@@ -217,6 +235,7 @@ class ReferenceChannel:
                     return
             elif self.rows[bank] != request.row and self.may_close(queue, request) and self.allowed("PRE", bank):
                 self.issue("PRE", bank)
+                self.touch(request, "conflict")
                 del self.rows[bank]
                 self.late_hits[bank] = 0
                 return

@@ -17,6 +17,20 @@ reference = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(reference)
 
 KINDS = ("RD", "WR", "UP")
+# What each counter of the channel is called by the plain one.
+COUNTED = {
+    "activates": "ACT",
+    "precharges": "PRE",
+    "precharges_all": "PREA",
+    "refreshes": "REF",
+    "row_hits": "hit",
+    "row_misses": "miss",
+    "row_conflicts": "conflict",
+    "reads": "RD",
+    "writes": "WR",
+    "updates": "UP",
+    "bus_turnarounds": "turn",
+}
 small = st.integers(1, 12)
 
 
@@ -76,7 +90,7 @@ requests = st.lists(
 @settings(deadline=None, max_examples=200)
 @given(dram=drams(), control=controls, drawn=requests)
 def test_every_request_is_served_when_the_rules_say(dram, control, drawn):
-    """The compiled channel moves the data of every request in the same cycle as the plain one."""
+    """The compiled channel moves the data of every request in the same cycle as the plain one, and counts the same."""
     arrivals = np.cumsum([gap for _, _, _, gap in drawn])
     stream = [(bank % dram.banks, row, kind, int(at)) for (bank, row, kind, _), at in zip(drawn, arrivals, strict=True)]
     channel = reference.ReferenceChannel(
@@ -102,3 +116,4 @@ def test_every_request_is_served_when_the_rules_say(dram, control, drawn):
     report = run_stream(dram, control, RoBaCo(), np.array(address), kinds, arrivals)
     assert report.entered.tolist() == entered
     assert report.done.tolist() == done
+    assert report.counters == {name: channel.counts[plain] for name, plain in COUNTED.items()}

@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -306,3 +307,78 @@ def test_the_lowest_bit_in_plain_python(number):
     others = -(1 << 63) if number < 63 else 0
     value = np.array([(1 << number) | others], np.uint64 if number == 63 else np.int64).astype(np.int64)[0]
     assert kernels._lowest_bit(value) == number
+
+
+class Point(NamedTuple):
+    """A part of a record."""
+
+    x: int
+    y: int
+
+
+class Speed(NamedTuple):
+    """Another."""
+
+    rate: int
+
+
+def test_a_record_has_the_fields_of_its_parts(counted):
+    """Kernels read a row by the names of the tuples it was made of, and set its fields."""
+
+    @kernels.kernel
+    def moved(rows):
+        row = rows[0]
+        row.x += row.rate
+        return row.x * 100 + row.y
+
+    row = kernels.record_of(Point(3, 4), Speed(20))
+    assert moved(row) == 2304
+    assert row["x"][0] == 23
+    assert counted[-1] is moved
+
+
+def test_rows_of_the_same_fields_have_one_type():
+    """Numba tells types of rows apart by object, and would compile anew for another."""
+    assert kernels.record_of(Point(1, 2)).dtype is kernels.record_of(Point(5, 6)).dtype
+
+
+class Inner(NamedTuple):
+    """Arrays inside."""
+
+    rows: np.ndarray
+    grid: np.ndarray
+
+
+class Outer(NamedTuple):
+    """Arrays around."""
+
+    inner: Inner
+    last: np.ndarray
+
+
+def outer(start):
+    rows = np.zeros(3, kernels.record_type("a", "b"))
+    rows["a"], rows["b"] = range(start, start + 3), range(start + 3, start + 6)
+    return Outer(Inner(rows, np.arange(start, start + 4).reshape(2, 2)), np.array([start + 9]))
+
+
+def values(arrays):
+    return arrays.inner.rows.tolist(), arrays.inner.grid.tolist(), arrays.last.tolist()
+
+
+def test_packed_arrays_keep_values_types_and_shapes():
+    """Packing changes nothing but where the arrays are."""
+    packed = kernels.Packed(outer(5)).arrays
+    assert values(packed) == values(outer(5))
+    assert packed.inner.rows.dtype == outer(0).inner.rows.dtype
+    assert isinstance(packed.inner, Inner)
+
+
+def test_packed_arrays_are_copied_at_one_go():
+    """A copy has the values of the other in every array, and its own afterwards."""
+    first, second = kernels.Packed(outer(5)), kernels.Packed(outer(100))
+    first.copy_from(second)
+    assert values(first.arrays) == values(outer(100))
+    second.arrays.last[0] = -1
+    second.arrays.inner.rows["b"] = -1
+    assert values(first.arrays) == values(outer(100))

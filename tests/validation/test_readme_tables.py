@@ -88,6 +88,21 @@ def test_where_the_time_goes(tables, bodies, parsed):
 
 
 @pytest.mark.campaign
+def test_stragglers(tables, bodies, parsed, tmp_path):
+    """Run again, what each trouble adds is what docs show."""
+    from t3sim import sweep  # noqa: PLC0415 - only here
+
+    ((_, name, rows),) = bodies("slowdown")
+    sweep(name, out=tmp_path)
+    now = parsed(tables.slowdown_rows(tmp_path))
+    assert [row["change"] for row in rows] == [row["change"] for row in now]
+    for row, expected in zip(rows[1:], now[1:], strict=True):
+        for scheme in ("sequential", "t3", "t3-mca", "ideal-overlap"):
+            shown, found = (list(map(share, cells[scheme].split(" / "))) for cells in (row, expected))
+            assert shown == pytest.approx(found, abs=SPEEDUP), row
+
+
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", ["contention", "sensitivity"])
 def test_studies(tables, bodies, parsed, name, tmp_path):
     """Run again, a study gives the table that docs show."""

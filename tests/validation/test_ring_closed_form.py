@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from t3sim.simulation import load_system
-from t3sim.validation.ring import FREE_MEMORY
+from t3sim.validation.ring import RING
 
 TOLERANCE = 0.005
 LATENCY_S = 500e-9
@@ -35,7 +35,7 @@ SIZES = (
 @pytest.fixture(scope="module")
 def ring():
     """Give the systems by link rate: memory and launches cost nothing, so that only the links are left."""
-    return {rate: load_system(overrides=[*FREE_MEMORY, f"link.bandwidth={rate} GB/s"]) for rate in GB_PER_S}
+    return {rate: load_system(overrides=[*RING, f"link.bandwidth={rate} GB/s"]) for rate in GB_PER_S}
 
 
 @pytest.fixture

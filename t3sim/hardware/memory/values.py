@@ -152,8 +152,9 @@ class EmptyRead:
     """Memory that was read before anything was there."""
 
     operation: int
+    part: int
+    pieces: range
     slot: int | None
-    cells: slice
 
 
 class Values:
@@ -234,7 +235,7 @@ class OperationValues:
         found = store[cells]
         empty = found.exact == EMPTY
         if empty.any():
-            self.values.empty_reads.append(EmptyRead(self.number, slot, cells))
+            self.values.empty_reads.append(EmptyRead(self.number, part, pieces, slot))
         rounded = None if found.rounded is None else found.rounded.copy()
         return Numbers(np.where(empty, 0, found.exact), rounded, found.precision)
 

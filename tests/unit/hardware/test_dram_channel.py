@@ -22,8 +22,8 @@ def at(group=0, bank=0, row=0, column=0):
     return (((row * 4 + bank) * 4 + group) * 32 + column) * 64
 
 
-def done(requests, dram=D, **control):
-    """Cycle of the last data of each request (address, kind, arrival)."""
+def ran(requests, dram=D, **control):
+    """Send requests (address, kind, arrival) through a channel."""
     settings = {
         "scheduler": "frfcfs-row-hit",
         "hit_cap": 0,
@@ -34,7 +34,17 @@ def done(requests, dram=D, **control):
         "refresh": False,
     }
     columns = [np.array(column, np.int64) for column in zip(*requests, strict=True)]
-    return run_stream(dram, ControlSpec(**{**settings, **control}), RoBaCo(), *columns).done.tolist()
+    return run_stream(dram, ControlSpec(**{**settings, **control}), RoBaCo(), *columns)
+
+
+def done(requests, dram=D, **control):
+    """Cycle of the last data of each request (address, kind, arrival)."""
+    return ran(requests, dram, **control).done.tolist()
+
+
+def counted(requests, **control):
+    """Give what a channel counted, where it is not 0."""
+    return {name: count for name, count in ran(requests, **control).counters.items() if count}
 
 
 def changed(**timings):
@@ -177,3 +187,50 @@ def test_fcfs_serves_the_oldest_only():
     assert hit == OPEN + 1 + D.nCL + D.nBL
     *_, hit = done(requests, scheduler="fcfs")
     assert hit == OPEN + 1 + D.nRP + D.nCL + D.nBL
+
+
+def test_counts_of_one_bank():
+    """A closed bank, its open row twice, then another row: a miss, two hits, a conflict; two ACTs and a PRE."""
+    reads = [(at(column=column, row=row), READ, column * OPEN) for column, row in ((0, 0), (1, 0), (2, 0), (3, 1))]
+    assert counted(reads[:1]) == {"activates": 1, "row_misses": 1, "reads": 1}
+    assert counted(reads) == {
+        "activates": 2,
+        "precharges": 1,
+        "row_misses": 1,
+        "row_hits": 2,
+        "row_conflicts": 1,
+        "reads": 4,
+    }
+
+
+def test_counts_of_the_bus():
+    """Read, write, update, read, far apart in an open row: the bus turns twice."""
+    kinds = (READ, WRITE, UPDATE, READ)
+    requests = [(at(column=number), kind, number * OPEN) for number, kind in enumerate(kinds)]
+    assert counted(requests) == {
+        "activates": 1,
+        "row_misses": 1,
+        "row_hits": 3,
+        "reads": 2,
+        "writes": 1,
+        "updates": 1,
+        "bus_turnarounds": 2,
+    }
+
+
+def test_counts_of_a_refresh():
+    """An open row is closed for the refresh and a miss after it; with all banks closed there is nothing to close."""
+    requests = [(at(), READ, 0), (at(column=1), READ, D.nREFI)]
+    assert counted(requests, refresh=True) == {
+        "activates": 2,
+        "precharges_all": 1,
+        "refreshes": 1,
+        "row_misses": 2,
+        "reads": 2,
+    }
+    assert counted([(at(), READ, D.nREFI)], refresh=True) == {
+        "activates": 1,
+        "refreshes": 1,
+        "row_misses": 1,
+        "reads": 1,
+    }

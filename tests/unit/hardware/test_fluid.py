@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from t3sim.hardware.memory.arbitration import KIND, decision_table
 from t3sim.hardware.memory.fluid.spec import FluidSpec
+from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.lowering.layout import linear
 from t3sim.registry import get
 
@@ -98,6 +99,41 @@ def test_change_of_stream_and_direction_costs_one_turnaround():
     assert _Rig().run(READ, COMM_WRITE) == [(READ, 128_000), (COMM_WRITE, 256_500)]
 
 
+def test_turns_are_counted():
+    """A change of stream alone, then of direction; none; and one of both after a pause, which counts as a turn."""
+    rig = _Rig()
+    assert rig.channel.counters() == {"bus_turnarounds": 0, "stream_switches": 0}
+    rig.run(READ, COMM_READ, COMM_WRITE)
+    assert rig.channel.counters() == {"bus_turnarounds": 1, "stream_switches": 1}
+    rig.run(COMM_WRITE, now=10**9)
+    rig.run(READ, now=2 * 10**9)
+    assert rig.channel.counters() == {"bus_turnarounds": 2, "stream_switches": 1}
+
+
+def test_looking_ahead_counts_nothing():
+    """What is predicted is neither served nor counted until it is."""
+    rig = _Rig()
+    for lane in (READ, WRITE):
+        rig.push(lane, 128)
+    rig.channel.admit(rig.table, 0)
+    assert rig.channel.counters()["bus_turnarounds"] == 0
+    assert not any(rig.channel.served())
+    assert rig.channel.busy_fs() == 0
+
+
+def test_bytes_are_counted_for_causes_made_at_run_time():
+    """A cause is a number below 64, whether or not it has a name; more are refused."""
+    channel, table = FluidSpec(**BASE).channel(), _Rig().table
+    awaited = {"is_update": False, "notify": True}
+    for cause in (0, 17, MOST_CAUSES - 1):
+        channel.push(READ, cause + 1, cause, lambda: linear(0, 1), **awaited)
+    channel.admit(table, 0)
+    channel.advance(table, FAR)
+    assert {cause: count for cause, count in enumerate(channel.served()) if count} == {0: 1, 17: 18, 63: 64}
+    with pytest.raises(AssertionError, match="cause 64 of 64"):
+        channel.push(READ, 1, MOST_CAUSES, lambda: linear(0, 1), **awaited)
+
+
 @pytest.mark.parametrize(("idle", "paid"), [(0, 500), (200, 300), (499, 1), (500, 0), (10**9, 0)])
 def test_bus_turns_while_the_channel_idles(idle, paid):
     """Of a turnaround of 500 fs, an access pays what the idle time before it leaves."""
@@ -172,7 +208,7 @@ def test_many_bursts_keep_their_order_and_bytes():
     rig.channel.admit(rig.table, halfway)
     ends += rig.advance(FAR)
     assert [end for _, end in ends] == [1_000 * (size * (size + 1) // 2) for size in range(1, 2001)]
-    assert int(rig.channel.state.served[CAUSE]) == 2000 * 2001 // 2
+    assert rig.channel.served()[CAUSE] == 2000 * 2001 // 2
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t3sim.hardware.memory.banked.interleave import channel_of, requests_of
+from t3sim.hardware.memory.banked.dram.address import AddressBits
+from t3sim.hardware.memory.banked.interleave import REQUEST, Spread, channel_of, requests_of
+from t3sim.kernels import record_of
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=100)
 ACCESS = 32
 # Bank and row that together are the address inside the channel: 4 x 4 banks of rows above bit 9.
-BY_ADDRESS = np.array([5, 63, 7, 63, 9, 3, 3, 4], np.int64)
+BY_ADDRESS = AddressBits(
+    group_shift=5,
+    group_shift_2=63,
+    group_mask=3,
+    bank_shift=7,
+    bank_shift_2=63,
+    bank_mask=3,
+    row_shift=9,
+    banks_per_group=4,
+)
 
 
 def accesses_of(region, access=ACCESS):
@@ -27,15 +38,17 @@ def accesses_of(region, access=ACCESS):
 
 def on_channel(region, spread, channel, ring=4096):
     """Give the requests of a region on one channel: (bank, row, burst) each."""
-    out = np.full((ring, 3), -1, np.int64)
-    counted = requests_of(region, spread, BY_ADDRESS, channel, out[:0], 0, 0)
-    assert requests_of(region, spread, BY_ADDRESS, channel, out, 0, 7) == counted
+    out = np.zeros(ring, REQUEST)
+    places = record_of(spread, BY_ADDRESS)
+    counted = requests_of(region, places, channel, out, 0, 0, 7)
+    assert not out["burst"].any()
+    assert requests_of(region, places, channel, out, 0, ring, 7) == counted
     return out[:counted]
 
 
 def inside(request):
     """Undo ``BY_ADDRESS``: bank group, bank and row are bits 5 and 6, 7 and 8, and those above."""
-    return int(request[ROW]) << 9 | int(request[BANK]) % 4 << 7 | int(request[BANK]) // 4 << 5
+    return int(request["row"]) << 9 | int(request["bank"]) % 4 << 7 | int(request["bank"]) // 4 << 5
 
 
 def regions():
@@ -45,7 +58,7 @@ def regions():
 
 
 SPREADS = st.builds(
-    lambda channels, blocks, hashed: spread_array(channels, blocks * ACCESS, ACCESS, hashed=hashed),
+    lambda channels, blocks, hashed: Spread(channels, blocks * ACCESS, ACCESS, hashed=hashed),
     st.sampled_from([1, 2, 3, 8, 32]),
     st.sampled_from([1, 2, 3, 8]),
     st.booleans(),
@@ -56,20 +69,20 @@ SPREADS = st.builds(
 @given(regions(), SPREADS)
 def test_every_access_falls_to_one_channel(region, spread):
     """Over all channels the requests are the region's accesses, each where its interleaving block is."""
-    channels, interleave, *_ = spread.tolist()
+    channels, interleave, *_ = spread
     expected = Counter(int(channel_of(spread, address // interleave)) for address in accesses_of(region))
     assert expected.total() == len(accesses_of(region))
     for channel in range(channels):
         requests = on_channel(region, spread, channel)
         assert len(requests) == expected[channel]
-        assert set(requests[:, BURST]) <= {7}
+        assert set(requests["burst"].tolist()) <= {7}
 
 
 @QUICK
 @given(SPREADS, st.integers(0, 300))
 def test_addresses_inside_channels_are_a_bijection(spread, first):
     """No two accesses share a channel and an address in it, and each channel's addresses leave no holes."""
-    channels, interleave, *_ = spread.tolist()
+    channels, interleave, *_ = spread
     region = np.array([[0, 1, channels * interleave * (first + 3), 0]], np.int64)
     for channel in range(channels):
         places = [inside(request) for request in on_channel(region, spread, channel, ring=2**14)]
@@ -93,7 +106,7 @@ def test_neighbouring_regions_share_no_access(address, spread):
 def test_strides_over_all_channels_spread(channels, factor):
     """At a stride that would keep to one channel, the hash reaches all of them, about equally often."""
     blocks = [number * channels * factor for number in range(64 * channels)]
-    plain, hashed = (spread_array(channels, 256, 64, hashed=value) for value in (False, True))
+    plain, hashed = (Spread(channels, 256, 64, hashed=value) for value in (False, True))
     assert {int(channel_of(plain, block)) for block in blocks} == {0}
     load = Counter(int(channel_of(hashed, block)) for block in blocks)
     assert set(load) == set(range(channels))
@@ -102,9 +115,18 @@ def test_strides_over_all_channels_spread(channels, factor):
 
 def test_requests_go_around_the_ring():
     """Requests are written from ``first`` on, and on from the ring's start."""
-    spread = spread_array(1, 256, 64, hashed=False)
-    ring = np.full((4, 3), -1, np.int64)
+    places = record_of(Spread(1, 256, 64, hashed=False), BY_ADDRESS)
+    ring = np.full(4, -1, REQUEST)
     region = np.array([[0, 1, 192, 0]], np.int64)
-    assert requests_of(region, spread, BY_ADDRESS, 0, ring, 6, 9) == 3
-    assert ring[:, BURST].tolist() == [9, -1, 9, 9]
+    assert requests_of(region, places, 0, ring, 6, 4, 9) == 3
+    assert ring["burst"].tolist() == [9, -1, 9, 9]
     assert [inside(ring[at]) for at in (2, 3, 0)] == [0, 64, 128]
+
+
+def test_no_more_is_written_than_there_is_room_for():
+    """Of three requests with room for two, two are written and three are counted."""
+    places = record_of(Spread(1, 256, 64, hashed=False), BY_ADDRESS)
+    ring = np.full(4, -1, REQUEST)
+    region = np.array([[0, 1, 192, 0]], np.int64)
+    assert requests_of(region, places, 0, ring, 0, 2, 9) == 3
+    assert ring["burst"].tolist() == [9, 9, -1, -1]

@@ -42,10 +42,11 @@ def test_columns_are_named_once_and_explained():
 
 def test_columns_with_a_quantity_name_its_unit():
     """A time ends in _us or _s, a rate in _gbps, an amount of traffic in _bytes; every other float is a ratio."""
+    times = ("_us", "_us_min", "_us_p50", "_us_p99", "_s")
     for column in COLUMNS:
         if column.kind is float:
             ratios = ("speedup", "pct_of_ideal", "dram_reduction", "dram_util", "link_util")
-            assert column.name.endswith(("_us", "_s", "_gbps")) or column.name in ratios
+            assert column.name.endswith((*times, "_gbps")) or column.name in ratios
         if column.name.startswith("dram_") and column.kind is int:
             assert column.name.endswith("_bytes")
 

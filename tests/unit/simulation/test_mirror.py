@@ -29,8 +29,7 @@ def test_one_gpu_of_a_ring_stands_for_all(gpus, answer, pair):
 
 def test_the_grid_is_that_of_the_plans(answer, pair):
     """On a torus collectives by the torus algorithm are symmetric over its grid."""
-    by_torus = "algorithms={reduce_scatter: torus, all_gather: torus, all_reduce: torus}"
-    assert answer(pair(4, SHAPE), TORUS, by_torus) == (2, 2)
+    assert answer(pair(4, SHAPE), TORUS, "algorithms={all_reduce: torus}") == (2, 2)
 
 
 def test_without_collectives_the_grid_is_that_of_the_network(answer, gemm_op, sublayer_of):
@@ -64,11 +63,34 @@ def test_collectives_over_different_grids_do_not_go_together(answer, collective_
     assert answer(sublayer, TORUS, mixed) == reason
 
 
-def test_a_network_may_not_have_the_plans_grid(answer, pair):
+@pytest.mark.parametrize("shape", [(2, 2), (2, 3)])
+def test_a_network_may_not_have_the_plans_grid(shape, answer, pair):
     """A ring of ranks laid over a torus crosses its links unequally, so its GPUs differ."""
-    reason = "the network does not look the same from every GPU of a grid of 4"
-    assert answer(pair(4, SHAPE), TORUS) == reason
-    by_torus = "algorithms={reduce_scatter: torus, all_gather: torus, all_reduce: torus}"
-    six = "topology={kind: torus, shape: [2, 3]}"
-    assert answer(pair(6, SHAPE), six, by_torus) == (2, 3)
-    assert answer(pair(6, SHAPE), six) == "the network does not look the same from every GPU of a grid of 6"
+    gpus = shape[0] * shape[1]
+    torus = f"topology={{kind: torus, shape: [{shape[0]}, {shape[1]}]}}"
+    assert answer(pair(gpus, SHAPE), torus, "algorithms={all_reduce: ring}") == (
+        f"the network does not look the same from every GPU of a grid of {gpus}"
+    )
+    assert answer(pair(gpus, SHAPE), torus, "algorithms={all_reduce: torus}") == shape
+
+
+@pytest.mark.parametrize(
+    ("shape", "alike"),
+    [((128, 64, 64), True), ((100, 64, 64), False)],
+    ids=["equal chunks", "chunks of unequal tiles"],
+)
+def test_sums_in_the_switch_need_equal_chunks(shape, alike, answer, gemm_op, collective_op, sublayer_of):
+    """One GPU has pieces of its own chunks only to add up with those of others: they must be of one size."""
+    sublayer = sublayer_of(4, gemm_op("g", shape), collective_op("r", "reduce_scatter", shape[0] * shape[1] * 2, "g"))
+    switch = "topology={kind: switch, switch: {reduces: true, adder_rate: 1 TB/s, entries: 64}}"
+    reason = "the chunks of the reduce_scatter differ, and a switch adds up pieces of one size only"
+    assert answer(sublayer, switch, "algorithms={reduce_scatter: in-switch}") == ((4,) if alike else reason)
+    assert answer(sublayer, switch, "algorithms={reduce_scatter: ring}") == (4,)
+
+
+def test_slices_in_the_switch_must_be_equal_too(answer, collective_op, sublayer_of):
+    """A buffer that does not divide into equal chunks has slices of other sizes in some of them."""
+    switch = "topology={kind: switch, switch: {reduces: true, adder_rate: 1 TB/s, entries: 64}}"
+    for nbytes, expected in ((8192, tuple), (8194, str)):
+        sublayer = sublayer_of(4, collective_op("r", "reduce_scatter", nbytes))
+        assert isinstance(answer(sublayer, switch, "algorithms={reduce_scatter: in-switch}"), expected)

@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from t3sim.config import Spec
+from t3sim.errors import SimulationError
 from t3sim.hardware.memory.access import Stream
 from t3sim.kernels import IntArray
 
@@ -42,7 +43,11 @@ class QueueView:
 
 
 class ArbitrationPolicy(Spec):
-    """Base of the policies. ``pick`` must return a waiting stream, and never ``None`` into an empty queue."""
+    """Base of the policies.
+
+    ``pick`` must return a stream that waits, and never ``None`` into an empty queue, or nothing would ever move:
+    ``decision_table`` refuses a policy that does.
+    """
 
     patience: ClassVar[int] = 0
     """How far ``QueueView.passed_over`` counts; a policy that bounds a wait overrides it."""
@@ -68,7 +73,8 @@ class ArbitrationPolicy(Spec):
 def decision_table(policy: ArbitrationPolicy, queue_entries: int) -> IntArray:
     """Tabulate ``policy.pick``: shape (2, 2, queue_entries, 2, limit + 1), values ``Stream`` or ``HOLD``.
 
-    Axes: compute waiting, communication waiting, occupancy, last stream, passed over.
+    Axes: compute waiting, communication waiting, occupancy, last stream, passed over. Raises ``SimulationError`` that
+    names policy and view where ``pick`` chooses what does not wait, or holds both streams with the queue empty.
     """
     limit = policy.passed_over_limit()
     table = np.full((2, 2, queue_entries, 2, limit + 1), HOLD, np.int64)
@@ -76,11 +82,21 @@ def decision_table(policy: ArbitrationPolicy, queue_entries: int) -> IntArray:
     for compute, communication, occupancy, last, passed in product(*axes):
         if not (compute or communication):
             continue
-        choice = policy.pick(QueueView(bool(compute), bool(communication), occupancy, Stream(last), passed))
+        view = QueueView(bool(compute), bool(communication), occupancy, Stream(last), passed)
+        choice = policy.pick(view)
+        _check(policy, view, choice)
         if choice is not None:
             table[compute, communication, occupancy, int(last), passed] = int(choice)
     table.flags.writeable = False
     return table
+
+
+def _check(policy: ArbitrationPolicy, view: QueueView, choice: Stream | None) -> None:
+    """Refuse a choice that would leave the compiled channel waiting for ever."""
+    if choice is None and view.occupancy == 0:
+        raise SimulationError(f"{policy!r} holds both streams while the DRAM queue is empty, at {view}")
+    if choice is not None and not (choice in tuple(Stream) and view.waiting(choice)):
+        raise SimulationError(f"{policy!r} picks {choice!r}, which has nothing waiting, at {view}")
 
 
 for _module in pkgutil.iter_modules(__path__):

@@ -70,7 +70,7 @@ class BankedChannel:
         self._requests = np.zeros((LANES, _REQUESTS), REQUEST)
         """By lane, request n at n modulo the ring's length."""
         self._tails = np.zeros(LANES, np.int64)
-        # Every burst that is not served has a slot, whatever overtakes it.
+        # Every burst that is not served has a slot, whatever overtakes it; one at least is free.
         self._free = list(range(_BURSTS))
         self._bursts = [(0, 0)] * _BURSTS
         """Lane and number there of the burst in each slot."""
@@ -97,8 +97,6 @@ class BankedChannel:
 
     def push(self, lane: int, region: Region, number: int, *, is_update: bool) -> bool:
         """Append a burst; return whether any of it falls to this channel."""
-        if not self._free:
-            self._add_slots()
         slot, tail = self._free[-1], int(self._tails[lane])
         waiting = tail - int(self._now.arrays.lanes["head"][lane])
         while True:
@@ -114,6 +112,8 @@ class BankedChannel:
         self._bursts[slot] = lane, number
         self._now.arrays.bursts[slot] = count, is_update
         self._tails[lane] = tail + count
+        if not self._free:
+            self._add_slots()
         self._planned = 0
         return True
 
@@ -154,7 +154,7 @@ class BankedChannel:
         self._requests = new
 
     def _add_slots(self) -> None:
-        """Double the slots of bursts."""
+        """Double the slots of bursts; what the copy ran ahead to is lost."""
         old = len(self._bursts)
         self._free += range(old, 2 * old)
         self._bursts += [(0, 0)] * old
@@ -162,7 +162,6 @@ class BankedChannel:
         state = self._now.arrays
         grown = state._replace(bursts=np.append(state.bursts, np.zeros(old, _BURST)))
         self._now, self._ahead = Packed(grown), Packed(grown)
-        self._planned = 0
 
 
 def _new_state(dram: DramSpec, control: ControlSpec) -> State:

@@ -16,7 +16,7 @@ else:
 
 
 class Control(NamedTuple):
-    """The same, as compiled code takes it."""
+    """A ``ControlSpec`` as compiled code takes it: sizes and watermarks in entries."""
 
     in_order: bool
     """See ``schedulers``."""
@@ -51,7 +51,7 @@ class ControlSpec(Spec):
     """Whether all banks are refreshed every nREFI."""
 
     def control(self) -> Control:
-        """Say it for compiled code: the scheduler's facts, watermarks in entries."""
+        """Say it for compiled code."""
         scheduler: Any = get(SCHEDULER, self.scheduler)
         return Control(
             in_order=scheduler.in_order,

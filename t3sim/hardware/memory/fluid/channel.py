@@ -3,14 +3,16 @@
 import numpy as np
 
 from t3sim.hardware.memory.fluid.frontend import (
+    AHEAD,
     BURST,
     COMPLETED,
     COUNTERS,
+    NOW,
     ServiceTimes,
     State,
     admit,
-    copy_state,
     extend_lanes,
+    look_ahead,
     new_state,
 )
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
@@ -24,10 +26,9 @@ class FluidChannel:
     """Queue and channel of one GPU's memory; advanced lazily and exactly by compiled code."""
 
     def __init__(self, queue_entries: int, times: ServiceTimes) -> None:
-        self.state = new_state(queue_entries, times)
-        self._ahead = new_state(queue_entries, times)._replace(bursts=self.state.bursts)
+        self._state = new_state(queue_entries, times)
         self._tails = np.zeros(LANES, np.int64)
-        self._serving: IntArray = self.state.lanes["serving"]
+        self._serving: IntArray = self._state.lanes["serving"][NOW]
         """First burst of each lane that is not served in full."""
 
     def push(self, lane: int, nbytes: int, cause: int, place: Place, *, is_update: bool, notify: bool) -> int:
@@ -35,9 +36,9 @@ class FluidChannel:
         del place  # one server: all addresses are alike
         assert 0 <= cause < MOST_CAUSES, f"cause {cause} of {MOST_CAUSES}"
         tail = int(self._tails[lane])
-        if tail - int(self._serving[lane]) >= self.state.bursts.shape[1]:
+        if tail - int(self._serving[lane]) >= self._state.bursts.shape[1]:
             self._grow()
-        bursts = self.state.bursts
+        bursts = self._state.bursts
         bursts[lane, tail % bursts.shape[1]] = (nbytes, cause, is_update, notify)
         self._tails[lane] = tail + 1
         return tail
@@ -47,13 +48,13 @@ class FluidChannel:
 
         Returns the awaited bursts this completed: lane, number, end in fs; an end may lie after ``now``.
         """
-        done = _advance(self.state, table, now, False)
-        completed: list[tuple[int, int, int]] = self.state.completed[:done].tolist() if done else []
+        done = _advance(self._state, NOW, table, now, False)
+        completed: list[tuple[int, int, int]] = self._state.completed[:done].tolist() if done else []
         return completed
 
     def admit(self, table: IntArray, now: int) -> int:
         """Let in what was pushed, at ``now``; the end of the next awaited burst if nothing more comes, or 0."""
-        return int(_admit_and_predict(self.state, self._ahead, self._tails, table, now))
+        return int(_admit_and_predict(self._state, self._tails, table, now))
 
     def pending(self) -> dict[int, int]:
         """Bursts not yet served, by lane."""
@@ -61,36 +62,35 @@ class FluidChannel:
 
     def served(self) -> list[int]:
         """Bytes served, by cause."""
-        served: list[int] = self.state.served.tolist()
+        served: list[int] = self._state.served[NOW].tolist()
         return served
 
     def occupancy(self) -> int:
         """Count the requests in the DRAM queue."""
-        return int(self.state.server["count"][0])
+        return int(self._state.server["count"][NOW])
 
     def busy_fs(self) -> int:
         """Time spent serving."""
-        return int(self.state.server["busy"][0])
+        return int(self._state.server["busy"][NOW])
 
     def counters(self) -> dict[str, int]:
         """Count changes of direction and of stream so far, by the names of ``frontend.COUNTERS``."""
-        return {name: int(self.state.server[name][0]) for name in COUNTERS}
+        return {name: int(self._state.server[name][NOW]) for name in COUNTERS}
 
     def _grow(self) -> None:
-        old = self.state.bursts
+        old = self._state.bursts
         new = np.zeros((LANES, 2 * old.shape[1]), BURST)
         for lane in range(LANES):
             numbers = np.arange(int(self._serving[lane]), int(self._tails[lane]))
             new[lane, numbers % new.shape[1]] = old[lane, numbers % old.shape[1]]
-        completed = np.zeros(2 * len(self.state.completed), COMPLETED)
-        self.state = self.state._replace(bursts=new, completed=completed)
-        self._ahead = self._ahead._replace(bursts=new)
+        completed = np.zeros(2 * len(self._state.completed), COMPLETED)
+        self._state = self._state._replace(bursts=new, completed=completed)
 
 
 @kernel
-def _service_fs(state: State, lane: int, nbytes: int, is_update: int, start: int) -> int:
-    times: ServiceTimes = state.server[0]
-    server, last = state.server[0], state.server[0].last_lane
+def _service_fs(state: State, side: int, lane: int, nbytes: int, is_update: int, start: int) -> int:
+    times: ServiceTimes = state.times[0]
+    server, last = state.server[side], state.server[side].last_lane
     full = times.update if is_update else times.access
     cost = -(-full * nbytes // times.granule)
     if last >= 0 and last != lane:
@@ -103,49 +103,44 @@ def _service_fs(state: State, lane: int, nbytes: int, is_update: int, start: int
 
 
 @kernel
-def _serve_one(state: State, start: int) -> int:
+def _serve_one(state: State, side: int, start: int) -> int:
     """Serve the oldest request at ``start``; return the lane of the burst this completes, or -1."""
-    server, request = state.server[0], state.queue[state.server[0].first]
-    bursts, ring = state.bursts, state.bursts.shape[1]
-    lane = state.lanes[request.lane]
-    server.first = (server.first + 1) % state.queue.shape[0]
+    server, request = state.server[side], state.queue[side, state.server[side].first]
+    number, nbytes = request.lane, request.nbytes
+    lane, ring = state.lanes[side, number], state.bursts.shape[1]
+    burst = state.bursts[number, lane.serving % ring]
+    server.first = (server.first + 1) % state.queue.shape[1]
     server.count -= 1
-    burst = bursts[request.lane, lane.serving % ring]
-    cost = _service_fs(state, request.lane, request.nbytes, burst.is_update, start)
+    cost = _service_fs(state, side, number, nbytes, burst.is_update, start)
     server.free_at = start + cost
     server.busy += cost
-    server.last_lane = request.lane
-    state.served[burst.cause] += request.nbytes
-    lane.serving_left -= request.nbytes
+    server.last_lane = number
+    state.served[side, burst.cause] += nbytes
+    lane.serving_left -= nbytes
     if lane.serving_left > 0:
         return -1
     lane.serving += 1
     if lane.serving < lane.tail:
-        lane.serving_left = bursts[request.lane, lane.serving % ring].nbytes
-    return int(request.lane)
+        lane.serving_left = state.bursts[number, lane.serving % ring].nbytes
+    return int(number)
 
 
 @kernel
-def _advance(
-    state: State,
-    table: IntArray,
-    until: int,
-    only_first: bool,
-) -> int:
+def _advance(state: State, side: int, table: IntArray, until: int, only_first: bool) -> int:
     """Serve the requests that start before ``until``; return how many awaited bursts completed.
 
     ``only_first``: stop at the first of them.
     """
-    server, bursts = state.server[0], state.bursts
+    server, bursts = state.server[side], state.bursts
     count = 0
     while server.count > 0:
         start = max(server.free_at, server.clock)
         if start >= until:
             break
-        lane = _serve_one(state, start)
-        admit(state, table)
+        lane = _serve_one(state, side, start)
+        admit(state, side, table)
         if lane >= 0:
-            number = state.lanes[lane].serving - 1
+            number = state.lanes[side, lane].serving - 1
             if bursts[lane, number % bursts.shape[1]].notify:
                 burst = state.completed[count]
                 burst.lane = lane
@@ -158,10 +153,10 @@ def _advance(
 
 
 @kernel
-def _admit_and_predict(state: State, ahead: State, tails: IntArray, table: IntArray, now: int) -> int:
+def _admit_and_predict(state: State, tails: IntArray, table: IntArray, now: int) -> int:
     extend_lanes(state, tails, now)
-    admit(state, table)
-    copy_state(state, ahead)
-    if _advance(ahead, table, _FOREVER, True) > 0:
-        return int(ahead.completed[0].end)
+    admit(state, NOW, table)
+    look_ahead(state)
+    if _advance(state, AHEAD, table, _FOREVER, True) > 0:
+        return int(state.completed[0].end)
     return 0

@@ -4,8 +4,8 @@ Bursts wait in four *lanes*, first in, first out: (stream, read or write). Insid
 controllers with a separate write queue. While the DRAM queue has room, the arbitration table names the stream whose
 next request enters it. A request is one entry of the queue: one access on every channel at once (see ``channel``).
 
-State lives in a few small arrays so that the channel can copy it, run ahead to its next completion, and throw the copy
-away when something arrives earlier.
+Everything that changes is there twice: side ``NOW`` is what is, side ``AHEAD`` a copy that runs ahead to the next
+completion and is thrown away when something arrives earlier.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ import numpy as np
 
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
 from t3sim.hardware.memory.turns import NO_TURNS, TURNS, next_stream
-from t3sim.kernels import IntArray, Records, copy_records, kernel, record_type
+from t3sim.kernels import IntArray, Records, copy_records, kernel, record_of, record_type
 
 
 class ServiceTimes(NamedTuple):
@@ -57,79 +57,82 @@ _SERVER = record_type(
     "busy",  # time spent serving
     *COUNTERS,
     *TURNS,
-    *ServiceTimes._fields,
 )
+NOW, AHEAD = range(2)
 
 
 class State(NamedTuple):
-    """All that changes as the memory serves requests, and what it was given; times in fs, sizes in bytes."""
+    """What a front end and its channel hold; times in fs, sizes in bytes."""
 
+    times: Records
+    """(1,): with the fields of ``ServiceTimes``."""
     bursts: Records
     """(4, ring): by lane, burst n at n modulo ring."""
     completed: Records
     """(4 x ring,): takes the awaited bursts that a call completes."""
-    lanes: Records
-    """(4,)"""
-    queue: Records
-    """(entries,): requests, a ring buffer."""
-    server: Records
-    """(1,): the channel, with how fast it is and whose turn it was."""
     served: IntArray
-    """(MOST_CAUSES,): bytes served by cause; what runs ahead does not need it."""
+    """(2, MOST_CAUSES): bytes served, by side and cause; those of ``AHEAD`` mean nothing."""
+    lanes: Records
+    """(2, 4): by side."""
+    queue: Records
+    """(2, entries): by side, requests in a ring buffer."""
+    server: Records
+    """(2,): by side, the channel, and whose turn it was."""
 
 
 def new_state(queue_entries: int, times: ServiceTimes) -> State:
     """Make an idle front end with an empty queue of ``queue_entries``."""
-    server = np.zeros(1, _SERVER)
+    server = np.zeros(2, _SERVER)
     server["last_lane"] = -1
-    for name, value in zip((*TURNS, *times._fields), (*NO_TURNS, *times), strict=True):
+    for name, value in zip(TURNS, NO_TURNS, strict=True):
         server[name] = value
     return State(
+        times=record_of(times),
         bursts=np.zeros((LANES, _BURSTS), BURST),
         completed=np.zeros(LANES * _BURSTS, COMPLETED),
-        lanes=np.zeros(LANES, _LANE),
-        queue=np.zeros(queue_entries, _REQUEST),
+        served=np.zeros((2, MOST_CAUSES), np.int64),
+        lanes=np.zeros((2, LANES), _LANE),
+        queue=np.zeros((2, queue_entries), _REQUEST),
         server=server,
-        served=np.zeros(MOST_CAUSES, np.int64),
     )
 
 
 @kernel
-def copy_state(source: State, target: State) -> None:
-    """Copy all that changes and decides what comes next into ``target``: not the bytes served."""
-    copy_records(source.lanes, target.lanes)
-    copy_records(source.queue, target.queue)
-    copy_records(source.server, target.server)
+def look_ahead(state: State) -> None:
+    """Make the side ``AHEAD`` what the side ``NOW`` is, the bytes served aside."""
+    copy_records(state.lanes[NOW], state.lanes[AHEAD])
+    copy_records(state.queue[NOW], state.queue[AHEAD])
+    state.server[AHEAD] = state.server[NOW]
 
 
 @kernel
-def has_next(state: State, lane: int) -> bool:
+def has_next(state: State, side: int, lane: int) -> bool:
     """Whether ``lane`` holds a burst that is not admitted in full."""
-    return bool(state.lanes[lane].head < state.lanes[lane].tail)
+    return bool(state.lanes[side, lane].head < state.lanes[side, lane].tail)
 
 
 @kernel
-def admit(state: State, table: IntArray) -> None:
+def admit(state: State, side: int, table: IntArray) -> None:
     """Fill the DRAM queue from the lanes for as long as it has room and the policy picks a stream."""
-    server = state.server[0]
-    bursts, entries, ring = state.bursts, state.queue.shape[0], state.bursts.shape[1]
+    server, granule = state.server[side], state.times[0].granule
+    bursts, entries, ring = state.bursts, state.queue.shape[1], state.bursts.shape[1]
     while server.count < entries:
-        compute = has_next(state, 0) or has_next(state, 1)
-        communication = has_next(state, 2) or has_next(state, 3)
+        compute = has_next(state, side, 0) or has_next(state, side, 1)
+        communication = has_next(state, side, 2) or has_next(state, side, 3)
         if not (compute or communication):
             return
         stream = next_stream(table, server, server.count, compute, communication, communication)
         if stream < 0:
             return
-        number = 2 * stream if has_next(state, 2 * stream) else 2 * stream + 1
-        lane, request = state.lanes[number], state.queue[(server.first + server.count) % entries]
+        number = 2 * stream if has_next(state, side, 2 * stream) else 2 * stream + 1
+        lane, request = state.lanes[side, number], state.queue[side, (server.first + server.count) % entries]
         request.lane = number
-        request.nbytes = min(server.granule, lane.head_left)
+        request.nbytes = min(granule, lane.head_left)
         server.count += 1
         lane.head_left -= request.nbytes
         if lane.head_left == 0:
             lane.head += 1
-            if has_next(state, number):
+            if has_next(state, side, number):
                 lane.head_left = bursts[number, lane.head % ring].nbytes
 
 
@@ -137,9 +140,9 @@ def admit(state: State, table: IntArray) -> None:
 def extend_lanes(state: State, tails: IntArray, now: int) -> None:
     """Make bursts up to ``tails`` (one per lane) visible to arbitration at time ``now``."""
     bursts, ring = state.bursts, state.bursts.shape[1]
-    state.server[0].clock = now
+    state.server[NOW].clock = now
     for number in range(LANES):
-        lane = state.lanes[number]
+        lane = state.lanes[NOW, number]
         old = lane.tail
         if tails[number] == old:
             continue
