@@ -219,7 +219,7 @@ def steps_of(plan: Plan) -> int:
 def _launch_fs(gpu: Gpu, work: CollectiveWork, protocol: ProtocolSpec) -> int:
     """From the call to the first slice; a protocol's base latency has the launch in it."""
     overhead = (protocol.base_latency or gpu.compute.spec.launch_overhead) + protocol.extra_latency
-    return gpu.launch_fs(f"{work.op.id} {work.operation}", overhead)
+    return gpu.launch_fs(work.op.id, overhead)
 
 
 def _gemm_launch_fs(gpu: Gpu, work: GemmWork) -> int:
