@@ -45,7 +45,7 @@ def test_columns_with_a_quantity_name_its_unit():
     times = ("_us", "_us_min", "_us_p50", "_us_p99", "_s")
     for column in COLUMNS:
         if column.kind is float:
-            ratios = ("speedup", "pct_of_ideal", "dram_reduction", "dram_util", "link_util")
+            ratios = ("speedup", "pct_of_ideal", "dram_reduction", "dram_util", "link_util", "data_spread")
             assert column.name.endswith((*times, "_gbps")) or column.name in ratios
         if column.name.startswith("dram_") and column.kind is int:
             assert column.name.endswith("_bytes")

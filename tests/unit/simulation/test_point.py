@@ -6,7 +6,7 @@ import pytest
 
 from t3sim.errors import InputError, StallError
 from t3sim.results import COLUMN_NAMES, COLUMNS
-from t3sim.simulation import Point, load_system, scheme_names, simulate_point
+from t3sim.simulation import Point, load_system, scheme_names, schemes_of_any_network, simulate_point
 from t3sim.simulation.lab import SystemLab
 
 ALL = ("sequential", "t3", "t3-mca", "ideal-overlap", "ideal-overlap-nmc")
@@ -25,8 +25,9 @@ def rows(point):
 
 
 def test_schemes_are_in_the_order_of_tables():
-    """The baseline comes first, what T3 does next, the ideals last."""
-    assert scheme_names() == ALL
+    """The baseline comes first, what T3 does next, then the ideals; what needs a special network stands at the end."""
+    assert schemes_of_any_network() == ALL
+    assert scheme_names() == (*ALL, "t3-switch")
 
 
 def test_rows_come_in_the_order_asked_for(point):
@@ -35,11 +36,11 @@ def test_rows_come_in_the_order_asked_for(point):
 
 
 def test_a_row_has_all_columns_with_values_of_their_types(rows):
-    """Every declared column of a row that is ok has a value of its type; only the error is empty."""
+    """Every declared column of a row that is ok has a value of its type; errors and what data mode finds are empty."""
     for row in rows.values():
         assert tuple(row) == COLUMN_NAMES
         for column in COLUMNS:
-            if not column.name.startswith("error_"):
+            if not column.name.startswith(("error_", "data_")):
                 assert isinstance(row[column.name], column.kind), column.name
 
 
@@ -84,7 +85,7 @@ def test_identity_of_a_row(point, rows):
     row = rows["t3"]
     assert (row["model"], row["phase"], row["sublayer"]) == ("toy", "forward", "op")
     assert (row["M"], row["N"], row["K_local"], row["dtype"]) == (1024, 256, 512, "fp16")
-    assert (row["tp"], row["num_gpus"], row["topology"]) == (8, 8, "mirror")
+    assert (row["tp"], row["num_gpus"], row["topology"]) == (8, 8, "ring")
     assert (row["system"], row["config_hash"]) == ("t3-paper", point.system.config_hash)
 
 
@@ -95,10 +96,10 @@ def test_the_same_point_gives_the_same_rows(point, rows):
 
 
 def test_a_point_is_identified_by_what_can_change_its_result(point, pair):
-    """System, operations and topology change the id; loading the same again does not."""
+    """System, operations and the GPUs to simulate change the id; loading the same again does not."""
     same = Point(system=load_system(), sublayer=pair(8, (1024, 256, 512)))
     others = [
-        replace(point, topology="ring"),
+        replace(point, gpus="all"),
         replace(point, system=load_system(overrides=["compute.cus=79"])),
         replace(point, sublayer=pair(8, (1024, 256, 544))),
         replace(point, sublayer=pair(4, (1024, 256, 512))),
