@@ -11,7 +11,8 @@ A table is what its marker says, ``<!-- table: KIND WHAT -->`` to ``<!-- end -->
 - ``validate`` and ``validate all``: errors against references, by group and by band;
 - ``explain TRACE SUBLAYER``: where the time went, in us, under the schemes that a machine can run;
 - ``sweep NAME``: speedups from ``out/NAME``, which ``t3sim sweep NAME`` makes;
-- ``slowdown NAME``: what each change of such a sweep adds to the time without.
+- ``slowdown NAME``: what each change of such a sweep adds to the time without;
+- ``costs NAME by COLUMNS``: times of such a sweep with speedups, DRAM and link traffic.
 """
 
 import re
@@ -204,6 +205,34 @@ def sweep_rows(results: Path) -> str:
     return markdown(("change", *schemes, ""), rows)
 
 
+def cost_rows(results: Path, columns: Sequence[str]) -> str:
+    """Pivot a sweep by ``columns``: a scheme's time in us (speedup), then MB at DRAM and links, geomeans."""
+    frame = read_frame(results / "results.csv")
+    schemes = list(dict.fromkeys(frame["scheme"]))
+    found: dict[tuple[Any, ...], dict[str, dict[str, float]]] = {}
+    for metric in ("total_us", "speedup", "dram_total_bytes", "link_bytes"):
+        for row in pivot(frame, columns, ("scheme",), metric, "geomean").records():
+            place = tuple(row[column] for column in columns)
+            found.setdefault(place, {}).setdefault(row["scheme"], {})[metric] = row[f"{metric}_geomean"]
+    rows = []
+    for place, costs in found.items():
+        times = [
+            f"{cost['total_us']:.0f} ({cost['speedup']:.2f})" if (cost := costs.get(name)) else "" for name in schemes
+        ]
+        traffic = [
+            [f"{costs[name][key] / 10**6:.0f}" for name in schemes if name in costs]
+            for key in ("dram_total_bytes", "link_bytes")
+        ]
+        shown = (" / ".join(cells[:1] if len(set(cells)) == 1 else cells) for cells in traffic)
+        rows.append((*map(str, place), *times, *shown))
+    return markdown((*columns, *schemes, "DRAM MB", "link MB"), rows)
+
+
+def _cost_table(what: str) -> str:
+    name, columns = what.split(" by ")
+    return cost_rows(ROOT / "out" / name, columns.split(","))
+
+
 def slowdown_rows(results: Path) -> str:
     """Give the times without a change, in us, and what each change adds to them, by sublayer."""
     table = pivot(
@@ -258,6 +287,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "reproduce": _reproduce_table,
     "validate": _validation_table,
     "explain": explain_rows,
+    "costs": _cost_table,
     "sweep": lambda name: sweep_rows(ROOT / "out" / name),
     "slowdown": lambda name: slowdown_rows(ROOT / "out" / name),
 }

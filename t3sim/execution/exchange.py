@@ -93,7 +93,7 @@ class Exchange:
         move = MoveId(message.home, message.move)
         part = self._part_of.get(move)
         if part is None:
-            what = f"piece {message.piece} of part {message.key}, sent by GPU {message.source}"
+            what = f"piece {message.piece} of part {message.part}, sent by GPU {message.source}"
             raise SimulationError(f"Gpu[{self._port.rank}]: {what} in {self.plan.operation.value}, is not for it")
         completed = self.pieces(message, part)
         if not completed:

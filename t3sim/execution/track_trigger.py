@@ -164,7 +164,7 @@ class TrackTrigger:
         return [f"{self._kept_open} tiles of what it keeps"] if self._kept_open else []
 
     def _track(self) -> None:
-        """Number all tiles for the tracker: own ones as they are produced, then those that only arrive."""
+        """Give all tiles their numbers in the tracker: own ones as they are produced, then those that only arrive."""
         arriving = [
             (tiles, piece) for tiles in self._tiles if not tiles.station.own for piece in range(len(tiles.sizes))
         ]

@@ -212,7 +212,7 @@ def _protocol(gpu: Gpu, work: CollectiveWork) -> tuple[ProtocolSpec, Load]:
 def _launch_fs(gpu: Gpu, work: CollectiveWork, protocol: ProtocolSpec, load: Load) -> int:
     """From the call to the first slice: the host's part, and the kernel's."""
     overhead = gpu.spec.host_overhead + protocol.start_fs(load, gpu.compute.spec.launch_overhead)
-    return gpu.launch_fs(f"{work.op.id} {work.operation}", overhead)
+    return gpu.launch_fs(work.op.id, overhead)
 
 
 def _gemm_launch_fs(gpu: Gpu, work: GemmWork) -> int:

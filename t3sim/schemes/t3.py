@@ -30,7 +30,7 @@ class T3(Scheme):
 
 
 def fused_phases(works: Sequence[Work], spec: TrackTriggerSpec) -> list[Phase]:
-    """Put each collective that can be fused into one phase with its producer, and with its all-gather where ``gathers``."""
+    """Put each collective that can be fused into a phase with its producer; where ``gathers``, its all-gather too."""
     pairs = fusable(works)
     followers = {work: follower for work in pairs if spec.gathers and (follower := _all_gather_of(work, works))}
     taken = [*pairs.values(), *followers.values()]
@@ -48,7 +48,7 @@ def fused_phases(works: Sequence[Work], spec: TrackTriggerSpec) -> list[Phase]:
 def _made_in_turns(work: CollectiveWork) -> CollectiveWork:
     """Give the same work with a kernel for as many parts as it makes in turns."""
     parts = len(in_turns(work.plan, 0))
-    if work.producer is None or parts < 2:
+    if work.producer is None or parts <= 1:
         return work
     return replace(work, producer=replace(work.producer, tiles=work.producer.tiles.in_turns(parts)))
 

@@ -111,7 +111,8 @@ class Tracker:
             first = next(iter(self._live))
             report.append(f"{self.name}: {len(self._live)} tiles still expect updates, the first is {first}")
         if behind := sum(map(len, self._waiting.values())):
-            report.append(f"{self.name}: {behind} counts wait for an entry")
+            held = f"tiles that wait hold those of their sets (tracker.entries: {self.spec.entries})"
+            report.append(f"{self.name}: {behind} counts wait for an entry; {held}")
         return report
 
     def _allocate(self, workgroup: int) -> bool:

@@ -235,7 +235,8 @@ def test_a_message_to_the_wrong_gpu_is_found(kernels, monkeypatch):
 
     monkeypatch.setattr(NetworkPort, "__init__", init)
     monkeypatch.setattr(NetworkPort, "_deliver", misrouted)
-    wrong = r"Gpu\[3\]: piece 1 of part \d, sent by GPU 1 in reduce_scatter, is not for it"
+    # GPU 1 sends to GPU 2 the chunk of GPU 0 first: it is the last part.
+    wrong = r"Gpu\[3\]: piece 1 of part 3, sent by GPU 1 in reduce_scatter, is not for it"
     with pytest.raises(DataError, match=rf"(?s)GPU \d, part \d, piece \d: .*and the run failed: {wrong}"):
         kernels()
 

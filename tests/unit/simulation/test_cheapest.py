@@ -34,7 +34,7 @@ def algorithm(system, gpus, op, nbytes, *settings):
     ],
 )
 def test_what_is_run(system, gpus, op, nbytes, expected):
-    """Rings or the switch by size and number of GPUs as NCCL has them, straight exchanges, and meshes without a table."""
+    """Rings or the switch by size and number of GPUs as NCCL has them, straight exchanges, plain meshes."""
     assert algorithm(system, gpus, op, nbytes) == expected
 
 

@@ -116,7 +116,7 @@ def test_without_an_entry_a_contribution_stays_where_it_is(traffic, star):
         stuck.send(0, 2, 40, merges=2, home=2, piece=piece)
     stuck.env.run()
     assert stuck.network.waiting() == [
-        "Switch[0] output 2: a sum misses 1 of 2 contributions: operation 0, piece 0 of 9 from 0 to 2",
+        "Switch[0] output 2: 1 sums miss contributions; the first 1 of 2: operation 0, piece 0 of 9 from 0 to 2",
         "Switch[0] output 2: 2 contributions wait for one of 1 entries; first: operation 0, piece 1 of 9 from 0 to 2",
     ]
     assert "Switch[0] output 2: 1 of 1 entries are still taken" in stuck.network.faults(int(stuck.env.now))
