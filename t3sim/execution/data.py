@@ -139,7 +139,7 @@ class DataRun:
         )
 
     def _compare(self, opened: OperationValues, result: _Result, cells: slice, held: Numbers) -> None:
-        wrong = (held.exact != result.numbers.exact) | (result.numbers.exact == EMPTY)
+        wrong = held.exact != result.numbers.exact
         if held.rounded is not None and result.numbers.rounded is not None:
             right = ~wrong
             expected = result.numbers.rounded[right]
@@ -187,12 +187,13 @@ class DataRun:
         work = self._works[number]
         assert isinstance(work, CollectiveWork)
         opened = self.values[0].opened[number]
+        summed = self._summing(number)
         evidence = Evidence(
             cell=cell,
             there=there,
             wanted=int(result.numbers.exact[cell - cells.start]),
-            contributions=np.stack([self._found(number, each).exact for each in range(self._ranks)]),
-            is_sum=work.plan.operation in SUMS,
+            contributions=np.stack([self._found(summed, each).exact for each in range(self._ranks)]),
+            is_sum=self._is_sum(summed),
         )
         places = [
             (part, piece, opened.cells(part, range(piece, piece + 1)))
@@ -204,6 +205,19 @@ class DataRun:
             if home != rank and self.values[home].store(number, None).exact[cell] == there:
                 return f"holds what GPU {home} has there, which is wrong"
         return explain(evidence, lambda other: next((p, q) for p, q, at in places if at.start <= other < at.stop))
+
+    def _summing(self, number: int) -> int:
+        """Find the operation that made the sums that ``number`` moves; itself, if it makes them or none are."""
+        before: int | None = number
+        while before is not None:
+            if self._is_sum(before):
+                return before
+            before = self._before.get(before)
+        return number
+
+    def _is_sum(self, number: int) -> bool:
+        work = self._works[number]
+        return isinstance(work, CollectiveWork) and work.plan.operation in SUMS
 
     # What has to be there.
 

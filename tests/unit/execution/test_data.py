@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t3sim.collectives.plan import Operation, part_of
+from t3sim.collectives.check import check
+from t3sim.collectives.plan import Kind, Move, Operation, Plan, part_of
 from t3sim.collectives.planning import NetworkFacts, algorithms_for, make_plan
 from t3sim.errors import DataError, PlanError
 from t3sim.execution.data import DataMode
@@ -101,6 +102,10 @@ def test_an_update_that_does_not_reach_memory_is_found(fused, monkeypatch):
     found = fused()
     assert "misses the contributions of" in named(found, gpu=1, part=2, piece=1)
     # The sum is wrong at its home, and then everywhere.
+    gathered = [line.split("all_gather reduce: ")[1] for line in found.findings if "all_gather" in line]
+    copied = [f"GPU {rank}, part 2, piece 0: holds what GPU 1 has there, which is wrong" for rank in (0, 2, 3)]
+    assert [line for line in sorted(gathered) if "misses" not in line] == copied
+    assert sum(line.startswith("GPU 1, part 2, piece 0: misses") for line in gathered) == 1
     assert found.errors == (1 + GPUS) * TILE_ELEMENTS
 
 
@@ -159,24 +164,86 @@ def test_two_swapped_messages_are_found(kernels, monkeypatch):
         assert said.startswith(f"holds what belongs to part {part}, piece {1 - piece}, from")
 
 
-def test_an_update_later_than_its_count_is_found(fused, monkeypatch):
+@pytest.fixture
+def later(monkeypatch):
+    """Give a function that does something a millisecond of simulated time later, when all programs have ended."""
+    clocks, made = [], NetworkPort.__init__
+
+    def init(self, network, rank):
+        clocks.append(network.env)
+        made(self, network, rank)
+
+    monkeypatch.setattr(NetworkPort, "__init__", init)
+    return lambda action: call_after(clocks[-1], 10**12, action)
+
+
+def test_an_update_later_than_its_count_is_found(fused, later, monkeypatch):
     """Where the tracker counts an update before it is in memory, what is sent on does not have it."""
-    update, hit, env = OperationValues.update, at(2, 0, 1), []
-    port = NetworkPort.__init__
-    monkeypatch.setattr(
-        NetworkPort, "__init__", lambda self, network, rank: (env.append(network.env), port(self, network, rank))[1]
-    )
+    update, hit = OperationValues.update, at(2, 0, 1)
 
     def late(self, part, pieces, numbers):
         add = partial(update, self, part, pieces, numbers)
         if hit(self, part, pieces):
-            call_after(env[0], 10**9, add)
+            later(add)
         else:
             add()
 
     monkeypatch.setattr(OperationValues, "update", late)
     found = fused()
     assert "misses the contributions of" in named(found, gpu=home_of(0), part=0, piece=1)
+
+
+def test_what_is_written_after_its_operation_has_ended_is_late(fused, later, monkeypatch):
+    """A piece that comes when nobody waits for it any more was missing, though it is there at last."""
+    put = OperationValues.put
+    # The chunk of GPU 0 comes to GPU 3 last.
+    hit = once(lambda self, part, pieces: (self.number, self.values.rank, part, pieces.start) == (1, 3, 3, 0))
+
+    def late(self, part, pieces, numbers, slot=None):
+        add = partial(put, self, part, pieces, numbers, slot)
+        if hit(self, part, pieces):
+            later(add)
+        else:
+            add()
+
+    monkeypatch.setattr(OperationValues, "put", late)
+    found = fused()
+    # What is there is GPU 3's own share of the sum, which it has long sent off.
+    assert named(found, gpu=3, part=3, piece=0).startswith("misses the contributions of GPU")
+    assert found.errors == 512
+
+
+def test_an_all_gather_that_is_triggered_is_checked_too(tiny_system, works, monkeypatch):
+    """Where the all-gather goes on beside the sums, a tile that it loses is found."""
+    put = OperationValues.put
+    hit = once(lambda self, part, pieces: (self.number, self.values.rank, part, pieces.start) == (1, 3, 3, 2))
+    monkeypatch.setattr(
+        OperationValues,
+        "put",
+        lambda self, part, pieces, numbers, slot=None: (
+            None if hit(self, part, pieces) else put(self, part, pieces, numbers, slot)
+        ),
+    )
+    lab = SystemLab(tiny_system("track_trigger.gathers=true"), GPUS, ALL, data=EXACT)
+    found = T3().simulate(lab, works).data
+    assert found.errors == TILE_ELEMENTS
+    (said,) = found.findings
+    assert said.startswith("all_gather reduce: GPU 3, part 3, piece 2: misses the contributions of GPU")
+
+
+def test_what_is_changed_after_the_end_is_found(fused, later, monkeypatch):
+    """An update that is made once more when all is done is in the memory that is compared at rest."""
+    update, hit = OperationValues.update, at(home_of(2), 2, 1)
+
+    def again(self, part, pieces, numbers):
+        update(self, part, pieces, numbers)
+        if hit(self, part, pieces):
+            later(partial(update, self, part, pieces, numbers))
+
+    monkeypatch.setattr(OperationValues, "update", again)
+    found = fused()
+    assert found.errors == TILE_ELEMENTS
+    assert "all_gather reduce: GPU 1, part 2, piece 0" in found.findings[0]
 
 
 def test_a_trigger_that_is_one_update_early_is_found(fused, monkeypatch):
@@ -256,6 +323,33 @@ def test_reading_memory_before_anything_is_there_is_an_error(fused, monkeypatch)
     assert found.findings[0].endswith("GPU 1, part 3, piece 0: read before anything was there")
     assert named(found, gpu=2, part=3, piece=0) == "has no contribution of any GPU"
     assert found.errors > 0
+
+
+def test_a_sum_beside_is_what_is_sent_on(tiny_system, collective_op):
+    """Where a GPU sends its contribution and the sum that it makes of it in different lanes, each is what it is."""
+    reduce, copy, local = Kind.REDUCE, Kind.COPY, Kind.LOCAL
+    plan = Plan(
+        operation=Operation.ALL_REDUCE,
+        algorithm="by hand",
+        ranks=3,
+        shape=(3,),
+        parts=1,
+        symmetric=False,
+        moves=(
+            Move(chunk=0, source=1, destinations=(0,), kind=reduce),
+            Move(chunk=0, source=2, destinations=(0,), kind=reduce),
+            Move(chunk=0, source=0, destinations=(1,), kind=reduce, lane=1),
+            Move(chunk=0, source=2, destinations=(1,), kind=reduce, lane=1),
+            Move(chunk=0, source=0, destinations=(0,), kind=local, after=(0, 1)),
+            Move(chunk=0, source=1, destinations=(1,), kind=local, after=(2, 3), lane=1),
+            Move(chunk=0, source=0, destinations=(2,), kind=copy, after=(4,), lane=2),
+        ),
+    )
+    check(plan)
+    op = collective_op("c", "all_reduce", 20_000)
+    work = CollectiveWork(op=op, plan=plan, chunks=even_chunks(20_000, 1, 512))
+    data = SystemLab(tiny_system(), 3, ALL, data=EXACT).run([CollectivePhase(work)], "default").data
+    assert data.errors == 0, str(data)
 
 
 @pytest.mark.parametrize("scheme", ["sequential", "t3"])
