@@ -1,19 +1,19 @@
 """Fits collectives to measured ones: `python benchmarks/calibrate_collectives.py [SYSTEM ...]`.
 
-Two numbers a GPU: the share of the link's quoted rate that payload reaches, and how much longer or shorter a kernel
-takes than NCCL's cost table says (A100: with protocol Simple; H100: with any). Both by coordinate descent on the
-geomean error of all collectives and sizes that run as rings; nothing is fitted by collective, ring size or message
-size. Prints each step, the values for `configs/systems`, and the error left.
+At most two numbers a system. A100 and H100, to NCCL's rings: the share of the link's quoted rate that payload reaches,
+and how much longer or shorter a kernel takes than NCCL's cost table says (A100: with protocol Simple; H100: with any).
+Two nodes of A100: how much longer the tree takes. By coordinate descent on the geomean error of the rows of
+configs/measured/collectives.csv that are marked `fit`; nothing is fitted by collective, number of GPUs or size. Prints
+each step, the values for `configs/systems`, and the errors of both halves of every group.
 """
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from t3sim.simulation import load_system
-from t3sim.validation.collectives import load_measured, simulated_us
+from t3sim.validation.collectives import load_measured, simulated
 
 
 @dataclass(frozen=True)
@@ -37,45 +37,53 @@ NCCL_BASE_LATENCY_US = {
 }
 """As in NCCL's tuner (src/graph/tuning.cc, baseLat, ring)."""
 
-PARAMETERS = {
+PARAMETERS: dict[str, tuple[str, tuple[Parameter, ...]]] = {
     "a100-80g": (
-        Parameter({"link.efficiency": 0}, "", 0.74, (0.02, 0.01)),
-        Parameter({"protocols.simple.extra_latency": 0}, "us", 22, (4, 1)),
+        "NCCL, ring",
+        (
+            Parameter({"link.efficiency": 0}, "", 0.73, (0.02, 0.01)),
+            Parameter({"protocols.simple.extra_latency": 0}, "us", 26, (4, 1)),
+        ),
     ),
     "h100-sxm": (
-        Parameter({"link.efficiency": 0}, "", 0.79, (0.02, 0.01)),
-        Parameter(NCCL_BASE_LATENCY_US, "us", -3, (1, 0.5)),
+        "NCCL, ring",
+        (
+            Parameter({"link.efficiency": 0}, "", 0.79, (0.02, 0.01)),
+            Parameter(NCCL_BASE_LATENCY_US, "us", -4, (1, 0.5)),
+        ),
+    ),
+    "a100-80g-2-nodes": (
+        "NCCL, two nodes",
+        (Parameter({"protocols.tree.extra_latency": 0}, "us", 750, (100, 50)),),
     ),
 }
+"""Of each system: the group of rows that it is fitted to, and what is fitted."""
 
 
 class Fit:
     """Geomean errors of one system at settings of its parameters, each simulated once."""
 
     def __init__(self, system: str) -> None:
-        table = load_measured()
         self.system = system
-        self.parameters = PARAMETERS[system]
-        self.cases = [
-            (curve.gpus, curve.collective, nbytes, time_us)
-            for curve in table.curves
-            if curve.system == system
-            for nbytes, time_us in zip(table.bytes, curve.times_us, strict=True)
-            if curve.in_switch_from is None or nbytes < curve.in_switch_from
-        ]
+        self.group, self.parameters = PARAMETERS[system]
+        self.rows = [item for item in load_measured() if item.system == system]
+        self.fitted = [item for item in self.rows if (item.group, item.use) == (self.group, "fit")]
         self._errors: dict[tuple[float, ...], float] = {}
 
     def error(self, values: tuple[float, ...]) -> float:
         """Geomean distance of simulated from measured times, as a fraction."""
         if values not in self._errors:
-            system = load_system(self.system, self.settings(values))
-            distances = [
-                abs(math.log(simulated_us(system, gpus, collective, nbytes) / time_us))
-                for gpus, collective, nbytes, time_us in self.cases
-            ]
-            self._errors[values] = math.exp(fmean(distances)) - 1
-            print(f"{self.system} {', '.join(self.settings(values))}: {self._errors[values]:.2%}", flush=True)
+            settings = tuple(self.settings(values))
+            self._errors[values] = _geomean_error([simulated(item, settings) / item.time_us for item in self.fitted])
+            print(f"{self.system} {', '.join(settings)}: {self._errors[values]:.2%}", flush=True)
         return self._errors[values]
+
+    def report(self) -> None:
+        """Print what is left in either half of each group, with the system as it is shipped."""
+        for group, use in dict.fromkeys((item.group, item.use) for item in self.rows):
+            ratios = [simulated(item) / item.time_us for item in self.rows if (item.group, item.use) == (group, use)]
+            mean = fmean(abs(ratio - 1) for ratio in ratios)
+            print(f"{self.system}, {group}, {use}: {len(ratios)} rows, mean error {mean:.1%}", flush=True)
 
     def settings(self, values: tuple[float, ...]) -> list[str]:
         """Write a setting as overrides of the system."""
@@ -98,13 +106,18 @@ class Fit:
         return best
 
 
+def _geomean_error(ratios: Sequence[float]) -> float:
+    return math.exp(fmean(abs(math.log(ratio)) for ratio in ratios)) - 1
+
+
 def main() -> None:
     """Fit the systems that are named, or all."""
     for system in sys.argv[1:] or PARAMETERS:
         fit = Fit(system)
         best = fit.search()
         found = ", ".join(fit.settings(best))
-        print(f"{system}: {found}: geomean error {fit.error(best):.2%} over {len(fit.cases)} collectives")
+        print(f"{system}: {found}: geomean error {fit.error(best):.2%} over {len(fit.fitted)} collectives")
+        fit.report()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from t3sim.results.provenance import Provenance, is_sourced, plain, sourced
 OVERRIDE: Final = "--set"
 """Stands for the file in problems with an override, and for the source of its value."""
 
-KINDS: Final = ("model", "policy", "mapping")
+KINDS: Final = ("model", "policy", "mapping", "kind")
 """Keys that say which kind of part a mapping configures: keys of another kind mean nothing to it."""
 
 _ORIGIN: Final = Provenance(OVERRIDE, "assumed")

@@ -17,9 +17,18 @@ class Arrivals:
     """Counts the pieces of every move to one GPU."""
 
     def __init__(
-        self, env: Environment, plan: Plan, rank: int, chunks: Chunks, sums: Mapping[MoveId, int] | None = None
+        self,
+        env: Environment,
+        plan: Plan,
+        rank: int,
+        chunks: Chunks,
+        sums: Mapping[MoveId, int] | None = None,
+        beside: Mapping[MoveId, int] | None = None,
     ) -> None:
-        """Expect all that ``plan`` brings to ``rank``, and ``sums`` that it makes itself, by part."""
+        """Expect all that ``plan`` brings to ``rank``, and ``sums`` that the GPU makes itself, given with their parts.
+
+        ``beside``: sums that need a buffer for copies, since they must not overwrite what they add.
+        """
         self._env = env
         self._by_slice = plan.by_slice
         self._arrivals = {arrival.move: arrival for arrival in arrivals_of(plan, rank)}
@@ -30,6 +39,7 @@ class Arrivals:
         self._complete = {move: Event(env) for move in self._missing}
         self.slots = self._numbered(plan)
         """Buffer for copies that a move arrives in; those without one arrive in the GPU's own buffer."""
+        self.slots |= {move: self._slots_of(part) for move, part in (beside or {}).items()}
         self._marked: dict[MoveId, set[int]] = {move: set() for move in self._missing}
         self._news: list[Event] = []
         for move, left in self._missing.items():
@@ -46,6 +56,10 @@ class Arrivals:
                 slots[move] = taken.get(part, 0)
                 taken[part] = slots[move] + 1
         return slots
+
+    def _slots_of(self, part: int) -> int:
+        """Count the buffers for copies that hold ``part``."""
+        return sum(self.parts[move] == part for move in self.slots if move in self.parts)
 
     def complete(self, move: MoveId) -> Event:
         """Return the event of ``move`` being in memory in full."""

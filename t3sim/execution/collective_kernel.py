@@ -7,12 +7,14 @@ is limited by the memory's latency (Little's law). Its accesses stream past the 
 comes between the arrival of a chunk and its use.
 """
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from simpy.events import Event
 
-from t3sim.collectives.plan import Kind, MoveId, Plan, Task, part_of, tasks_of
+from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, Task, part_of, tasks_of
 from t3sim.execution.arrivals import Arrivals
 from t3sim.execution.exchange import Exchange
 from t3sim.hardware.clock import Action, Environment
@@ -40,9 +42,11 @@ class CollectiveKernel:
         self._read_cause, self._write_cause = Cause(operation, Direction.READ), Cause(operation, Direction.WRITE)
         self._lanes = lanes_of(self._plan, ports.rank, staged=protocol.staged)
         working = sum(any(task.reads for task in lane) for lane in self._lanes)
+        self._window = window
         self._share = window // max(1, working)
         self._sums = _sums_for_others(self._plan, ports.rank)
-        self._arrivals = Arrivals(ports.env, self._plan, ports.rank, exchange.chunks, self._sums)
+        self._beside = _sums_beside(self._plan, ports.rank)
+        self._arrivals = Arrivals(ports.env, self._plan, ports.rank, exchange.chunks, self._sums, self._beside)
         self._values = None
         if ports.values is not None:
             self._values = ports.values.open(exchange.number, exchange.chunks, self._arrivals.slots)
@@ -50,11 +54,18 @@ class CollectiveKernel:
 
     def run(self) -> Process:
         """Run all tasks; ends when all are done and all that is sent to this GPU has arrived."""
+        if self._protocol.staged and self._plan.operation is Operation.ALL_TO_ALL:
+            yield from self._copy_own_part()
         lanes = [self._run_lane(lane, _Window(self._ports.env, self._share)) for lane in self._lanes]
         if len(lanes) == 1:
             yield from lanes[0]
         elif lanes:
             yield self._ports.env.all_of([self._ports.env.process(lane) for lane in lanes])
+        if self._values is not None:
+            # What comes next finds the sums where the operation's result is.
+            for move, part in self._beside.items():
+                pieces = range(len(self._pieces[part]))
+                self._values.put(part, pieces, self._values.read(part, pieces, self._arrivals.slots[move]))
 
     def arrived(self, move: MoveId, piece: int, message: Message, *, last: bool) -> None:
         """Write a piece that another GPU sent to memory."""
@@ -80,6 +91,20 @@ class CollectiveKernel:
             elif self._plan.by_slice:
                 yield from self._await(task)
 
+    def _copy_own_part(self) -> Process:
+        """Copy what a rank sends to itself to the output, on all CUs."""
+        own = Task(
+            move=None,
+            chunk=self._ports.rank * self._plan.subs,
+            kind=Kind.LOCAL,
+            destinations=(),
+            waits=(),
+            own=(),
+            reads=1,
+            lane=0,
+        )
+        yield from self._handle(own, _Window(self._ports.env, self._window))
+
     def _await(self, task: Task) -> Process:
         """Wait until all that ``task`` waits for is in memory, and for what the protocol adds to that."""
         for move in self._awaited(task):
@@ -103,14 +128,23 @@ class CollectiveKernel:
         part = part_of(self._plan, task.chunk)
         sizes = self._pieces[part]
         sources, awaited = self._sources(task), self._awaited(task)
-        slices = _Slices(window, len(sizes), Event(env))
-        for piece, nbytes in enumerate(sizes):
+        pieces = range(self._first_held(task, sizes), len(sizes))
+        slices = _Slices(window, len(pieces), Event(env))
+        for piece in pieces:
+            nbytes = sizes[piece]
             if self._plan.by_slice:
                 yield from self._arrivals.await_piece(awaited, piece)
             yield from window.enter(task.reads * nbytes)
             self._read(task, part, sources, piece, nbytes, slices)
         if sizes:
             yield slices.all_left
+
+    def _first_held(self, task: Task, sizes: Sequence[int]) -> int:
+        """Give the first piece that is left to copy when a chunk is there: what came before was copied meanwhile."""
+        held = self._protocol.staging
+        if held is None or task.kind is not Kind.LOCAL or not task.waits:
+            return 0
+        return bisect_left(range(len(sizes)), True, key=lambda first: sum(sizes[first:]) <= held)
 
     def _read(
         self,
@@ -137,8 +171,8 @@ class CollectiveKernel:
                 self._send(task, part, piece, nbytes, summed(taken), gone)
 
         copies, memory, values = [task.reads], self._ports.memory, self._values
-        # Of a chunk that a staged kernel copies, buffer and stage are not told apart; a sum is the GPU's own.
-        target = sources[0] if task.move is None else None
+        # Of a chunk that a staged kernel copies, buffer and stage are not told apart.
+        target = sources[0] if task.move is None else self._arrivals.slots.get(task.move)
         taken: list[Numbers] = []
         for slot in sources:
             place = self._buffers.place(part, piece, slot)
@@ -147,7 +181,7 @@ class CollectiveKernel:
     def _sources(self, task: Task) -> list[int | None]:
         """Buffers of the copies that ``task`` takes: of what the GPU holds, then of each contribution that it adds."""
         added = [move for move in task.waits if self._arrivals.is_added(move)]
-        held = [move for move in task.waits if move not in added]
+        held = [*task.own, *(move for move in task.waits if move not in added)]
         slots = self._arrivals.slots
         return [slots.get(held[0]) if held else None, *(slots.get(move) for move in added)]
 
@@ -229,6 +263,18 @@ def _sums_for_others(plan: Plan, rank: int) -> dict[MoveId, int]:
     tasks = tasks_of(plan, rank)
     lanes = {task.move: task.lane for task in tasks}
     return {move: part_of(plan, task.chunk) for task in tasks for move in task.own if lanes[move] != task.lane}
+
+
+def _sums_beside(plan: Plan, rank: int) -> dict[MoveId, int]:
+    """Find the sums of a rank during which another of its lanes may still send what they add; each with its part."""
+    tasks = tasks_of(plan, rank)
+    return {
+        task.move: part_of(plan, task.chunk)
+        for task in tasks
+        if task.kind is Kind.LOCAL and task.move is not None
+        for other in tasks
+        if other.reads and other.chunk == task.chunk and other.lane != task.lane and task.move not in other.own
+    }
 
 
 def lanes_of(plan: Plan, rank: int, *, staged: bool) -> tuple[tuple[Task, ...], ...]:

@@ -67,7 +67,8 @@ def collectives(
     points = [collective_point(system, operation, gpus, nbytes, simulated, data) for nbytes in sizes]
     for point in points:
         point.check()
-    plans_of(system.spec, gpus)(operation)  # refuses an algorithm that does not work there
+    for nbytes in sizes:
+        plans_of(system.spec, gpus)(operation, nbytes)  # refuses an algorithm that does not work there
     rows, failures = [], []
     binding: dict[int, str | None] = {}
     for number, (point, nbytes) in enumerate(zip(points, sizes, strict=True)):

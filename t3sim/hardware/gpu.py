@@ -34,6 +34,9 @@ class GpuSpec:
     dma: DmaSpec
     track_trigger: TrackTriggerSpec
     protocols: Mapping[str, ProtocolSpec]
+    """What collective kernels run with."""
+    host_overhead: int = 0
+    """From the call of a collective to its kernel's launch, where the GPU waits for the host, fs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,8 +47,8 @@ class CollectiveWork:
 
 
 Work = GemmWork | CollectiveWork
-PlansOf = Callable[[str], tuple[Plan, ...]]
-"""Chooses the plans that carry out a collective of this name, one after the other."""
+PlansOf = Callable[[str, int], tuple[Plan, ...]]
+"""Chooses the plans that carry out a collective of this name and bytes, one after the other."""
 
 FUSABLE = (Operation.REDUCE_SCATTER, Operation.ALL_TO_ALL)
 """What can take a GEMM's tiles as they are produced: each tile has a GPU to go to."""
@@ -78,7 +78,7 @@ def lower(
             producers[op.id] = _gemm(op, kernel, _parts_of(op, sublayer, plans), rates)
             works.append(producers[op.id])
             continue
-        for number, plan in enumerate(plans(op.op)):
+        for number, plan in enumerate(plans(op.op, op.bytes)):
             producer = None if number else _producer(op, plan, producers, sublayer)
             chunks = _chunks(op, plan, producer, shaped, slice_bytes)
             shaped[op.id] = chunks
@@ -90,7 +90,7 @@ def _parts_of(gemm: Gemm, sublayer: Sublayer, plans: PlansOf) -> int:
     """Parts that the output of ``gemm`` is cut into: as the collective does that takes it, or one a GPU."""
     for op in sublayer.operations:
         if isinstance(op, Collective) and op.after == (gemm.id,):
-            first = plans(op.op)[0]
+            first = plans(op.op, op.bytes)[0]
             if first.operation in FUSABLE:
                 return first.parts
     return sublayer.tp

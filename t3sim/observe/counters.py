@@ -1,6 +1,5 @@
 """Counters over time, in bins of equal width: DRAM and link rates, entries of the DRAM queue and of the tracker."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -38,8 +37,9 @@ def counters(gpu: GpuRecord, end_fs: int, most_bins: int = MOST_BINS) -> list[Co
         values = np.stack(list(columns.values()), axis=1) * (_GB_PER_S / width)
         return _counter(name, tuple(columns), edges, values)
 
+    served = _served(gpu, edges)
     return [
-        rates("DRAM GB/s", _served(gpu, edges)),
+        *([rates("DRAM GB/s", served)] if served else []),
         rates("link GB/s", {"out": _carried(gpu.packets, edges, 0), "in": _carried(gpu.received, edges, 1)}),
         _most("DRAM queue entries", "entries", [(s.time_fs, s.queue_entries) for s in gpu.dram], edges),
         _most("tracker entries", "entries", [(s.time_fs, s.entries) for s in gpu.tracker], edges),
@@ -81,20 +81,32 @@ def _order(cause: Cause) -> tuple[int, str, str]:
 
 
 def _carried(packets: Iterable[Packet], edges: NDArray[np.int64], arriving: int) -> Floats:
-    """Link bytes in each bin, when they leave or (``arriving`` = 1) a latency later; one wire a sender."""
+    """Link bytes in each bin, when they leave or (``arriving`` = 1) a latency later; a GPU's links add up."""
     total = np.zeros(len(edges) - 1)
-    wires: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    spans = []
     for packet in packets:
         if packet.delivered_fs != UNKNOWN:
             start, end = packet.wire_start_fs, packet.wire_end_fs
             if arriving:
                 start, end = packet.delivered_fs - (packet.last_end_fs - packet.last_start_fs), packet.delivered_fs
-            wires[packet.sender].append((start, end, packet.nbytes))
-    for spans in wires.values():
-        times = np.array([time for start, end, _ in sorted(spans) for time in (start, end)], np.float64)
-        steps = np.array([step for _, _, nbytes in sorted(spans) for step in (0, nbytes)], np.float64)
+            spans.append((start, end, packet.nbytes))
+    for lane in _apart(spans):
+        times = np.array([time for start, end, _ in lane for time in (start, end)], np.float64)
+        steps = np.array([step for _, _, nbytes in lane for step in (0, nbytes)], np.float64)
         total += np.diff(np.interp(edges, times, np.cumsum(steps)))
     return total
+
+
+def _apart(spans: Iterable[tuple[int, int, int]]) -> list[list[tuple[int, int, int]]]:
+    """Divide spans into lists in which none overlap, each in order."""
+    lanes: list[list[tuple[int, int, int]]] = []
+    for span in sorted(spans):
+        lane = next((lane for lane in lanes if lane[-1][1] <= span[0]), None)
+        if lane is None:
+            lanes.append([span])
+        else:
+            lane.append(span)
+    return lanes
 
 
 def _most(name: str, series: str, samples: Sequence[tuple[int, int]], edges: NDArray[np.int64]) -> Counter:

@@ -2,9 +2,8 @@
 
 The parts are sets of moments, taken from records, so their lengths add up to the run's time exactly. Let ``[0, T)`` be
 the run, and let the GPU's operations follow one another; an operation that overlaps with one before it counts from
-that one's end on: that is its *exposed* time. A GEMM ends with the issue of its last store where its collective is
-fused with it, and else when its last store is in memory. By what a GPU begins late, the launch of its first operation
-is longer.
+that one's end on: that is its *exposed* time. What the GPU begins late counts as launch of its first operation. A GEMM
+ends with the issue of its last store where its collective is fused with it, and else when its last store is in memory.
 
 GEMM, ``[start, end)``:
 

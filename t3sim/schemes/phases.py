@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from t3sim.collectives.plan import Kind, Plan, part_of, tasks_of
+from t3sim.collectives.plan import Plan
 from t3sim.execution.address_space import Dispatch, dispatch, stations
 from t3sim.execution.collective_kernel import CollectiveKernel
 from t3sim.execution.exchange import Exchange
@@ -24,7 +24,8 @@ from t3sim.hardware.compute.store_buffer import StoreBuffer
 from t3sim.hardware.gpu import Gpu, Span
 from t3sim.lowering.chunks import Chunks
 from t3sim.lowering.layout import Layout, Region, aligned, linear, received_address
-from t3sim.lowering.protocol import PLAIN, ProtocolSpec, chosen
+from t3sim.lowering.load import Load, load_of
+from t3sim.lowering.protocol import ProtocolSpec, chosen, usable
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work
 
 
@@ -104,13 +105,13 @@ class CollectivePhase:
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Register the kernel for what is sent to this GPU."""
         work = self.work
-        protocol = _protocol(gpu, work)
+        protocol, load = _protocol(gpu, work)
         exchange = Exchange(gpu.ports.network, number, work.plan, work.chunks)
         # An all-reduce makes one pass of copies in all: it sends its own reduced chunk as it writes it.
         running = protocol if self.launched else protocol.model_copy(update={"staged": False})
         kernel = CollectiveKernel(gpu.ports, exchange, running, gpu.compute.spec.collective_window)
         gpu.programs.append((number, kernel))
-        return lambda: self._run(gpu, number, kernel, _launch_fs(gpu, work, protocol) if self.launched else 0)
+        return lambda: self._run(gpu, number, kernel, _launch_fs(gpu, work, protocol, load) if self.launched else 0)
 
     def _run(self, gpu: Gpu, number: int, kernel: CollectiveKernel, launch: int) -> Process:
         start = int(gpu.env.now)
@@ -200,25 +201,17 @@ def _check(gpu: Gpu, number: int) -> None:
         gpu.ports.values.ended(number)
 
 
-def _protocol(gpu: Gpu, work: CollectiveWork) -> ProtocolSpec:
-    """Choose for the whole operation: an all-reduce is one kernel of both its halves."""
-    passes = 2 if work.op.op != work.operation else 1
-    steps = passes * steps_of(work.plan)
-    sends = [task for task in tasks_of(work.plan, gpu.index) if task.move is not None and task.kind is not Kind.LOCAL]
-    if not sends:
-        return next(iter(gpu.spec.protocols.values()), PLAIN)
-    sent_bytes = passes * sum(work.chunks.chunk_bytes[part_of(work.plan, task.chunk)] for task in sends)
-    return chosen(gpu.spec.protocols, steps, sent_bytes, gpu.ports.network.bytes_per_s(sends[0].destinations[0]))
+def _protocol(gpu: Gpu, work: CollectiveWork) -> tuple[ProtocolSpec, Load]:
+    """Choose for the whole operation: an all-reduce is one kernel of both its halves, which send as much."""
+    plans = (work.plan,) * (2 if work.op.op != work.operation else 1)
+    load = load_of(plans, work.op.bytes, gpu.index, gpu.ports.network.bytes_per_s)
+    found = usable(gpu.spec.protocols, work.plan.algorithm, work.op.op, work.op.bytes, work.plan.ranks)
+    return chosen(found, load), load
 
 
-def steps_of(plan: Plan) -> int:
-    """Count the moves between ranks that follow one another."""
-    return len({move.step for move in plan.moves if move.kind is not Kind.LOCAL})
-
-
-def _launch_fs(gpu: Gpu, work: CollectiveWork, protocol: ProtocolSpec) -> int:
-    """From the call to the first slice; a protocol's base latency has the launch in it."""
-    overhead = (protocol.base_latency or gpu.compute.spec.launch_overhead) + protocol.extra_latency
+def _launch_fs(gpu: Gpu, work: CollectiveWork, protocol: ProtocolSpec, load: Load) -> int:
+    """From the call to the first slice: the host's part, and the kernel's."""
+    overhead = gpu.spec.host_overhead + protocol.start_fs(load, gpu.compute.spec.launch_overhead)
     return gpu.launch_fs(work.op.id, overhead)
 
 

@@ -71,8 +71,6 @@ def collective_row(point: Point, outcome: Outcome) -> Row:
         "wire_bytes_max": outcome.wire_bytes_max,
         "link_util": busy_fs / outcome.total_fs if outcome.total_fs else 0.0,
         "busiest_link": busiest,
-        "data_errors": outcome.data and outcome.data.errors,
-        "data_spread": outcome.data and outcome.data.spread,
         "gpus_simulated": outcome.gpus_simulated,
         "data_errors": outcome.data.errors if outcome.data is not None else None,
         "data_spread": outcome.data.spread if outcome.data is not None else None,

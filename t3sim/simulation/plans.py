@@ -1,16 +1,17 @@
-"""Which plan carries out a collective on a system: by the algorithm it names, or one that suits its network."""
+"""Which plan carries out a collective: by the algorithm that the system names, its library's, or one that suits."""
 
 from functools import lru_cache
 
 from t3sim.collectives.plan import Operation, Plan
 from t3sim.collectives.planning import KIND as ALGORITHM
-from t3sim.collectives.planning import NetworkFacts, algorithms_for, default_algorithm, make_plan
+from t3sim.collectives.planning import NetworkFacts, default_algorithm, make_plan
 from t3sim.errors import InputError, PlanError, Problem
 from t3sim.hardware.network.link import LinkSpec
 from t3sim.hardware.network.topologies import Topology
 from t3sim.hardware.network.wiring import Wiring
 from t3sim.lowering.work import PlansOf
 from t3sim.registry import get, names
+from t3sim.simulation.cheapest import cheapest_algorithm, in_halves
 from t3sim.simulation.system import SystemSpec
 
 
@@ -60,26 +61,15 @@ def plans_of(system: SystemSpec, gpus: int) -> PlansOf:
     It raises ``InputError`` where the algorithm that the system names does not work there.
     """
     facts = facts_of(system, gpus)
+    cheapest = cheapest_algorithm(system.available_protocols(), facts, wiring_of(system, gpus))
 
-    def plans(op: str) -> tuple[Plan, ...]:
+    def plans(op: str, nbytes: int) -> tuple[Plan, ...]:
         operation = Operation(op)
-        algorithm = system.algorithms.get(op) or default_algorithm(operation, system.topology.suited)
+        algorithm = system.algorithms.get(op) or cheapest(operation, nbytes)
+        algorithm = algorithm or default_algorithm(operation, system.topology.suited)
         try:
-            return _in_halves(make_plan(operation, algorithm, facts), facts)
+            return in_halves(make_plan(operation, algorithm, facts), facts)
         except PlanError as error:
             raise InputError(Problem(message=str(error), key=f"algorithms.{op}")) from None
 
     return plans
-
-
-def _in_halves(plan: Plan, facts: NetworkFacts) -> tuple[Plan, ...]:
-    """Return an all-reduce as a reduce-scatter and an all-gather, where its algorithm does both.
-
-    Not where the halves go on at the same time, slice by slice: one after the other they would take longer.
-    """
-    halves = (Operation.REDUCE_SCATTER, Operation.ALL_GATHER)
-    if plan.operation is not Operation.ALL_REDUCE or plan.by_slice:
-        return (plan,)
-    if not all(plan.algorithm in algorithms_for(half) for half in halves):
-        return (plan,)
-    return tuple(make_plan(half, plan.algorithm, facts) for half in halves)

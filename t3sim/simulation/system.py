@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from t3sim import schemes  # noqa: F401 - registers the schemes whose names are checked below
-from t3sim.config import Spec, one_of
+from t3sim.config import Femtoseconds, Spec, one_of
 from t3sim.errors import nearest
 from t3sim.hardware.compute.cus import ComputeSpec
 from t3sim.hardware.compute.llc import LlcSpec
@@ -42,6 +42,15 @@ else:
     PolicySpec = one_of(ARBITRATION, "policy")
 
 
+class SoftwareSpec(Spec):
+    """What runs collectives."""
+
+    libraries: tuple[str, ...] = ()
+    """Libraries whose kernels are run, by ``library`` of a protocol; none: those of all."""
+    host_overhead: Femtoseconds = 0
+    """From the call of a collective to its kernel's launch, where the GPU waits for the host."""
+
+
 class SystemSpec(Spec):
     """N equal GPUs on a network."""
 
@@ -71,6 +80,8 @@ class SystemSpec(Spec):
     """Algorithm by collective; those that are not named take the one that suits the topology."""
     protocols: dict[str, ProtocolSpec] = Field(default_factory=dict)
     """What collective kernels may run with; none: they cost their launch and what is simulated."""
+    software: SoftwareSpec = Field(default_factory=SoftwareSpec)
+    """Which of them are run, and what the host adds."""
     arbitration: dict[str, PolicySpec]
     """Policy of the memory controller by scheme; ``default`` is for those that are not named."""
     conditions: ConditionsSpec = SOUND
@@ -107,8 +118,18 @@ class SystemSpec(Spec):
             tracker=self.tracker,
             dma=self.dma,
             track_trigger=self.track_trigger,
-            protocols=self.protocols,
+            protocols=self.available_protocols(),
+            host_overhead=self.software.host_overhead,
         )
+
+    def available_protocols(self) -> dict[str, ProtocolSpec]:
+        """Pick those of the libraries that are run; for an algorithm asked for by its name, those of any library."""
+        run, asked = self.software.libraries, set(self.algorithms.values())
+        return {
+            name: protocol
+            for name, protocol in self.protocols.items()
+            if not run or protocol.library in run or protocol.algorithm in asked
+        }
 
     def gemm_rates(self) -> GemmRates:
         """Collect what the choice among GEMM kernels has to know."""

@@ -1,15 +1,18 @@
-"""Collectives alone, as NCCL runs them, against measured times.
+"""Collectives alone, as libraries run them, against measured times.
 
-Each is simulated on the shipped system of its GPU as a mirrored ring. Where the measured library reduced inside the
-switch there is no ring to compare with: these sizes make a group of their own, so that they are seen and not counted.
+Each is simulated on the shipped system of its GPUs, with the kernels of the libraries that were measured. What runs,
+and by which algorithm, is the libraries' own choice (``t3sim.lowering.protocol``) unless the table names one.
 """
 
+import csv
+from functools import cache
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import PositiveFloat, PositiveInt, ValidationError, field_validator
 
-from t3sim.config import Loaded, PositiveBytes, Spec, load
+from t3sim.config import Loaded, PositiveBytes, Spec
 from t3sim.data import configs_dir
+from t3sim.errors import InputError, Problem
 from t3sim.registry import register
 from t3sim.results.comparison import Comparison
 from t3sim.simulation import SystemSpec, load_system
@@ -18,87 +21,111 @@ from t3sim.simulation.run import Progress
 from t3sim.units import FS_PER_US
 from t3sim.validation.comparison import KIND
 
-FORMAT = "t3sim-measured-collectives"
-_MIB = 2**20
-BANDS = ((4 * _MIB, "1-4 MiB"), (64 * _MIB, "8-64 MiB"), (512 * _MIB, "128-512 MiB"))
+_KIB, _MIB = 2**10, 2**20
+BANDS = (
+    (512 * _KIB, "16-512 KiB"),
+    (4 * _MIB, "1-4 MiB"),
+    (64 * _MIB, "8-64 MiB"),
+    (2**31, "128 MiB-2 GiB"),
+)
 """Upper end and name of each size band."""
 
 
-class Curve(Spec):
-    """Times of one collective on one kind of node, by size."""
+class MeasuredCollective(Spec):
+    """One measured time: a row of ``configs/measured/collectives.csv``."""
 
+    group: str
+    """Whose kernels they are, and what they do."""
     system: str
-    """Name of the shipped system that describes the GPU."""
+    """Name of the shipped system that describes the GPUs."""
     gpus: PositiveInt
-    collective: Literal["reduce_scatter", "all_gather", "all_reduce"]
+    collective: Literal["reduce_scatter", "all_gather", "all_reduce", "all_to_all"]
+    bytes: PositiveBytes
+    """Of the whole buffer."""
+    time_us: PositiveFloat
+    """As a replayed CUDA graph or events on the GPU show it: no time of the host's is in it."""
+    libraries: tuple[str, ...]
+    """Libraries that chose."""
+    algorithm: str
+    """The algorithm that was asked for; empty: the libraries' choice."""
+    use: Literal["fit", "holdout"]
+    """Whether numbers of the system are fitted to it or read off it."""
     source: str
-    times_us: tuple[PositiveFloat, ...]
-    in_switch_from: PositiveBytes | None = None
-    """Size from which on the switch reduces; none: always a ring."""
 
-
-class MeasuredCollectives(Spec):
-    """A table of measured times."""
-
-    source: str
-    sources: dict[str, str]
-    """What each curve's ``source`` stands for."""
-    bytes: tuple[PositiveBytes, ...] = Field(min_length=1)
-    """Sizes of the whole buffer, of all curves."""
-    curves: tuple[Curve, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _tables_are_full(self) -> "MeasuredCollectives":
-        for curve in self.curves:
-            if len(curve.times_us) != len(self.bytes):
-                raise ValueError(f"a curve has {len(curve.times_us)} times for {len(self.bytes)} sizes")
-            if curve.source not in self.sources:
-                raise ValueError(f"{curve.source!r} is not among the sources: {', '.join(self.sources)}")
-        if max(self.bytes) > BANDS[-1][0]:
+    @field_validator("bytes")
+    @classmethod
+    def _in_a_band(cls, value: int) -> int:
+        if value > BANDS[-1][0]:
             raise ValueError(f"sizes end at {BANDS[-1][1]}")
-        return self
+        return value
+
+    @property
+    def case(self) -> str:
+        """Name it for a reader."""
+        size = f"{self.bytes // _MIB} MiB" if self.bytes >= _MIB else f"{self.bytes // _KIB} KiB"
+        return f"{self.collective} {size}, {self.system}, n={self.gpus}"
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Write what was run as overrides of the system."""
+        libraries = f"software.libraries=[{', '.join(self.libraries)}]"
+        return (libraries, f"algorithms={{{self.collective}: {self.algorithm}}}") if self.algorithm else (libraries,)
 
 
-def load_measured() -> MeasuredCollectives:
-    """Load the shipped table. Raises ``InputError`` as ``t3sim.config.load`` does."""
-    return load(MeasuredCollectives, "collectives", folder=configs_dir() / "measured", format_name=FORMAT).spec
+@cache
+def load_measured() -> tuple[MeasuredCollective, ...]:
+    """Load the shipped table. Raises ``InputError`` with the line of the first row that cannot be read."""
+    path = configs_dir() / "measured" / "collectives.csv"
+    found = []
+    with path.open(encoding="utf-8", newline="") as lines:
+        for number, row in enumerate(csv.DictReader(lines), start=2):
+            values = {**row, "libraries": tuple(row["libraries"].split())}
+            values |= {name: int(row[name]) for name in ("gpus", "bytes")} | {"time_us": float(row["time_us"])}
+            try:
+                found.append(MeasuredCollective.model_validate(values))
+            except ValidationError as error:
+                message = str(error.errors()[0]["msg"])
+                raise InputError(Problem(message=message, file=str(path), line=number)) from None
+    return tuple(found)
 
 
 def simulated_us(system: Loaded[SystemSpec], gpus: int, collective: str, nbytes: int) -> float:
-    """Time of one collective alone on a mirrored ring, us."""
+    """Time of one collective alone, us."""
     return run_collective(collective_point(system, collective, gpus, nbytes)).total_fs / FS_PER_US
 
 
+def simulated(item: MeasuredCollective, settings: tuple[str, ...] = ()) -> float:
+    """Time of what was measured, us; ``settings``: further overrides of its system."""
+    return simulated_us(_system(item.system, item.settings + settings), item.gpus, item.collective, item.bytes)
+
+
+@cache
+def _system(name: str, settings: tuple[str, ...]) -> Loaded[SystemSpec]:
+    return load_system(name, settings)
+
+
 @register(KIND, "collectives")
-class MeasuredAgainstNccl:
-    """NCCL's collectives by GPU, number of GPUs and size."""
+class MeasuredCollectives:
+    """Collectives by system, library, number of GPUs and size."""
 
     against = "measured"
 
     def compare(self, progress: Progress | None = None) -> list[Comparison]:
         """Simulate every measured collective."""
         table = load_measured()
-        systems = {name: load_system(name) for name in dict.fromkeys(curve.system for curve in table.curves)}
-        cases = [
-            (curve, nbytes, time_us)
-            for curve in table.curves
-            for nbytes, time_us in zip(table.bytes, curve.times_us, strict=True)
-        ]
         done: list[Comparison] = []
-        for curve, nbytes, time_us in cases:
-            case = f"{curve.collective} {nbytes // _MIB} MiB, {curve.system}, n={curve.gpus}"
+        for item in table:
             if progress is not None:
-                progress(len(done), len(cases), case)
-            in_switch = curve.in_switch_from is not None and nbytes >= curve.in_switch_from
+                progress(len(done), len(table), item.case)
             done.append(
                 Comparison(
-                    group=f"{curve.system} n={curve.gpus}{', in the switch' if in_switch else ''}",
-                    band=next(name for most, name in BANDS if nbytes <= most),
-                    case=case,
+                    group=f"{item.system}, {item.group}",
+                    band=next(name for most, name in BANDS if item.bytes <= most),
+                    case=item.case,
                     quantity="time_us",
-                    reference=time_us,
-                    simulated=simulated_us(systems[curve.system], curve.gpus, curve.collective, nbytes),
-                    source=table.sources[curve.source],
+                    reference=item.time_us,
+                    simulated=simulated(item),
+                    source=item.source,
                 )
             )
         return done

@@ -77,8 +77,8 @@ def gemm_fs(system: SystemSpec, op: Gemm) -> int:
     return max(program.last_store_fs for _, program in machines[0].gpus[0].programs if isinstance(program, GemmKernel))
 
 
-def _no_plans(op: str) -> tuple[Plan, ...]:
-    raise LookupError(f"a GEMM alone has no {op}")
+def _no_plans(op: str, nbytes: int) -> tuple[Plan, ...]:
+    raise LookupError(f"a GEMM alone has no {op} of {nbytes} B")
 
 
 def band(rows: int) -> str:

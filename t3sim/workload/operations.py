@@ -66,7 +66,11 @@ class Gemm(Spec):
 
 
 class Collective(Spec):
-    """A collective over the tensor-parallel group; `bytes` is the whole buffer and not one GPU's share."""
+    """A collective over the tensor-parallel group; `bytes` is the whole buffer and not one GPU's share.
+
+    That is what goes into a reduce-scatter or all-reduce on each GPU, what comes out of an all-gather, what each GPU
+    has for all others in an all-to-all, and what is broadcast or sent on to the next GPU.
+    """
 
     op: Literal["reduce_scatter", "all_gather", "all_reduce", "all_to_all", "broadcast", "send"]
     id: Name

@@ -11,7 +11,8 @@ LAYERS = (
     ("execution",),
     ("observe",),
     ("hardware",),
-    ("collectives", "lowering"),
+    ("lowering",),
+    ("collectives",),
     ("workload",),
     ("config",),
     ("results", "registry", "units", "errors", "files", "kernels", "version", "data"),
@@ -24,12 +25,12 @@ REPORTS_SEE = {"report", "results", "registry", "units", "errors", "files", "dat
 DOORS = {"t3sim": {"simulation", "sweeps", "version"}, "t3sim.__main__": {"cli"}}
 
 # Words that components share; not components themselves.
-VOCABULARY = {"hardware.clock", "hardware.memory.access"}
+VOCABULARY = {"hardware.clock", "hardware.probe", "hardware.memory.access", "hardware.network.message"}
 # Modules whose job is to put components together.
-COMPOSING = {"conditions", "gpu", "machine"}
+COMPOSING = {"conditions", "gpu", "machine", "ports"}
 # Every other import from one component into another, with its reason.
 EXCEPTIONS = {
-    ("compute", "memory"): "is handed the controller that its loads go to",
+    ("t3", "memory"): "the DMA engine is handed the controller that its reads go to",
 }
 
 # Who may use a library that brings its own clock, file format or terminal.

@@ -23,7 +23,7 @@ def leaves(node, path=()):
     """Yield (dotted path, value or mapping with value) of everything that a file sets."""
     if isinstance(node, dict) and "value" not in node:
         for key, item in node.items():
-            yield from leaves(item, (*path, key))
+            yield from leaves(item, (*path, str(key)))
     elif isinstance(node, list):
         for index, item in enumerate(node):
             yield from leaves(item, (*path, str(index)))

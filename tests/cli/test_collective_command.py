@@ -281,7 +281,7 @@ def test_one_for_all_is_as_good_as_all(rows):
 
 
 def test_why_all_gpus_are_simulated(t3sim):
-    """Where one GPU cannot stand for all, a note on stderr and in the manifest says why; not where all are asked for."""
+    """Where one GPU cannot stand for all, a note on stderr and in the manifest says why; not if all are asked for."""
     tree = ("collective", "all_reduce", "--bytes", "64KiB", "--gpus", 4, "--algorithm", "double-tree", "--no-bound")
     found = t3sim(*tree, "--format", "json")
     note = "all 4 GPUs are simulated, since double-tree gives every rank another part in the all_reduce"

@@ -22,6 +22,10 @@ from t3sim.simulation.lab import ALL, SystemLab
 from t3sim.simulation.plans import facts_of, plans_of, wiring_of
 
 SWITCH = SwitchSpec(reduces=True, multicasts=True, adder_rate=10**12, entries=64)
+SKEWED = """conditions={
+    gpus: {'0': {start: 40 us}, '2': {speed: 0.3}},
+    links: {all: {loss: 0.03, retry: 3 us}},
+    kernel_start_jitter: {distribution: exponential, scale: 5 us}}"""
 SIZES = {"uneven": 9_998, "tiny": 6}
 """Bytes of a buffer: in parts and pieces of different sizes; fewer elements than GPUs."""
 
@@ -128,8 +132,12 @@ def test_every_fused_collective_puts_the_right_numbers_everywhere(
 @pytest.mark.parametrize("scheme", names(SCHEME))
 @pytest.mark.parametrize(
     "changes",
-    [(), ("track_trigger.near_memory=false",), ("track_trigger.staggered=false", "track_trigger.tiles_per_command=3")],
-    ids=["whole", "without near-memory compute", "coarse"],
+    [
+        ("track_trigger.gathers=true",),
+        ("track_trigger.near_memory=false",),
+        ("track_trigger.staggered=false", "track_trigger.tiles_per_command=3"),
+    ],
+    ids=["gathering", "without near-memory compute", "coarse"],
 )
 def test_every_scheme_puts_the_right_numbers_everywhere(scheme, changes, tiny_system, pair):
     """A GEMM and the all-reduce of its output, over each topology, by each algorithm that does it."""
@@ -147,3 +155,25 @@ def test_every_scheme_puts_the_right_numbers_everywhere(scheme, changes, tiny_sy
             assert outcome.data.errors == 0, f"{algorithm} over {system.topology}: {outcome.data}"
             done += 1
     assert done > 1
+
+
+@pytest.mark.parametrize("algorithm", algorithms_for(Operation.ALL_REDUCE))
+def test_gpus_that_are_far_apart_do_not_disturb_each_other(algorithm, tiny_system, gemm_op, collective_op, sublayer_of):
+    """Late, slow and jittery GPUs on lossy links: nothing is overwritten before it is used, nothing used too early."""
+    gpus, operations = 4, []
+    for number in range(2):
+        after = [f"r{number - 1}"] if number else []
+        operations.append(gemm_op(f"g{number}", (100, 50, 25), *after))
+        operations.append(collective_op(f"r{number}", "all_reduce", 100 * 50 * 2, f"g{number}"))
+    sublayer, done = sublayer_of(gpus, *operations), 0
+    for system in topologies(tiny_system(SKEWED), gpus):
+        chosen = system.model_copy(update={"algorithms": {"all_reduce": algorithm}})
+        for scheme in ("sequential", "t3"):
+            try:
+                works = lower(sublayer, chosen.gemm, chosen.compute.slice_bytes, plans_of(chosen, gpus))
+                outcome = get(SCHEME, scheme)().simulate(SystemLab(chosen, gpus, ALL, data=DataMode()), works)
+            except (PlanError, InputError):
+                continue
+            assert outcome.data.errors == 0, f"{scheme} over {system.topology}: {outcome.data}"
+            done += 1
+    assert done

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from t3sim.lowering.work import lower
-from t3sim.observe import EventLog, attach
+from t3sim.observe import EventLog
 from t3sim.registry import get
 from t3sim.simulation import load_system
 from t3sim.simulation.lab import SystemLab
+from t3sim.simulation.plans import plans_of
 from t3sim.workload import Collective, Gemm, Trace
 
 FOLDER = Path(__file__).parent
@@ -42,11 +43,11 @@ SYSTEM = (
 )
 NAMES = {"phase": "forward", "sublayer": "op", "dtype": "fp16"}
 # Two full GPUs, where nothing is forwarded; and one that stands for three, where tracker and DMA do their work.
-GOLDEN = {"t3_two_gpus.log": (2, "ring"), "t3_mirror_of_three.log": (3, "mirror")}
+GOLDEN = {"t3_two_gpus.log": (2, "all"), "t3_mirror_of_three.log": (3, "mirror")}
 SCHEMES = ("sequential", "t3", "t3-mca", "ideal-overlap", "ideal-overlap-nmc")
 
 
-def outcome_of(scheme, gpus, topology, observe=None):
+def outcome_of(scheme, gpus, simulated, observe=None):
     """Run a GEMM of two output tiles a GPU, its reduce-scatter and its all-gather."""
     rows, columns = 128 * gpus, 256
     nbytes = rows * columns * 2
@@ -60,14 +61,14 @@ def outcome_of(scheme, gpus, topology, observe=None):
         ),
     )
     system = load_system(overrides=SYSTEM).spec
-    works = lower(trace.sublayers()[0], system.gemm, system.compute.slice_bytes)
-    return get("scheme", scheme)().simulate(SystemLab(system, gpus, topology, observe), works)
+    works = lower(trace.sublayers()[0], system.gemm, system.compute.slice_bytes, plans_of(system, gpus))
+    return get("scheme", scheme)().simulate(SystemLab(system, gpus, simulated, observe), works)
 
 
-def logged(scheme, gpus, topology):
+def logged(scheme, gpus, simulated):
     """Run with an event log: what it costs, and the text of the log."""
     logs: list[EventLog] = []
-    outcome = outcome_of(scheme, gpus, topology, observe=lambda machine: logs.append(attach(machine)))
+    outcome = outcome_of(scheme, gpus, simulated, observe=lambda machine: logs.append(EventLog(machine)))
     return outcome, "".join(log.text() for log in logs)
 
 
@@ -88,19 +89,19 @@ def test_log_changes_nothing(scheme, case):
 
 def test_log_is_the_same_twice():
     """The order of events at equal times does not depend on anything but the input."""
-    assert logged("t3-mca", 2, "ring")[1] == logged("t3-mca", 2, "ring")[1]
+    assert logged("t3-mca", 2, "all")[1] == logged("t3-mca", 2, "all")[1]
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_log_tells_the_story_of_track_and_trigger(name):
     """Time never runs back; every tracked tile fires once, and every tile of a middle chunk triggers its DMA."""
-    gpus, topology = GOLDEN[name]
+    gpus, simulated = GOLDEN[name]
     lines = [line.split() for line in (FOLDER / name).read_text(encoding="utf-8").splitlines()]
     times = [int(line[0]) for line in lines]
     assert times == sorted(times)
-    for index in range(1 if topology == "mirror" else gpus):
+    for index in range(1 if simulated == "mirror" else gpus):
         fired = [rest for _, part, event, *rest in lines if [part, event] == [f"Gpu[{index}].Tracker", "fire"]]
-        tracked = [[f"workgroup={workgroup}"] for workgroup in range(2, 2 * gpus)]
+        tracked = [[f"tile={tile}"] for tile in range(2, 2 * gpus)]
         assert sorted(fired) == tracked
         triggers = [line for line in lines if line[1:3] == [f"Gpu[{index}].Dma", "trigger"]]
         assert len(triggers) == 2 * (gpus - 2)

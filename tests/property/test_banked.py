@@ -1,5 +1,6 @@
 """The banked memory under random load: nothing is lost, and nobody notices when it is looked at."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t3sim.hardware.clock import Order, call_at
-from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.memory.arbitration import KIND, decision_table
 from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
 from t3sim.hardware.memory.banked.dram.spec import load_dram
@@ -88,6 +89,8 @@ class Burst:
     is_awaited: bool
 
 
+CAUSES = [Cause(operation, direction) for operation in ("gemm", "reduce_scatter") for direction in Direction]
+GEMM_READ, GEMM_WRITE, RS_READ, RS_WRITE = CAUSES
 # Times on the grid of the DRAM's clock too, and few of them, so that arrivals meet completions.
 TIMES = st.integers(0, 200).map(lambda cycle: cycle * CLOCK_FS) | st.integers(0, 3 * 10**8)
 BURSTS = st.builds(
@@ -97,7 +100,7 @@ BURSTS = st.builds(
     access=st.sampled_from(Access),
     nbytes=st.integers(1, 300) | st.integers(1000, 20_000),
     address=st.integers(0, 2**20),
-    cause=st.sampled_from(Cause),
+    cause=st.sampled_from(CAUSES),
     is_awaited=st.sampled_from([True, True, True, False]),
 )
 LOADS = st.lists(BURSTS, min_size=1, max_size=25)
@@ -107,7 +110,7 @@ INTENSITIES = st.sampled_from([0.0, 0.5, 1.0])
 def replay(spec, policy, bursts, *, looks=(), tunes=()):
     """Run bursts through a controller that is also looked at in between: when each was answered, and the controller."""
     env = simpy.Environment(0)
-    controller = MemoryController(env, spec, policy, "Memory")
+    controller = MemoryController(env, spec, policy, 0)
     answers = {}
 
     def submit(number, burst):
@@ -133,7 +136,9 @@ def replay(spec, policy, bursts, *, looks=(), tunes=()):
 def test_what_is_submitted_is_served(spec, policy, bursts, tunes):
     """All bursts are served, with their bytes by cause; each awaited one is answered once it can be."""
     answers, controller = replay(spec, policy, bursts, tunes=tunes)
-    expected = {cause: sum(burst.nbytes for burst in bursts if burst.cause is cause) for cause in Cause}
+    expected = Counter()
+    for burst in bursts:
+        expected[burst.cause] += burst.nbytes
     assert controller.served_bytes() == expected
     assert controller.pending() == 0
     assert not controller.waiting()
@@ -194,14 +199,14 @@ def test_lanes_of_one_instant_may_submit_in_any_order(spec, policy, bursts, shuf
 def test_many_bursts_wait_at_once(policy):
     """3000 bursts on one lane, the first of them long and on a bank of its own, are answered and counted."""
     spec = memory(channels=1, scheduler="frfcfs")
-    bursts = [Burst(0, Stream.COMPUTE, Access.READ, 1 << 19, 0, Cause.GEMM_READ, is_awaited=True)]
+    bursts = [Burst(0, Stream.COMPUTE, Access.READ, 1 << 19, 0, GEMM_READ, is_awaited=True)]
     for number in range(3000):
         stream, access = tuple(Stream)[number % 2], tuple(Access)[number % 3]
         nbytes, address = (64, 1 << 22 | number * 64) if number % 5 else (32, 1 << 22 | number * 64 + 8)
-        bursts.append(Burst(number // 7, stream, access, nbytes, address, Cause.RS_READ, is_awaited=True))
+        bursts.append(Burst(number // 7, stream, access, nbytes, address, RS_READ, is_awaited=True))
     answers, controller = replay(spec, get(KIND, policy)(), bursts)
     assert len(answers) == len(bursts)
-    assert controller.served_bytes()[Cause.RS_READ] == sum(burst.nbytes for burst in bursts[1:])
+    assert controller.served_bytes()[RS_READ] == sum(burst.nbytes for burst in bursts[1:])
     assert controller.pending() == 0
 
 
@@ -215,12 +220,12 @@ def test_bursts_that_touch_nothing_leave_others_alone(gap):
     # Blocks of the other channel: nothing of these bursts falls to the simulated one.
     places = [0, *([256] * gap), *(1 << 20 for _ in range(700))]
     for nbytes, address in zip(sizes, places, strict=True):
-        channel.push(1, nbytes, Cause.RS_WRITE, partial(linear, address, nbytes), **awaited)
+        channel.push(1, nbytes, 3, partial(linear, address, nbytes), **awaited)
     done, now = [], 0
     while now := channel.admit(table, now):
         done += channel.advance(table, now)
     assert sorted(number for _, number, _ in done) == list(range(len(sizes)))
-    assert channel.served()[Cause.RS_WRITE] == sum(sizes)
+    assert channel.served()[3] == sum(sizes)
 
 
 @pytest.mark.parametrize("access", Access)
@@ -230,8 +235,7 @@ def test_one_channel_stands_for_all(access):
     for simulated in (1, 32):
         spec = memory(channels=32, simulated_channels=simulated, read_entries=64, write_entries=64)
         bursts = [
-            Burst(0, Stream.COMPUTE, access, 1 << 16, number << 16, Cause.GEMM_READ, is_awaited=True)
-            for number in range(128)
+            Burst(0, Stream.COMPUTE, access, 1 << 16, number << 16, GEMM_READ, is_awaited=True) for number in range(128)
         ]
         answers, _ = replay(spec, get(KIND, "round-robin")(), bursts)
         times.append(max(answers.values()))
@@ -242,12 +246,12 @@ def test_one_channel_stands_for_all(access):
 def test_starvation_limit_holds_where_writes_fill_their_queue(limit):
     """Compute writes without end, and a read now and then: a write of communication waits for ``limit`` of them."""
     spec = memory(channels=1, read_entries=64, write_entries=4, refresh=False)
-    flood = Burst(0, Stream.COMPUTE, Access.WRITE, 1 << 17, 1 << 22, Cause.GEMM_WRITE, is_awaited=True)
+    flood = Burst(0, Stream.COMPUTE, Access.WRITE, 1 << 17, 1 << 22, GEMM_WRITE, is_awaited=True)
     reads = [
-        Burst(10 * number * CLOCK_FS, Stream.COMPUTE, Access.READ, 64, 1 << 16, Cause.GEMM_READ, is_awaited=True)
+        Burst(10 * number * CLOCK_FS, Stream.COMPUTE, Access.READ, 64, 1 << 16, GEMM_READ, is_awaited=True)
         for number in range(1, 60)
     ]
-    held = Burst(50 * CLOCK_FS, Stream.COMMUNICATION, Access.WRITE, 64, 1 << 23, Cause.RS_WRITE, is_awaited=True)
+    held = Burst(50 * CLOCK_FS, Stream.COMMUNICATION, Access.WRITE, 64, 1 << 23, RS_WRITE, is_awaited=True)
     answers, _ = replay(spec, Mca(occupancy=1, starvation_limit=limit), [flood, held, *reads])
     a_write = answers[0] / ((1 << 17) / HBM2.access)
     # What passes it, what is in the queues before it, and the opening of its row.
@@ -257,11 +261,11 @@ def test_starvation_limit_holds_where_writes_fill_their_queue(limit):
 def test_region_of_several_blocks_is_served_whole():
     """A burst with rows apart counts as served when all its rows are."""
     env = simpy.Environment(0)
-    controller = MemoryController(env, memory(), get(KIND, "round-robin")(), "Memory")
+    controller = MemoryController(env, memory(), get(KIND, "round-robin")(), 0)
     region = np.array([[0, 8, 512, 4096], [1 << 20, 1, 64, 0]], np.int64)
-    controller.submit(Stream.COMPUTE, Access.READ, 8 * 512 + 64, Cause.GEMM_READ, lambda: region, lambda: None)
+    controller.submit(Stream.COMPUTE, Access.READ, 8 * 512 + 64, GEMM_READ, lambda: region, lambda: None)
     env.run()
-    assert controller.served_bytes()[Cause.GEMM_READ] == 8 * 512 + 64
+    assert controller.served_bytes()[GEMM_READ] == 8 * 512 + 64
 
 
 @pytest.mark.parametrize("simulated", [1, 4])
@@ -270,7 +274,7 @@ def test_counters_are_those_of_all_simulated_channels(simulated):
     spec = memory(simulated_channels=simulated, refresh=False)
     sizes = {Access.READ: 1 << 14, Access.WRITE: 1 << 13, Access.UPDATE: 1 << 12}
     bursts = [
-        Burst(0, Stream.COMPUTE, access, nbytes, number << 20, Cause.GEMM_READ, is_awaited=True)
+        Burst(0, Stream.COMPUTE, access, nbytes, number << 20, GEMM_READ, is_awaited=True)
         for number, (access, nbytes) in enumerate(sizes.items())
     ]
     _, controller = replay(spec, get(KIND, "round-robin")(), bursts)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t3sim.hardware.clock import call_at
-from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.memory.arbitration import KIND, QueueView
 from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
 from t3sim.hardware.memory.controller import MemoryController
@@ -137,6 +137,7 @@ def memories():
 
 
 # Times on the grid of service times too, so that arrivals meet completions in the same femtosecond.
+CAUSE = Cause("gemm", Direction.READ)
 TIMES = st.integers(0, 40).map(lambda n: n * ENTRY_FS) | st.integers(0, 300_000)
 BURST = st.tuples(st.sampled_from(Stream), st.sampled_from(Access), st.integers(1, 4 * ENTRY_BYTES))
 CHAIN = st.tuples(TIMES, st.lists(BURST, min_size=1, max_size=4))
@@ -149,14 +150,15 @@ def replay(spec, policy, chains, tunes):
     Give what happened when, in order, the answers, and the busy time.
     """
     env = simpy.Environment(0)
-    memory = MemoryController(env, spec, policy, "Memory")
+    memory = MemoryController(env, spec, policy, 0)
+    memory.start_kernel()
     happenings, answers = [], {}
 
     def submit(chain, number):
         stream, access, nbytes = chains[chain][1][number]
         happenings.append((env.now, (stream, access, nbytes, (chain, number))))
         place, done = partial(linear, 0, nbytes), partial(answered, chain, number)
-        memory.submit(stream, access, nbytes, Cause.GEMM_READ, place, done)
+        memory.submit(stream, access, nbytes, CAUSE, place, done)
 
     def answered(chain, number):
         answers[chain, number] = env.now

@@ -1,17 +1,22 @@
 """Whole runs on small random systems: bytes add up, spans lie inside the run, the mirror is the ring."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from t3sim.collectives.planning import NetworkFacts
 from t3sim.hardware.memory.arbitration import KIND as ARBITRATION
 from t3sim.registry import get, names
 from t3sim.schemes.scheme import KIND as SCHEME
 
 EXECUTED = ("sequential", "t3", "t3-mca")
 FUSED = ("t3", "t3-mca")
+RING = NetworkFacts(ranks=4, shape=(4,))
+SWITCH = "topology={kind: switch, switch: {reduces: true, multicasts: true, adder_rate: 8 TB/s, entries: 1024}}"
+"""A network for schemes that a ring is not enough for."""
 TILE = 16
 CUS = 4
 
@@ -59,58 +64,61 @@ def sizes(draw):
 
 
 def positions(works, gpu):
-    """Bytes of the chunk at each position of a GPU's own order."""
-    chunks = works[1].chunks
-    return [sum(chunks.at(gpu, position)) for position in range(chunks.count)]
+    """Bytes of the chunk at each position of a GPU's own order: at GPU r's position p lies part p - r."""
+    sizes = works[1].chunks.chunk_bytes
+    return [sizes[(position - gpu) % len(sizes)] for position in range(len(sizes))]
 
 
 def expected_traffic(scheme, sizes_):
     """DRAM bytes by cause and link bytes, from what each scheme does with the chunk at each position."""
     count, total = len(sizes_), sum(sizes_)
     first, before_last, last = sizes_[0], sizes_[count - 2], sizes_[-1]
+    gemm, scatter, gather = "gemm", "reduce_scatter", "all_gather"
     traffic = {
-        "AG_READ": total - before_last,
-        "AG_WRITE": total - last,
-        "LINK": (total - last) + (total - before_last),
+        (gather, "read"): total - before_last,
+        (gather, "write"): total - last,
+        "link": (total - last) + (total - before_last),
     }
     if scheme == "sequential":
         reads = first + 2 * (total - first)
-        return {**traffic, "GEMM_WRITE": total, "RS_READ": reads, "RS_WRITE": total - first + last}
-    local = total - first
-    return {**traffic, "GEMM_WRITE": local, "RS_READ": total - first - last, "RS_WRITE": local}
+        traffic |= {(gemm, "write"): total, (scatter, "read"): reads, (scatter, "write"): total - first + last}
+    else:
+        local = total - first
+        traffic |= {(gemm, "write"): local, (scatter, "read"): total - first - last, (scatter, "write"): local}
+    return +Counter(traffic)
 
 
 def actual_traffic(report):
     """Read the same from a GPU's counters."""
-    traffic = {cause.name: nbytes for cause, nbytes in report.served_bytes.items() if cause.name != "GEMM_READ"}
-    return {**traffic, "LINK": report.link_bytes}
+    traffic = {cause: nbytes for cause, nbytes in report.served_bytes.items() if cause != ("gemm", "read")}
+    return +Counter({**traffic, "link": report.link_bytes})
 
 
 @settings(max_examples=120)
-@given(data=st.data(), size=sizes(), scheme=st.sampled_from(EXECUTED), topology=st.sampled_from(["mirror", "ring"]))
-def test_traffic_is_what_the_chunks_demand(tiny_system, pair, lowered, run_scheme, data, size, scheme, topology):
+@given(data=st.data(), size=sizes(), scheme=st.sampled_from(EXECUTED), simulated=st.sampled_from(["mirror", "all"]))
+def test_traffic_is_what_the_chunks_demand(tiny_system, pair, lowered, run_scheme, data, size, scheme, simulated):
     """On every GPU the bytes of every cause follow from its chunks: nothing is lost, nothing moved twice."""
     gpus, shape = size
     system = data.draw(systems(tiny_system("tracker.entries=1024")))
     sublayer = pair(gpus, shape)
-    outcome = run_scheme(system, sublayer, scheme, topology)
+    outcome = run_scheme(system, sublayer, scheme, simulated)
     works = lowered(system, sublayer)
-    assert len(outcome.gpus) == (1 if topology == "mirror" else gpus)
+    assert len(outcome.gpus) == (1 if simulated == "mirror" else gpus)
     rows, columns, depth = shape
     for number, report in enumerate(outcome.gpus):
         assert actual_traffic(report) == expected_traffic(scheme, positions(works, number))
-        read = {cause.name: nbytes for cause, nbytes in report.served_bytes.items()}["GEMM_READ"]
+        read = report.served_bytes["gemm", "read"]
         assert read >= (rows + columns) * depth * 2
         assert read <= (rows * -(-columns // TILE) + columns * -(-rows // TILE)) * depth * 2
 
 
 @settings(max_examples=60)
-@given(data=st.data(), size=sizes(), scheme=st.sampled_from(EXECUTED), topology=st.sampled_from(["mirror", "ring"]))
-def test_nothing_is_faster_than_its_hardware(tiny_system, pair, run_scheme, data, size, scheme, topology):
+@given(data=st.data(), size=sizes(), scheme=st.sampled_from(EXECUTED), simulated=st.sampled_from(["mirror", "all"]))
+def test_nothing_is_faster_than_its_hardware(tiny_system, pair, run_scheme, data, size, scheme, simulated):
     """Spans lie inside the run and in order, and no part does more than its rate allows."""
     gpus, shape = size
     system = data.draw(systems(tiny_system("tracker.entries=1024")))
-    outcome = run_scheme(system, pair(gpus, shape), scheme, topology)
+    outcome = run_scheme(system, pair(gpus, shape), scheme, simulated)
     for report in outcome.gpus:
         spans = {span.operation: span for span in report.spans}
         assert sorted(spans) == ["all_gather", "gemm", "reduce_scatter"]
@@ -139,12 +147,15 @@ def test_nothing_is_faster_than_its_hardware(tiny_system, pair, run_scheme, data
 )
 def test_mirror_equals_the_ring(tiny_system, pair, run_scheme, data, gpus, groups, columns, depth, scheme):
     """Where every chunk is the same number of whole row groups, one mirrored GPU is each GPU of the full ring."""
-    system = data.draw(systems(tiny_system("tracker.entries=1024")))
+    network = [SWITCH] if get(SCHEME, scheme)().misfit(RING) else []
+    system = data.draw(systems(tiny_system("tracker.entries=1024", *network)))
     shape = (gpus * groups * system.gemm.group_rows * TILE, columns * TILE, depth)
     mirror = run_scheme(system, pair(gpus, shape), scheme, "mirror")
-    ring = run_scheme(system, pair(gpus, shape), scheme, "ring")
+    ring = run_scheme(system, pair(gpus, shape), scheme, "all")
     assert ring.gpus == mirror.gpus * (gpus if mirror.gpus else 0)
-    assert replace(ring, gpus=()) == replace(mirror, gpus=())
+    assert mirror.links.items() <= ring.links.items()
+    whole = {"gpus": (), "gpus_simulated": 0, "links": {}}
+    assert replace(ring, **whole) == replace(mirror, **whole)
 
 
 @settings(max_examples=60)
@@ -153,10 +164,10 @@ def test_mirror_equals_the_ring(tiny_system, pair, run_scheme, data, gpus, group
     size=sizes(),
     tracker=st.tuples(st.integers(1, 16), st.sampled_from([1, 2, 4])),
     scheme=st.sampled_from(FUSED),
-    topology=st.sampled_from(["mirror", "ring"]),
+    simulated=st.sampled_from(["mirror", "all"]),
 )
 def test_small_trackers_never_stall_a_run(
-    tiny_system, pair, lowered, run_scheme, data, size, tracker, scheme, topology
+    tiny_system, pair, lowered, run_scheme, data, size, tracker, scheme, simulated
 ):
     """However small the tracker, a run ends, moves the same bytes, and stays within its entries."""
     gpus, shape = size
@@ -164,22 +175,22 @@ def test_small_trackers_never_stall_a_run(
     system = data.draw(systems(tiny_system()))
     system = system.model_copy(update={"tracker": changed(system.tracker, entries=sets * ways, ways=ways)})
     sublayer = pair(gpus, shape)
-    outcome = run_scheme(system, sublayer, scheme, topology)
+    outcome = run_scheme(system, sublayer, scheme, simulated)
     works = lowered(system, sublayer)
     for number, report in enumerate(outcome.gpus):
         assert 1 <= report.tracker_peak_entries <= sets * ways
         assert actual_traffic(report) == expected_traffic(scheme, positions(works, number))
 
 
-@pytest.mark.parametrize("topology", ["mirror", "ring"])
+@pytest.mark.parametrize("simulated", ["mirror", "all"])
 @pytest.mark.parametrize("scheme", FUSED)
-def test_tracker_waits_only_when_it_is_full(tiny_system, pair, run_scheme, scheme, topology):
+def test_tracker_waits_only_when_it_is_full(tiny_system, pair, run_scheme, scheme, simulated):
     """As many entries as tiles in flight change nothing; one less makes counts wait, and no run faster."""
     sublayer = pair(8, (8 * 2 * TILE, 3 * TILE, 40))
 
     def run(entries):
         return run_scheme(
-            tiny_system(f"tracker.entries={entries}", f"tracker.ways={entries}"), sublayer, scheme, topology
+            tiny_system(f"tracker.entries={entries}", f"tracker.ways={entries}"), sublayer, scheme, simulated
         )
 
     large = run(64)
@@ -210,8 +221,8 @@ def test_operations_that_follow_each_other_do_not_mix(
         (gemm_op("g2", two), collective_op("r2", "reduce_scatter", two[0] * two[1] * 2, "g2")),
     ]
     after = pairs[1][0].model_copy(update={"after": ("r1",)})
-    both = run_scheme(system, sublayer_of(gpus, *pairs[0], after, pairs[1][1]), "t3", "ring")
-    alone = [run_scheme(system, sublayer_of(gpus, *operations), "t3", "ring") for operations in pairs]
+    both = run_scheme(system, sublayer_of(gpus, *pairs[0], after, pairs[1][1]), "t3", "all")
+    alone = [run_scheme(system, sublayer_of(gpus, *operations), "t3", "all") for operations in pairs]
     for number, report in enumerate(both.gpus):
         parts = [outcome.gpus[number].served_bytes for outcome in alone]
         assert report.served_bytes == {cause: parts[0][cause] + parts[1][cause] for cause in parts[0]}
@@ -233,5 +244,5 @@ def test_neighbour_that_is_ahead_does_not_disturb_open_tiles(
         gemm_op("g2", (63, 50, 16), "r1"),
         collective_op("r2", "reduce_scatter", 63 * 50 * 2, "g2"),
     )
-    outcome = run_scheme(system, sublayer_of(3, *operations), "t3", "ring")
+    outcome = run_scheme(system, sublayer_of(3, *operations), "t3", "all")
     assert len(outcome.gpus) == 3

@@ -134,8 +134,7 @@ class Network:
 
     def bytes_per_s(self, source: int, destination: int) -> int:
         """Rate at which ``source`` can send to ``destination``: of its links that the pieces of a message take."""
-        ways = {self.wiring.route(source, destination, piece)[0].edge for piece in range(self.wiring.cabling.spread)}
-        return sum(self.wiring.cabling.links(source)[edge].bytes_per_s for edge in ways)
+        return self.wiring.bytes_per_s(source, destination)
 
     def out_links(self, gpu: int) -> tuple[Link, ...]:
         """List the links that lead out of ``gpu``."""

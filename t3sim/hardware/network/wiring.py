@@ -118,6 +118,12 @@ class Wiring:
         """Give the way from ``source`` to ``destination`` for the ``piece``-th piece; empty where there is none."""
         return self.cabling.route(source, destination, piece % self.cabling.spread)
 
+    def bytes_per_s(self, source: int, destination: int) -> int:
+        """Rate at which ``source`` can send to ``destination``: of its links that the pieces of a message take."""
+        ways = {self.route(source, destination, piece)[0].edge for piece in range(self.cabling.spread)}
+        links = self.cabling.links(source)
+        return sum(links[edge].bytes_per_s for edge in ways)
+
     @cached_property
     def switches(self) -> dict[str, SwitchSpec]:
         """List all nodes that are not GPUs."""

@@ -1,9 +1,16 @@
-"""Collective kernels: what their CUs keep in flight bounds their rate (Little's law)."""
+"""Collective kernels: what they read and write where, and what their CUs keep in flight (Little's law)."""
+
+from functools import partial
+from itertools import pairwise
 
 import pytest
 
+from t3sim.collectives.plan import Operation
 from t3sim.hardware.compute.cus import SLICES_IN_WINDOW
+from t3sim.hardware.memory.access import Access
+from t3sim.schemes.phases import CollectivePhase
 from t3sim.simulation import Point, load_system, simulate_point
+from t3sim.simulation.lab import SystemLab
 from t3sim.workload.operations import Collective, Sublayer
 
 LATENCY_NS = 400
@@ -50,3 +57,106 @@ def test_slice_is_small_against_the_window():
     for outstanding, expected in (("1 MiB", 64 << 10), ("4 KiB", (8 << 12) // SLICES_IN_WINDOW), ("1 B", 1)):
         settings = ["compute.collective_cus=8", f"compute.collective_outstanding_per_cu={outstanding}"]
         assert load_system(overrides=settings).spec.compute.slice_bytes == expected
+
+
+@pytest.mark.parametrize("nbytes", [1, 3, 5])
+@pytest.mark.parametrize("gpus", ["mirror", "all"])
+@pytest.mark.parametrize("op", [operation.value for operation in Operation])
+def test_buffers_smaller_than_the_group_are_moved(op, gpus, nbytes, tiny_loaded, collective_op, sublayer_of):
+    """A collective of fewer bytes than chunks leaves chunks empty, moves what there is, and ends."""
+    sublayer = sublayer_of(4, collective_op("c", op, nbytes))
+    (row,) = simulate_point(Point(system=tiny_loaded(), sublayer=sublayer, gpus=gpus), ["sequential"])
+    assert row["status"] == "ok"
+    assert row["total_us"] > 0
+    assert row["dram_total_bytes"] > 0
+
+
+@pytest.fixture
+def accesses(lowered):
+    """Give a function that runs a collective on all GPUs: each GPU's accesses as (access, cause, first byte, bytes)."""
+
+    def run(system, sublayer):
+        found = {}
+
+        def observe(machine):
+            for gpu in machine.gpus:
+                found[gpu.index] = seen = []
+                gpu.memory.submit = partial(noted, seen, gpu.memory.submit)
+
+        def noted(seen, submit, stream, access, nbytes, cause, place, done):
+            ((address, rows, width, _),) = place().tolist()
+            assert rows * width == nbytes
+            seen.append((access, cause.direction, address, nbytes))
+            submit(stream, access, nbytes, cause, place, done)
+
+        lab = SystemLab(system, sublayer.tp, "all", observe)
+        lab.run([CollectivePhase(work) for work in lowered(system, sublayer)], "default")
+        return found
+
+    return run
+
+
+def apart(spans):
+    """Whether none of the (first byte, bytes) overlap."""
+    return all(start + size <= behind for (start, size), (behind, _) in pairwise(sorted(spans)))
+
+
+def test_contributions_wait_beside_what_the_gpu_has(accesses, tiny_system, collective_op, sublayer_of):
+    """In a direct reduce-scatter three copies of the own chunk arrive apart from each other and from the buffer.
+
+    Each is read once, with the GPU's own, and the sum goes over that; all other chunks are read once to be sent.
+    """
+    sublayer = sublayer_of(4, collective_op("c", "reduce_scatter", 4096))
+    for rank, seen in accesses(tiny_system("algorithms={reduce_scatter: direct}"), sublayer).items():
+        written = [(address, nbytes) for access, _, address, nbytes in seen if access is Access.WRITE]
+        read = [(address, nbytes) for access, _, address, nbytes in seen if access is Access.READ]
+        own = (1024 * (3 - rank), 1024)
+        copies = [place for place in written if place != own]
+        assert len(copies) == 3
+        assert written.count(own) == 1
+        assert apart([*copies, (0, 4096)])
+        assert sorted(read) == sorted([*copies, *((1024 * part, 1024) for part in range(4))])
+
+
+def test_gathered_chunks_land_where_they_belong(accesses, tiny_system, collective_op, sublayer_of):
+    """In an all-gather each part arrives at its place in the buffer, the own one being there."""
+    sublayer = sublayer_of(4, collective_op("c", "all_gather", 4096))
+    for rank, seen in accesses(tiny_system(), sublayer).items():
+        written = sorted(address for access, _, address, _ in seen if access is Access.WRITE)
+        assert written == [1024 * part for part in range(4) if part != 3 - rank]
+
+
+def test_exchanged_chunks_do_not_overwrite_what_is_still_to_be_sent(accesses, tiny_system, collective_op, sublayer_of):
+    """In an all-to-all what arrives lies apart from the buffer that is sent from."""
+    sublayer = sublayer_of(4, collective_op("c", "all_to_all", 4096))
+    for rank, seen in accesses(tiny_system(), sublayer).items():
+        written = [(address, nbytes) for access, _, address, nbytes in seen if access is Access.WRITE]
+        assert len(written) == 3
+        assert apart([*written, (0, 4096)])
+        read = sorted(address for access, _, address, _ in seen if access is Access.READ)
+        assert read == [1024 * part for part in range(4) if part != rank]
+
+
+def test_lanes_share_the_cus(tiny_system, collective_op, sublayer_of, run_scheme):
+    """Three lanes at once, each with a third of the window, are bound by latency as one lane with all of it is."""
+    settings = (
+        "memory.bandwidth=1000000 TB/s",
+        "memory.read_latency=400 ns",
+        "memory.turnaround=0 ns",
+        "memory.stream_switch=0 ns",
+        "link.bandwidth=10 TB/s",
+        "link.latency=0 ns",
+        "compute.launch_overhead=0 ns",
+        "compute.collective_cus=1",
+        "compute.collective_outstanding_per_cu=12 KiB",
+        "compute.collective_slice=256 B",
+    )
+    sublayer = sublayer_of(4, collective_op("c", "all_gather", 4 << 20))
+    ring, direct = (
+        run_scheme(tiny_system(*settings, *network), sublayer, "sequential").total_fs
+        for network in ((), ("topology={kind: fully-connected}", "algorithms={all_gather: direct}"))
+    )
+    # Each reads three chunks of 1 MiB: one after the other with 12 KiB in flight, or side by side with 4 KiB each.
+    expected_fs = 3 * (1 << 20) / (12 << 10) * 400 * 10**6
+    assert ring == pytest.approx(expected_fs, rel=0.1)
+    assert direct == pytest.approx(expected_fs, rel=0.1)

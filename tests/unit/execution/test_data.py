@@ -23,8 +23,8 @@ from t3sim.lowering.work import CollectiveWork, lower
 from t3sim.registry import get
 from t3sim.schemes.phases import CollectivePhase
 from t3sim.schemes.scheme import KIND as SCHEME
-from t3sim.schemes.sequential import kernel_phase
-from t3sim.schemes.t3 import fused_phases
+from t3sim.schemes.sequential import Sequential
+from t3sim.schemes.t3 import T3
 from t3sim.simulation import Point, simulate_point
 from t3sim.simulation.lab import ALL, SystemLab
 from t3sim.simulation.plans import plans_of
@@ -46,13 +46,13 @@ def works(tiny_system, pair):
 @pytest.fixture
 def fused(tiny_system, works):
     """Give a function that runs the GEMM fused with its reduce-scatter, then the all-gather, with data."""
-    return lambda: SystemLab(tiny_system(), GPUS, ALL, data=EXACT).run(fused_phases(works), "t3").data
+    return lambda: T3().simulate(SystemLab(tiny_system(), GPUS, ALL, data=EXACT), works).data
 
 
 @pytest.fixture
 def kernels(tiny_system, works):
     """Give a function that runs GEMM, reduce-scatter and all-gather as kernels, with data."""
-    return lambda: SystemLab(tiny_system(), GPUS, ALL, data=EXACT).run(list(map(kernel_phase, works)), "default").data
+    return lambda: Sequential().simulate(SystemLab(tiny_system(), GPUS, ALL, data=EXACT), works).data
 
 
 def once(condition):
@@ -307,7 +307,7 @@ def test_without_data_there_are_no_numbers_anywhere(tiny_system, works, monkeypa
         NetworkPort, "_deliver", lambda self, message: (carried.append(message.value), deliver(self, message))
     )
     monkeypatch.setattr(Values, "__init__", None)
-    SystemLab(tiny_system(), GPUS, ALL, machines.append).run(fused_phases(works), "t3")
+    T3().simulate(SystemLab(tiny_system(), GPUS, ALL, machines.append), works)
     assert [gpu.ports.values for gpu in machines[0].gpus] == [None] * GPUS
     assert set(carried) == {None}
 
@@ -342,8 +342,8 @@ def test_rounding_is_shown_where_it_is_asked_for(tiny_system, works):
     """Sums of four numbers of 1 to 2 are off by no more than three roundings of sums below 8, and by some."""
     for precision, bits in ((Precision.FP32, 24), (Precision.FP16, 11), (Precision.BF16, 8)):
         lab = SystemLab(tiny_system(), GPUS, ALL, data=DataMode(precision=precision))
-        for phases in (fused_phases(works), list(map(kernel_phase, works))):
-            data = lab.run(phases, "default").data
+        for scheme in (Sequential(), T3()):
+            data = scheme.simulate(lab, works).data
             assert data.errors == 0
             assert 0 < data.spread <= 3 * 2.0**-bits
 
@@ -391,5 +391,5 @@ def test_any_fused_shape_puts_the_right_numbers_everywhere(
     )
     sublayer = pair(gpus, (max(rows, 16 * gpus), columns, 16))
     works = lower(sublayer, system.gemm, system.compute.slice_bytes, plans_of(system, gpus))
-    data = SystemLab(system, gpus, ALL, data=EXACT).run(fused_phases(works), "t3").data
+    data = T3().simulate(SystemLab(system, gpus, ALL, data=EXACT), works).data
     assert data.errors == 0, str(data)

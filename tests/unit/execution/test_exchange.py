@@ -69,8 +69,8 @@ def test_message_says_what_it_is_a_part_of():
     first, second = port.sent
     assert (first.operation, first.home, first.move, first.piece, first.pieces) == (NUMBER, 2, 1, 3, 4)
     assert (first.source, first.destinations, first.nbytes, first.wire_bytes) == (1, (2,), 6, 6)
-    assert (first.key, first.merges, first.value) == (0, 0, "numbers")
-    assert (second.home, second.move, second.key, second.pieces) == (0, 0, 1, 2)
+    assert (first.key, first.part, first.merges, first.value) == (0, 0, 0, "numbers")
+    assert (second.home, second.move, second.key, second.part, second.pieces) == (0, 0, 0, 1, 2)
     assert first.serial != second.serial
 
 

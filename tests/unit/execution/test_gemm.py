@@ -44,6 +44,9 @@ class _Memory:
     def tune(self, intensity):
         self.intensity.append(intensity)
 
+    def end_kernel(self):
+        self.ended = True
+
 
 class _Stores:
     """A store path that fills the buffer by a fixed amount per stage and empties it a fixed time later."""

@@ -6,10 +6,8 @@ import pytest
 
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.hardware.probe import Probe
-from t3sim.registry import names
-from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.t3 import fused_phases
-from t3sim.simulation import Point, simulate_point
+from t3sim.simulation import Point, schemes_of_any_network, simulate_point
 from t3sim.simulation.lab import SystemLab
 from t3sim.simulation.mirror import mirror_shape
 from t3sim.simulation.plans import wiring_of
@@ -151,7 +149,7 @@ def test_without_staggering_no_gpu_stands_for_all(tiny_system, pair, lowered):
     assert len(SystemLab(system, 4, "mirror").run(fused_phases(works, system.track_trigger), "t3").gpus) == 4
 
 
-@pytest.mark.parametrize("scheme", names(SCHEME))
+@pytest.mark.parametrize("scheme", schemes_of_any_network())
 def test_mirrored_or_not_unstaggered_gpus_give_the_same_result(scheme, tiny_loaded, pair):
     """What cannot be mirrored gives row by row what it gives when all GPUs are asked for."""
     system, sublayer = tiny_loaded(UNSTAGGERED), pair(4, SHAPE)

@@ -172,6 +172,37 @@ def test_tuned_policy_arbitrates_from_now_on():
     assert answers[1] == {"compute": 640_000, "communication": 512_000}
 
 
+def test_only_a_gemm_that_runs_is_protected():
+    """While a kernel runs, one entry is left to communication, as configured; before and after it there is no limit."""
+    policy = Mca(
+        thresholds=(Threshold(intensity=0.5, occupancy=1), Threshold(intensity=0.0, occupancy=None)), occupancy=1
+    )
+    answers = []
+    for prepare in ((), ("start_kernel",), ("start_kernel", "end_kernel")):
+        rig = _Rig(policy, queue_entries=8)
+        for step in prepare:
+            getattr(rig.memory, step)()
+        rig.submit("communication", COMMUNICATION, WRITE, 128 * 4)
+        rig.at(1_000, "compute", COMPUTE, WRITE)
+        rig.env.run()
+        answers.append(rig.answered)
+    assert answers[1] == {"compute": 384_000, "communication": 640_000}
+    assert answers[0] == answers[2] == {"compute": 640_000, "communication": 512_000}
+
+
+def test_kernels_do_not_inherit_what_was_tuned():
+    """A kernel that starts is treated as configured, whatever the one before was measured to take."""
+    policy = Mca(
+        thresholds=(Threshold(intensity=0.5, occupancy=1), Threshold(intensity=0.0, occupancy=None)), occupancy=1
+    )
+    rig = _Rig(policy, queue_entries=8)
+    rig.memory.start_kernel()
+    rig.memory.tune(0.1)
+    assert rig.memory.policy.occupancy is None
+    rig.memory.start_kernel()
+    assert rig.memory.policy == policy
+
+
 def test_bytes_are_counted_by_cause(either):
     """Submitted and served bytes are kept by cause and agree at the end."""
     rig = either()

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -26,33 +27,11 @@ GROUPED = st.builds(
 ).filter(lambda shape: -(-shape[0] // 16) * -(-shape[1] // 8) >= shape[2])
 
 
-def test_chunks_of_gpu_0_go_by_id_and_others_are_shifted():
-    """GPU 0 handles chunks 0 1 2 3; GPU 1, one step behind in id, 3 0 1 2; GPU 3 handles 1 2 3 0."""
-    chunks = Chunks(piece_bytes=((1,), (2,), (3,), (4,)))
-    assert [[chunks.chunk_id(gpu, position) for position in range(4)] for gpu in (0, 1, 3)] == [
-        [0, 1, 2, 3],
-        [3, 0, 1, 2],
-        [1, 2, 3, 0],
-    ]
-    assert [chunks.at(1, position) for position in range(4)] == [(4,), (1,), (2,), (3,)]
-
-
-def test_successor_meets_a_chunk_one_position_later():
-    """What a GPU sends at position p is the chunk that its successor in the ring handles at position p + 1."""
-    for count in range(2, 10):
-        chunks = Chunks(piece_bytes=tuple((size,) for size in range(1, count + 1)))
-        for gpu in range(count):
-            for position in range(count - 1):
-                sent = chunks.chunk_id(gpu, position)
-                assert sent == chunks.chunk_id((gpu + 1) % count, position + 1)
-
-
-def test_every_gpu_starts_with_a_chunk_of_its_own():
-    """At each position the GPUs of a ring handle different chunks."""
-    for count in range(2, 10):
-        chunks = Chunks(piece_bytes=((1,),) * count)
-        for position in range(count):
-            assert {chunks.chunk_id(gpu, position) for gpu in range(count)} == set(range(count))
+def test_pieces_lie_one_after_the_other():
+    """The pieces of a part follow each other, and the parts too; an empty part takes no room."""
+    chunks = Chunks(piece_bytes=((3, 2), (), (4,), (1, 1)))
+    assert chunks.addresses == ((0, 3), (), (5,), (9, 10))
+    assert (chunks.count, chunks.total_bytes, chunks.chunk_bytes) == (4, 11, (5, 0, 4, 2))
 
 
 def test_even_chunks_differ_by_a_byte_at_most():
@@ -66,6 +45,13 @@ def test_even_chunks_differ_by_a_byte_at_most():
 def test_as_many_bytes_as_chunks_leave_none_empty():
     """Four bytes make four chunks of one byte."""
     assert even_chunks(4, 4, 100).piece_bytes == ((1,),) * 4
+
+
+def test_fewer_bytes_than_chunks_leave_some_empty():
+    """Three bytes in five chunks are three chunks of one byte and two of none, all bytes being there."""
+    chunks = even_chunks(3, 5, 100)
+    assert sorted(chunks.chunk_bytes) == [0, 0, 1, 1, 1]
+    assert sorted(chunks.piece_bytes) == [(), (), (1,), (1,), (1,)]
 
 
 def test_pieces_hold_the_rest_at_the_end():
@@ -106,13 +92,14 @@ def test_as_many_tiles_as_chunks_are_one_each():
 @QUICK
 @given(GROUPED)
 def test_no_chunk_is_empty_and_each_tile_is_in_one(shape):
-    """Every chunk has a tile, every tile is in one chunk, and every GPU produces each tile once."""
+    """Every chunk has a tile, every tile is in one chunk, and has a place of its own in it."""
     chunks = tile_chunks(*shape)
     assert (chunks.bounds[0], chunks.bounds[-1], len(chunks.bounds)) == (0, chunks.tiling.tiles, shape[2] + 1)
     assert all(low < high for low, high in zip(chunks.bounds, chunks.bounds[1:], strict=False))
     assert chunks.chunks.total_bytes == shape[0] * shape[1] * 2
-    for gpu in range(shape[2]):
-        assert sorted(chunks.production_order(gpu).tolist()) == list(range(chunks.tiling.tiles))
+    parts = np.repeat(np.arange(shape[2]), chunks.counts)
+    pieces = np.concatenate([np.arange(count) for count in chunks.counts])
+    assert sorted(chunks.tiles_of(parts, pieces).tolist()) == list(range(chunks.tiling.tiles))
 
 
 @QUICK
@@ -132,25 +119,12 @@ def test_bounds_are_the_nearest_to_equal_bytes(shape):
     assert all(bound in choices for bound, choices in zip(chunks.bounds, nearest, strict=True))
 
 
-def test_production_without_staggering():
-    """Staggered, GPU 1 of 4 takes its positions in turn; else it meets chunk 0 at its position 1, as GPU 0 at 0."""
-    chunks = tile_chunks(8, 8, 4)
-    assert chunks.chunks.production(1, staggered=True) == (0, 1, 2, 3)
-    assert [chunks.chunks.production(gpu, staggered=False) for gpu in (0, 1, 3)] == [
-        (0, 1, 2, 3),
-        (1, 2, 3, 0),
-        (3, 0, 1, 2),
-    ]
-    for gpu in range(4):
-        assert chunks.production_order(gpu, staggered=False).tolist() == chunks.order.tolist()
-
-
 @QUICK
 @given(GROUPED)
-def test_production_follows_the_positions(shape):
-    """A GPU produces its tiles position by position: the bytes of each in its own order."""
+def test_tiles_are_named_by_part_and_piece(shape):
+    """The tile that is the i-th piece of a part has the bytes of that piece, whatever order they are asked for in."""
     chunks = tile_chunks(*shape)
-    for gpu in (0, 1, shape[2] - 1):
-        sizes = chunks.tiling.tile_bytes[chunks.production_order(gpu)].tolist()
-        by_position = [chunks.chunks.at(gpu, position) for position in range(shape[2])]
-        assert sizes == [size for pieces in by_position for size in pieces]
+    pairs = [(part, piece) for part, count in enumerate(chunks.counts) for piece in range(count)][::-1]
+    parts, pieces = (np.array(column) for column in zip(*pairs, strict=True))
+    sizes = chunks.tiling.tile_bytes[chunks.tiles_of(parts, pieces)].tolist()
+    assert sizes == [chunks.chunks.piece_bytes[part][piece] for part, piece in pairs]

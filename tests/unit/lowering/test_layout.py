@@ -1,13 +1,14 @@
 """Where matrices lie: tiles and slabs cover them exactly once, and parts cut a region at whole rows."""
 
 from collections import Counter
+from itertools import accumulate
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t3sim.lowering.layout import RECEIVED, Layout, linear, part_of
+from t3sim.lowering.layout import Buffers, Layout, linear, part_of, received_address
 from t3sim.lowering.tiling import Tiling
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=60)
@@ -80,7 +81,31 @@ def test_matrices_do_not_overlap(layout):
     depth, size = tiling.K * layout.split_k, tiling.element_bytes
     assert layout.b_address >= tiling.M * depth * size
     assert layout.c_address >= layout.b_address + depth * tiling.N * size
-    assert layout.c_address + tiling.M * tiling.N * size <= RECEIVED
+    assert layout.c_address + tiling.M * tiling.N * size <= layout.end <= received_address(layout.end)
+
+
+@QUICK
+@given(st.lists(st.lists(st.integers(1, 50), max_size=3), min_size=1, max_size=4), st.integers(0, 3))
+def test_buffers_of_a_collective_do_not_overlap(pieces, copies):
+    """The pieces of all parts fill the GPU's own buffer from address 0 on; each buffer for copies lies by itself."""
+    sizes = tuple(map(tuple, pieces))
+    total = sum(map(sum, sizes))
+    places = accumulate((size for part in sizes for size in part), initial=0)
+    buffers = Buffers(piece_bytes=sizes, addresses=tuple(tuple(next(places) for _ in part) for part in sizes))
+    lying = Counter()
+    for slot in (None, *range(copies)):
+        for part, of_part in enumerate(sizes):
+            for piece in range(len(of_part)):
+                lying += touched(buffers.place(part, piece, slot)())
+    assert set(lying.values()) <= {1}
+    assert sum(lying.values()) == total * (1 + copies)
+    assert set(range(total)) <= set(lying)
+
+
+def test_received_chunks_lie_behind_whatever_a_gpu_has():
+    """What arrives lies beyond any usual matrix, and behind one that is larger still."""
+    assert received_address(100) == received_address(2**30) == 2**36
+    assert 2**40 <= received_address(2**40 - 5) < 2**40 + 2**21
 
 
 def test_addresses_of_a_small_gemm():

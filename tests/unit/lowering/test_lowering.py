@@ -7,6 +7,7 @@ import pytest
 from t3sim.errors import InputError
 from t3sim.lowering.kernel_choice import GemmRates
 from t3sim.lowering.work import lower
+from t3sim.simulation.plans import plans_of
 
 
 @pytest.fixture
@@ -16,9 +17,9 @@ def works(tiny_system, lowered, sublayer_of):
 
 
 def names(lowered_works):
-    """(operation, algorithm, fused with) of each work."""
+    """(operation, what of it is done, fused with) of each work."""
     return [
-        (work.op.id, getattr(work, "algorithm", "gemm"), getattr(getattr(work, "producer", None), "op", None))
+        (work.op.id, getattr(work, "operation", "gemm"), getattr(getattr(work, "producer", None), "op", None))
         for work in lowered_works
     ]
 
@@ -34,6 +35,8 @@ def test_all_reduce_is_a_reduce_scatter_and_an_all_gather(works, gemm_op, collec
     ]
     assert scatter.producer is produced
     assert scatter.chunks is gather.chunks
+    assert (scatter.continues, gather.continues) == (False, True)
+    assert {work.plan.algorithm for work in (scatter, gather)} == {"ring"}
 
 
 def test_reduce_scatter_alone_is_fusable(works, gemm_op, collective_op):
@@ -68,6 +71,35 @@ def test_gemm_that_others_wait_for_is_not_fusable(works, gemm_op, collective_op)
 def test_all_gather_is_not_fusable(works, gemm_op, collective_op):
     """An all-gather behind a GEMM is not fused with it."""
     assert works(gemm_op("g", (64, 48, 40)), collective_op("a", "all_gather", 6144, "g"))[1].producer is None
+
+
+def test_all_to_all_is_fusable(works, gemm_op, collective_op):
+    """An all-to-all of a GEMM's output takes its tiles: one chunk for each GPU."""
+    gemm, exchange = works(gemm_op("g", (64, 48, 40)), collective_op("a", "all_to_all", 6144, "g"))
+    assert exchange.producer is gemm
+    assert exchange.chunks.chunk_bytes == (1536,) * 4
+
+
+@pytest.fixture
+def by_algorithm(tiny_system, lowered, pair):
+    """Lower a GEMM and its all-reduce for four GPUs, the all-reduce by an algorithm."""
+    return lambda name: lowered(tiny_system(f"algorithms={{all_reduce: {name}}}"), pair(4, (64, 64, 40)))
+
+
+def test_a_gemm_is_cut_into_the_parts_of_its_collective(by_algorithm):
+    """Where each GPU owns two chunks, one for either way around the ring, four GPUs make eight parts of the output."""
+    gemm, scatter, gather = by_algorithm("bidirectional-ring")
+    assert gemm.tiles.count == scatter.chunks.count == gather.chunks.count == 8
+    assert scatter.producer is gemm
+    assert scatter.chunks.chunk_bytes == (1024,) * 8
+
+
+def test_an_all_reduce_in_one_piece_is_not_fusable(by_algorithm):
+    """An algorithm without halves stays one work, and is a kernel behind the GEMM."""
+    gemm, reduce = by_algorithm("one-shot")
+    assert (reduce.operation, reduce.producer, reduce.continues) == ("all_reduce", None, False)
+    assert gemm.tiles.count == 4
+    assert reduce.chunks.chunk_bytes == (8192,)
 
 
 def test_collective_behind_a_collective_is_not_fusable(works, gemm_op, collective_op):
@@ -128,11 +160,9 @@ def test_gemm_that_just_fits_is_accepted(works, gemm_op):
     assert gemm.tiles.bounds == (0, 1, 2, 3, 4)
 
 
-def test_collective_smaller_than_the_ring_is_refused(works, collective_op):
-    """Three bytes cannot be shared by four GPUs; four can."""
-    with pytest.raises(InputError) as refused:
-        works(collective_op("r", "reduce_scatter", 3))
-    assert str(refused.value) == "bytes: r: is less than one byte for each of 4 chunks, got 3"
+def test_collective_smaller_than_the_ring_has_empty_chunks(works, collective_op):
+    """Three bytes for four GPUs are three chunks of one byte and an empty one; four are one each."""
+    assert sorted(works(collective_op("r", "reduce_scatter", 3))[0].chunks.chunk_bytes) == [0, 1, 1, 1]
     assert works(collective_op("r", "reduce_scatter", 4))[0].chunks.chunk_bytes == (1, 1, 1, 1)
 
 
@@ -169,8 +199,8 @@ def choosing(tiny_system, sublayer_of):
     """Lower operations for four GPUs, tiles of 16 x 16 or 32 x 32, K split in up to eight parts."""
 
     def lowered_with(*operations, tp=4, tiles="[[32, 32, 1]]"):
-        kernel = tiny_system(f"gemm.other_tiles={tiles}", "gemm.most_split_k=8").gemm
-        return lower(sublayer_of(tp, *operations), kernel, 1024, rates())
+        system = tiny_system(f"gemm.other_tiles={tiles}", "gemm.most_split_k=8")
+        return lower(sublayer_of(tp, *operations), system.gemm, 1024, plans_of(system, tp), rates())
 
     return lowered_with
 

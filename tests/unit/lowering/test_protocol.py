@@ -2,7 +2,8 @@
 
 import pytest
 
-from t3sim.lowering.protocol import PLAIN, ProtocolSpec, chosen
+from t3sim.lowering.load import Load
+from t3sim.lowering.protocol import PLAIN, PipelineSpec, ProtocolSpec, chosen, usable
 from t3sim.simulation import Point, load_system, simulate_point
 from t3sim.workload.operations import Collective, Sublayer
 
@@ -38,6 +39,11 @@ def protocols():
     }
 
 
+def load(steps, moved, ranks=8, buffer=10**9):
+    """Make what a collective is to one GPU."""
+    return Load(ranks=ranks, buffer_bytes=buffer, steps=steps, moved_bytes=moved, bytes_per_s=LINK)
+
+
 def total_us(op, *settings):
     """Time of a collective of 4 MB on 4 GPUs."""
     system = load_system(overrides=[*LINKS_ALONE, *settings])
@@ -56,19 +62,19 @@ def total_us(op, *settings):
 def test_choice_follows_the_table(steps, sent_mb, name):
     """The protocol that the table takes for the fastest is run; 4 GPUs never use LL128 between LL and Simple."""
     table = protocols()
-    assert chosen(table, steps, round(sent_mb * 1e6), LINK) is table[name]
+    assert chosen(table, load(steps, round(sent_mb * 1e6))) is table[name]
 
 
 def test_choice_does_not_know_of_extra_latency():
     """What a kernel takes beyond the table changes no choice."""
     table = protocols()
     slow = table["simple"].model_copy(update={"extra_latency": 1000 * US})
-    assert chosen({**table, "simple": slow}, 3, 10**8, LINK) is slow
+    assert chosen({**table, "simple": slow}, load(3, 10**8)) is slow
 
 
 def test_no_protocol_costs_nothing():
     """A system without protocols sends payload alone."""
-    assert chosen({}, 3, 10**6, LINK) is PLAIN
+    assert chosen({}, load(3, 10**6)) is PLAIN
     assert PLAIN.wire_bytes(1000, LINK) == 1000
 
 
@@ -116,7 +122,70 @@ def test_mirror_and_ring_agree_under_protocols(op):
     operation = Collective(id="c", op=op, bytes=1 << 20, dtype="fp16", phase="forward", sublayer="c")
     sublayer = Sublayer(model="m", phase="forward", sublayer="c", tp=4, operations=(operation,))
     times = [
-        simulate_point(Point(system=load_system("a100-80g"), sublayer=sublayer, topology=topology), ["sequential"])
-        for topology in ("mirror", "ring")
+        simulate_point(Point(system=load_system("a100-80g"), sublayer=sublayer, gpus=gpus), ["sequential"])
+        for gpus in ("mirror", "all")
     ]
     assert times[0][0]["total_us"] == times[1][0]["total_us"]
+
+
+def test_peers_and_filling_come_before_the_first_slice():
+    """Flags of 7 peers, the launch where no base is given, and the loops that fill two stages, by hand."""
+    pipeline = PipelineSpec(channels=1, chunks=(8, 4), loops=(10,), stages=2)
+    # 160 bytes over 2 ranks are 10 loops of 8 x 2 bytes: two tenths of the way; sending 240 bytes takes 1 ns.
+    one = ProtocolSpec(base_latency=0, peer_latency=5, step_latency=0, payload_share=1.0)
+    assert one.start_fs(load(1, 240), 100) == 35
+    assert one.model_copy(update={"peer_latency": 0}).start_fs(load(1, 240), 100) == 100
+    piped = ProtocolSpec(base_latency=7, step_latency=0, payload_share=1.0, pipeline=pipeline)
+    assert piped.start_fs(load(1, 240, ranks=2, buffer=160), 100) == 7 + 200_000
+    assert piped.expected_fs(load(1, 240, ranks=2, buffer=160)) == 7 + 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("buffer_mib", "loop_mib", "filled"),
+    [
+        (1, 1, 0),
+        (2, 2, 0),
+        (4, 2, 1 / 2),
+        (8, 4, 1 / 2),
+        (32, 4, 2 / 8),
+        (64, 8, 2 / 8),
+        (512, 8, 2 / 64),
+        (1024, 16, 2 / 64),
+    ],
+)
+def test_loops_of_nvls(buffer_mib, loop_mib, filled):
+    """Loops of 8 GPUs x 16 channels x 16 to 128 KiB, by NCCL's rule by hand; one loop alone fills nothing."""
+    spec = load_system("h100-sxm").spec.protocols["nvls"].pipeline
+    assert spec.loop_bytes(buffer_mib << 20, 8) == loop_mib << 20
+    assert spec.fill(buffer_mib << 20, 8) == pytest.approx(filled)
+
+
+def test_a_protocol_is_for_its_algorithm_operations_and_sizes():
+    """What is not of the algorithm, not for the operation, too large or for fewer GPUs is left out."""
+    any_ring = ProtocolSpec(base_latency=0, step_latency=0, payload_share=1.0)
+    small = any_ring.model_copy(update={"algorithm": "one-shot", "most_bytes": 100, "most_ranks": 4})
+    halves = any_ring.model_copy(update={"operations": ("all_gather",)})
+    table = {"any": any_ring, "small": small, "halves": halves}
+    assert set(usable(table, "ring", "all_reduce", 10**9, 64)) == {"any"}
+    assert set(usable(table, "ring", "all_gather", 1, 2)) == {"any", "halves"}
+    assert set(usable(table, "one-shot", "all_reduce", 100, 4)) == {"small"}
+    assert not usable(table, "one-shot", "all_reduce", 101, 4)
+    assert not usable(table, "one-shot", "all_reduce", 100, 5)
+
+
+def test_host_adds_its_part_to_every_collective():
+    """15 us of the host's are 15 us more, whatever the protocol."""
+    assert total_us("all_gather", "software.host_overhead=15 us") == pytest.approx(total_us("all_gather") + 15)
+
+
+def test_staged_all_to_all_copies_what_it_keeps_and_what_comes_last():
+    """The own quarter is read and written first; of each quarter that arrives, no more than the staging in the end."""
+    slow = "memory.bandwidth=100 GB/s"
+    base = "algorithm: direct, base_latency: 1 us, step_latency: 0 ns, payload_share: 1.0"
+    plain, whole, capped = (
+        total_us("all_to_all", slow, f"protocols={{p: {{{base}{end}}}}}")
+        for end in ("", ", staged: true", ", staged: true, staging: 128 KiB")
+    )
+    # Four quarters, or one and three times 128 KiB, are read and written at 100 GB/s.
+    assert whole - plain == pytest.approx(2 * NBYTES / 100e9 * 1e6, rel=0.15)
+    assert capped - plain == pytest.approx(2 * (NBYTES / 4 + 3 * 2**17) / 100e9 * 1e6, rel=0.15)

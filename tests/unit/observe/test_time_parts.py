@@ -5,31 +5,36 @@ from types import SimpleNamespace
 import pytest
 
 from t3sim.hardware.gpu import Span
-from t3sim.hardware.memory.access import Access, Cause, Stream
+from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.observe.intervals import Interval
 from t3sim.observe.recorder import Burst, GpuRecord, Packet, Stage, TrackerSample
 from t3sim.observe.time_parts import TimePart, last_gpu, split
+
+RS_READ, RS_WRITE = (Cause("reduce_scatter", direction) for direction in Direction)
 
 
 def record(*spans, **parts):
     return GpuRecord(SimpleNamespace(spans=list(spans), index=parts.pop("index", 0)), **parts)
 
 
-def packet(wire_start, wire_end, delivered):
+def packet(wire_start, wire_end, delivered, first_start=None, first_end=None):
+    """Give a message on its last wire, which is its first one too if that is not named."""
     return Packet(
-        phase=0,
-        position=0,
+        operation=0,
+        part=0,
         nbytes=1,
         transfer=-1,
         queued_fs=0,
         sender=0,
-        wire_start_fs=wire_start,
-        wire_end_fs=wire_end,
+        wire_start_fs=wire_start if first_start is None else first_start,
+        wire_end_fs=wire_end if first_end is None else first_end,
+        last_start_fs=wire_start,
+        last_end_fs=wire_end,
         delivered_fs=delivered,
     )
 
 
-def burst(start, end, access=Access.READ, cause=Cause.RS_READ):
+def burst(start, end, access=Access.READ, cause=RS_READ):
     return Burst(Stream.COMMUNICATION, access, cause, 1, start, end)
 
 
@@ -46,8 +51,8 @@ def test_a_gemm_launches_computes_and_waits():
 
 def test_stores_that_the_link_refuses_are_the_links():
     """Between stages, the time in which a remote store waits for the send buffer is told from that of other stores."""
-    refused = Packet(phase=0, position=0, nbytes=1, transfer=-1, queued_fs=40, sender=0, accepted_fs=48)
-    by_dma = Packet(phase=0, position=1, nbytes=1, transfer=0, queued_fs=48, sender=0, accepted_fs=50)
+    refused = Packet(operation=0, part=0, nbytes=1, transfer=-1, queued_fs=40, sender=0, accepted_fs=48)
+    by_dma = Packet(operation=0, part=1, nbytes=1, transfer=0, queued_fs=48, sender=0, accepted_fs=50)
     gpu = record(Span("gemm", 0, 70), stages=[Stage(0, 4, 0, 40), Stage(1, 4, 50, 70)], packets=[refused, by_dma])
     assert found(gpu, "gemm") == {"compute": 60, "link_wait": 8, "store_wait": 2}
 
@@ -57,12 +62,18 @@ def test_a_collective_alone_is_split_by_what_goes_on():
     gpu = record(
         Span("reduce_scatter", 0, 100, launch_fs=5),
         received=[packet(20, 30, 36), packet(60, 70, 76)],
-        bursts=[burst(5, 12), burst(32, 45), burst(76, 90, Access.UPDATE, Cause.RS_WRITE)],
+        bursts=[burst(5, 12), burst(32, 45), burst(76, 90, Access.UPDATE, RS_WRITE)],
     )
     # 0-5 launch, 5-20 fill, 20-30 wire, 30-36 flight, 36-45 memory, 45-60 nothing here, 60-70 wire, 70-76 flight,
     # 76-90 memory, 90-100 nothing here.
     expected = {"launch": 5, "fill": 15, "link": 20, "latency": 12, "memory": 23, "neighbour": 25}
     assert found(gpu, "reduce_scatter") == expected
+
+
+def test_only_the_wire_into_the_gpu_counts():
+    """Of a message that comes over several links, the last one is the link; those before are the neighbour's."""
+    gpu = record(Span("all_gather", 0, 40), received=[packet(20, 30, 34, first_start=5, first_end=15)])
+    assert found(gpu, "all_gather") == {"fill": 20, "link": 10, "latency": 4, "neighbour": 6}
 
 
 def test_only_what_is_exposed_counts():

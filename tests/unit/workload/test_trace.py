@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t3sim import data
+from t3sim.collectives.plan import Operation
 from t3sim.errors import InputError
 from t3sim.workload import DTYPE_BYTES, Collective, Gemm, Trace, load_trace, render_trace
 
@@ -142,7 +143,7 @@ GEMMS = st.builds(
 )
 COLLECTIVES = st.builds(
     Collective,
-    op=st.sampled_from(["reduce_scatter", "all_gather", "all_reduce"]),
+    op=st.sampled_from([operation.value for operation in Operation]),
     id=NAMES,
     phase=NAMES,
     sublayer=NAMES,
