@@ -194,7 +194,7 @@ def test_an_update_later_than_its_count_is_found(fused, later, monkeypatch):
 
 
 def test_what_is_written_after_its_operation_has_ended_is_late(fused, later, monkeypatch):
-    """A piece that comes when nobody waits for it any more counts as one that never does, though it is there at last."""
+    """A piece that comes when nobody waits for it counts as one that never does, though it is there at last."""
     put = OperationValues.put
 
     def late(self, part, pieces, numbers, slot=None):
