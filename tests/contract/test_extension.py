@@ -1,4 +1,4 @@
-"""What the README shows as extensions, each one new file, is found and passes the shipped contract tests.
+"""What the README shows as extensions, each one new file, is found and passes the contract tests of shipped ones.
 
 The files are put into a copy of the package, and the shipped tests run there unedited, in a process of their own: no
 other test sees them in the registry.
