@@ -19,13 +19,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"<!-- extension -->\n```python\n# (t3sim/\S+\.py)[^\n]*\n(.*?)```", README, re.DOTALL))
 COMMAND = re.search(r"<!-- extension -->\n```sh\n(.*?)```", README, re.DOTALL)[1]
 CHECKED = {
-    "backward-ring": {"test_plans", "test_fused_plans", "test_mirroring"},
+    "backward-ring": {"test_data", "test_fused_plans", "test_mirroring", "test_plans"},
     "one-way-ring": {"test_topologies", "test_mirroring"},
     "sequential-nmc": {"test_schemes", "test_data"},
     "communication-first": {"test_arbitration"},
 }
 """By what each example registers: the contract tests in whose parameters it must turn up by itself."""
-WITH_NUMBERS = "test_data.py::test_every_collective_puts_the_right_numbers_everywhere[tiny-3]"
+WITH_NUMBERS = "test_data.py::test_every_collective_puts_the_right_numbers_everywhere[3-uneven]"
 """Every collective by each algorithm over each topology, those of the examples included."""
 
 
