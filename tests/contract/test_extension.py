@@ -25,8 +25,6 @@ CHECKED = {
     "communication-first": {"test_arbitration"},
 }
 """By what each example registers: the contract tests in whose parameters it must turn up by itself."""
-WITH_NUMBERS = "test_data.py::test_every_collective_puts_the_right_numbers_everywhere[3-uneven]"
-"""Every collective by each algorithm over each topology, those of the examples included."""
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +70,12 @@ def test_the_examples_pass_the_contract_tests(extended):
         example: {Path(name.split("::")[0]).stem for name in names if example in name.partition("[")[2]}
         for example in CHECKED
     }
-    assert found == CHECKED
+    assert all(found[example] >= tests for example, tests in CHECKED.items()), found
 
 
 def test_the_examples_put_the_right_numbers_everywhere(extended):
-    """In data mode every element is where it belongs, with the algorithm and the topology among all the others."""
-    assert len(passed(extended, f"tests/contract/{WITH_NUMBERS}")) == 1
+    """In data mode every element of each collective by each algorithm over each topology is where it belongs."""
+    assert passed(extended, "-k", "every_collective_puts and (3 or 4)", "tests/contract/test_data.py")
 
 
 def test_the_command_of_the_readme_uses_the_examples(extended):
