@@ -67,7 +67,7 @@ def test_equal_chunks_without_near_memory_compute(gpus, gemm_and_all_reduce, row
 @pytest.mark.parametrize("gpus", [2, 3, 8])
 def test_equal_chunks_on_a_full_ring(gpus, paper_system, gemm_and_all_reduce, rows_of):
     """The table holds for the GPUs of a full ring, too."""
-    rows = rows_of(paper_system, gemm_and_all_reduce(gpus, 128 * gpus, 256), *SCHEMES, topology="ring")
+    rows = rows_of(paper_system, gemm_and_all_reduce(gpus, 128 * gpus, 256), *SCHEMES, gpus="all")
     assert counted(rows["sequential"]) == tuple(2 * TILE_BYTES * share for share in sequential_chunks(gpus))
     for scheme in FUSED:
         assert counted(rows[scheme]) == tuple(2 * TILE_BYTES * share for share in fused_chunks(gpus))
