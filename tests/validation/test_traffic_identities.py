@@ -13,6 +13,7 @@ neighbour; the N - 2 in the middle are read by the DMA; N - 1 arrive as updates.
 chunks are stored by the GEMM and N - 1 received beside them; CUs read both and write the sum.
 """
 
+from itertools import product
 from math import isclose
 
 import pytest
@@ -108,15 +109,18 @@ def test_ragged_chunks(paper_system, gemm_and_all_reduce, rows_of):
         assert counted(rows[scheme]) == ragged_fused(RAGGED_CHUNKS)
 
 
+COUNTED = [("gemm", "write"), *product(("reduce_scatter", "all_gather"), ("read", "write"))]
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_ragged_chunks_on_a_full_ring(scheme, paper_system, gemm_and_all_reduce, outcome_of):
     """On a full ring GPU g meets chunk (p - g) mod N at its position p, and counts the bytes of that chunk."""
-    outcome = outcome_of(paper_system, gemm_and_all_reduce(*RAGGED.values()), scheme, "ring")
+    outcome = outcome_of(paper_system, gemm_and_all_reduce(*RAGGED.values()), scheme, "all")
     bytes_of = ragged_sequential if scheme == "sequential" else ragged_fused
     for index, gpu in enumerate(outcome.gpus):
         met = [RAGGED_CHUNKS[(position - index) % 4] for position in range(4)]
-        served = {cause.name: nbytes for cause, nbytes in gpu.served_bytes.items() if cause.name != "GEMM_READ"}
-        assert (*served.values(), gpu.link_bytes) == bytes_of(met)
+        served = [gpu.served_bytes[cause] for cause in COUNTED]
+        assert (*served, gpu.link_bytes) == bytes_of(met)
 
 
 @pytest.mark.parametrize("scheme", FUSED)
