@@ -80,13 +80,14 @@ def test_every_column_is_explained(t3sim, column):
     assert result.code == 0
     lines = result.out.splitlines()
     assert lines[0] == f"{column.name}: {column.meaning}"
-    unit = {"_us": "us", "bytes": "B", "bytes_max": "B", "_gbps": "GB/s", "_s": "s", "ideal": "%"}
+    times = dict.fromkeys(("_us", "_us_min", "_us_p50", "_us_p99"), "us")
+    unit = {**times, "bytes": "B", "bytes_max": "B", "_gbps": "GB/s", "_s": "s", "ideal": "%"}
     if column.kind is str:
         assert lines[1] == "type: str"
     else:
         expected = [value for suffix, value in unit.items() if column.name.endswith(suffix)] or ["1"]
         assert lines[1] == f"unit: {expected[0]}"
-    given = column.kind is str or column.name in {"tp", "num_gpus", "M", "N", "K_local", "seed", "wall_s"}
+    given = column.kind is str or column.name in {"tp", "num_gpus", "M", "N", "K_local", "seed", "seeds", "wall_s"}
     assert (len(lines) == 3) is not given
 
 
