@@ -206,7 +206,7 @@ def sweep_rows(results: Path) -> str:
 
 
 def cost_rows(results: Path, columns: Sequence[str]) -> str:
-    """Pivot a sweep by ``columns``: a scheme's time in us (speedup), then MB at DRAM and links, geomeans."""
+    """Pivot a sweep by ``columns``: of each scheme us (speedup), then MB at the DRAM and over links, geomeans."""
     frame = read_frame(results / "results.csv")
     schemes = list(dict.fromkeys(frame["scheme"]))
     found: dict[tuple[Any, ...], dict[str, dict[str, float]]] = {}

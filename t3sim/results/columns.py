@@ -84,11 +84,6 @@ COLUMNS: tuple[Column, ...] = (
         "us from start to the end of the last operation",
         "end of the last operation of the last GPU; ideals: max(gemm_us, rs_us) + ag_us, each alone",
     ),
-    Column("total_us_min", float, "smallest total_us of all seeds that were run", "smallest over the seeds"),
-    Column(
-        "total_us_p50", float, "total_us of the median seed, which the row is of", "rank ceil(seeds / 2) of the seeds"
-    ),
-    Column("total_us_p99", float, "total_us that 99% of the seeds stay within", "rank ceil(0.99 x seeds) of the seeds"),
     Column("exposed_comm_us", float, "us in which no GEMM runs", "total_us - gemm_us"),
     Column("speedup", float, "how many times faster than sequential", "total_us of sequential / total_us"),
     Column(
@@ -139,23 +134,10 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("link_util", float, "share of the time in which the link is sending", "busy time / total_us"),
     Column("tracker_peak_entries", int, "most tracker entries in use at once", "largest over time and GPUs"),
-    Column(
-        "data_errors",
-        int,
-        "elements that are missing, doubled or misplaced in memory; only with --data",
-        "over all GPUs and operations: elements that differ from numpy's answer when an operation ends, or at the end",
-    ),
-    Column(
-        "data_spread",
-        float,
-        "largest relative error of a sum by rounding, in the order in which it was added up; only with --data-dtype",
-        "largest over all sums of: |sum rounded at every addition - sum in fp64| / sum in fp64",
-    ),
     Column("wall_s", float, "seconds of real time the simulation of this row took"),
     Column("version", str, "version of t3sim"),
     Column("config_hash", str, "hash of the system's values"),
     Column("seed", int, "seed of the run, or the first of several; without conditions nothing is random"),
-    Column("seeds", int, "seeds that were run; more than one only where something is random"),
     Column("error_type", str, "of a failed row"),
     Column("error_message", str, "of a failed row"),
     Column(
@@ -172,6 +154,24 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("wire_bytes_max", int, "bytes that the link with the most of them carried", "largest over the links"),
     Column("gpus_simulated", int, "GPUs that were simulated", "1 where one stands for all, else num_gpus"),
+    Column("total_us_min", float, "smallest total_us of all seeds that were run", "smallest over the seeds"),
+    Column(
+        "total_us_p50", float, "total_us of the median seed, which the row is of", "rank ceil(seeds / 2) of the seeds"
+    ),
+    Column("total_us_p99", float, "total_us that 99% of the seeds stay within", "rank ceil(0.99 x seeds) of the seeds"),
+    Column("seeds", int, "seeds that were run; more than one only where something is random"),
+    Column(
+        "data_errors",
+        int,
+        "elements that are missing, doubled or misplaced in memory; only with --data",
+        "over all GPUs and operations: elements that differ from numpy's answer when an operation ends, or at the end",
+    ),
+    Column(
+        "data_spread",
+        float,
+        "largest relative error of a sum by rounding, in the order in which it was added up; only with --data-dtype",
+        "largest over all sums of: |sum rounded at every addition - sum in fp64| / sum in fp64",
+    ),
 )
 
 _OF_OPERATION = re.compile(r"dram_\w+_(read|write)_bytes|\w+_us")

@@ -30,7 +30,7 @@ class T3(Scheme):
 
 
 def fused_phases(works: Sequence[Work], spec: TrackTriggerSpec) -> list[Phase]:
-    """Put each collective that can be fused into a phase with its producer; where ``gathers``, its all-gather too."""
+    """Put each collective that can be fused into a phase with its producer, and its all-gather if that is triggered."""
     pairs = fusable(works)
     followers = {work: follower for work in pairs if spec.gathers and (follower := _all_gather_of(work, works))}
     taken = [*pairs.values(), *followers.values()]

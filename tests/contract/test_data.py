@@ -118,7 +118,7 @@ def test_every_fused_collective_puts_the_right_numbers_everywhere(
     done = 0
     for system in topologies(base, gpus):
         for plan in planned(system, gpus):
-            works = lower(sublayer, system.gemm, system.compute.slice_bytes, lambda _, plan=plan: (plan,))
+            works = lower(sublayer, system.gemm, system.compute.slice_bytes, lambda *_, plan=plan: (plan,))
             for work in fusable(works):
                 try:
                     found = run(system, gpus, FusedPhase(work))

@@ -1,4 +1,4 @@
-"""What the README shows as extensions, each one new file, is found and passes the shipped contract tests.
+"""What the README shows as extensions, each one new file, is found and passes the contract tests of shipped ones.
 
 The files are put into a copy of the package, and the shipped tests run there unedited, in a process of their own: no
 other test sees them in the registry.
@@ -19,14 +19,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"<!-- extension -->\n```python\n# (t3sim/\S+\.py)[^\n]*\n(.*?)```", README, re.DOTALL))
 COMMAND = re.search(r"<!-- extension -->\n```sh\n(.*?)```", README, re.DOTALL)[1]
 CHECKED = {
-    "backward-ring": {"test_plans", "test_fused_plans", "test_mirroring"},
+    "backward-ring": {"test_data", "test_fused_plans", "test_mirroring", "test_plans"},
     "one-way-ring": {"test_topologies", "test_mirroring"},
     "sequential-nmc": {"test_schemes", "test_data"},
     "communication-first": {"test_arbitration"},
 }
 """By what each example registers: the contract tests in whose parameters it must turn up by itself."""
-WITH_NUMBERS = "test_data.py::test_every_collective_puts_the_right_numbers_everywhere[tiny-3]"
-"""Every collective by each algorithm over each topology, those of the examples included."""
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +70,12 @@ def test_the_examples_pass_the_contract_tests(extended):
         example: {Path(name.split("::")[0]).stem for name in names if example in name.partition("[")[2]}
         for example in CHECKED
     }
-    assert found == CHECKED
+    assert all(found[example] >= tests for example, tests in CHECKED.items()), found
 
 
 def test_the_examples_put_the_right_numbers_everywhere(extended):
-    """In data mode every element is where it belongs, with the algorithm and the topology among all the others."""
-    assert len(passed(extended, f"tests/contract/{WITH_NUMBERS}")) == 1
+    """In data mode every element of each collective by each algorithm over each topology is where it belongs."""
+    assert passed(extended, "-k", "every_collective_puts and (3 or 4)", "tests/contract/test_data.py")
 
 
 def test_the_command_of_the_readme_uses_the_examples(extended):

@@ -1,7 +1,7 @@
-"""T3 by each plan that its tiles can follow, over networks of 2 to 8 GPUs: mirrored or not, with right numbers.
+"""T3 by each plan that its tiles can follow, over networks of 2 to 8 GPUs: one stands for all, and numbers are right.
 
-``test_mirroring.py`` takes every algorithm and topology for 4 GPUs; here are the usual pairs for other numbers, and
-with parts of the mechanism taken away.
+``test_mirroring.py`` takes every algorithm and topology for 4 GPUs; here are the usual pairs of them for other numbers,
+and with parts of the mechanism taken away.
 """
 
 from dataclasses import replace
@@ -127,7 +127,7 @@ def test_direct_reads_nothing_for_its_reduce_scatter(tiny_system, halves, run_sc
 
 
 def test_tiles_made_in_turns_need_few_operands(tiny_system, halves, run_scheme):
-    """A kernel that makes tiles of 7 chunks in turns reads at most half as much again as in a row."""
+    """A kernel that makes tiles of 7 chunks in turns reads at most half as much again as one that does not."""
     shape = (1024, 256, 64)
     wide = ("llc.capacity=64 KiB", "gemm.group_rows=8", "compute.cus=16", "compute.store_buffer=256 KiB")
     ring, direct = (

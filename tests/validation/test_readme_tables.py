@@ -116,3 +116,14 @@ def test_studies(tables, bodies, parsed, name, tmp_path):
         for scheme in ("t3", "t3-mca"):
             geomean, expected_geomean = (float(cell[scheme].split(" (")[0]) for cell in (row, expected))
             assert geomean == pytest.approx(expected_geomean, abs=SPEEDUP), row
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", ["t3-networks", "in-switch"])
+def test_costs(tables, bodies, parsed, name, tmp_path):
+    """Run again, a study of networks gives the times, speedups and bytes that docs show."""
+    from t3sim import sweep  # noqa: PLC0415 - only here
+
+    (columns, rows), *_ = ((what.split(" by ")[1], rows) for _, what, rows in bodies("costs") if what.startswith(name))
+    sweep(name, out=tmp_path)
+    assert rows == parsed(tables.cost_rows(tmp_path, columns.split(",")))

@@ -128,3 +128,27 @@ def test_tiles_are_named_by_part_and_piece(shape):
     parts, pieces = (np.array(column) for column in zip(*pairs, strict=True))
     sizes = chunks.tiling.tile_bytes[chunks.tiles_of(parts, pieces)].tolist()
     assert sizes == [chunks.chunks.piece_bytes[part][piece] for part, piece in pairs]
+
+
+def test_groups_are_shared_by_chunks_made_in_turns():
+    """A chunk of 4 rows and 2 columns of tiles, made beside another: 2 rows together, column by column, not 4."""
+    chunks = tile_chunks(8 * 16, 2 * 8, 2, group_rows=4)
+    assert chunks.order[:8].tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
+    assert chunks.in_turns(2).order[:8].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+    assert chunks.in_turns(9).order[:8].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert chunks.in_turns(1) is chunks
+
+
+@QUICK
+@given(shape=GROUPED, parts=st.integers(1, 5))
+def test_chunks_made_in_turns_hold_the_same_tiles(shape, parts):
+    """Another order inside chunks leaves each chunk its tiles and bytes, and its pieces those of the tiles in it."""
+    rows, columns, count, group = shape
+    before = tile_chunks(rows, columns, count, group)
+    after = before.in_turns(parts)
+    assert after.bounds == before.bounds
+    assert after.chunks.chunk_bytes == before.chunks.chunk_bytes
+    for low, high in pairwise(before.bounds):
+        assert set(after.order[low:high].tolist()) == set(before.order[low:high].tolist())
+    sizes = before.tiling.tile_bytes[after.order].tolist()
+    assert [size for pieces in after.chunks.piece_bytes for size in pieces] == sizes
