@@ -12,6 +12,7 @@ from t3sim.lowering.work import lower
 from t3sim.registry import get
 from t3sim.simulation import Point, load_system, simulate_point
 from t3sim.simulation.lab import SystemLab
+from t3sim.simulation.plans import plans_of
 from t3sim.studies import load_published, reproduce
 from t3sim.validation import checks, summary
 from t3sim.workload import Collective, Gemm, Trace, load_trace
@@ -109,8 +110,8 @@ def only():
 def rows_of():
     """Give a function that simulates a sublayer: result rows by scheme, all of them ok."""
 
-    def simulate(system, sublayer, *schemes, topology="mirror"):
-        rows = simulate_point(Point(system=system, sublayer=sublayer, topology=topology), schemes)
+    def simulate(system, sublayer, *schemes, gpus="mirror"):
+        rows = simulate_point(Point(system=system, sublayer=sublayer, gpus=gpus), schemes)
         assert [row["status"] for row in rows] == ["ok"] * len(schemes)
         return {row["scheme"]: row for row in rows}
 
@@ -121,8 +122,9 @@ def rows_of():
 def outcome_of():
     """Give a function that runs one scheme on a sublayer: its outcome, with the reports of the GPUs."""
 
-    def run(system, sublayer, scheme, topology="mirror"):
-        works = lower(sublayer, system.spec.gemm, system.spec.compute.slice_bytes)
-        return get("scheme", scheme)().simulate(SystemLab(system.spec, sublayer.tp, topology), works)
+    def run(system, sublayer, scheme, gpus="mirror"):
+        plans = plans_of(system.spec, sublayer.tp)
+        works = lower(sublayer, system.spec.gemm, system.spec.compute.slice_bytes, plans)
+        return get("scheme", scheme)().simulate(SystemLab(system.spec, sublayer.tp, gpus), works)
 
     return run

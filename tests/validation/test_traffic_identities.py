@@ -27,6 +27,13 @@ COLUMNS = (
     "dram_ag_write_bytes",
     "link_bytes",
 )
+CAUSES = (
+    ("gemm", "write"),
+    ("reduce_scatter", "read"),
+    ("reduce_scatter", "write"),
+    ("all_gather", "read"),
+    ("all_gather", "write"),
+)
 FUSED = ("t3", "t3-mca")
 SCHEMES = ("sequential", *FUSED)
 TILE_BYTES = 128 * 128 * 2
@@ -67,7 +74,7 @@ def test_equal_chunks_without_near_memory_compute(gpus, gemm_and_all_reduce, row
 @pytest.mark.parametrize("gpus", [2, 3, 8])
 def test_equal_chunks_on_a_full_ring(gpus, paper_system, gemm_and_all_reduce, rows_of):
     """The table holds for the GPUs of a full ring, too."""
-    rows = rows_of(paper_system, gemm_and_all_reduce(gpus, 128 * gpus, 256), *SCHEMES, topology="ring")
+    rows = rows_of(paper_system, gemm_and_all_reduce(gpus, 128 * gpus, 256), *SCHEMES, gpus="all")
     assert counted(rows["sequential"]) == tuple(2 * TILE_BYTES * share for share in sequential_chunks(gpus))
     for scheme in FUSED:
         assert counted(rows[scheme]) == tuple(2 * TILE_BYTES * share for share in fused_chunks(gpus))
@@ -111,12 +118,12 @@ def test_ragged_chunks(paper_system, gemm_and_all_reduce, rows_of):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_ragged_chunks_on_a_full_ring(scheme, paper_system, gemm_and_all_reduce, outcome_of):
     """On a full ring GPU g meets chunk (p - g) mod N at its position p, and counts the bytes of that chunk."""
-    outcome = outcome_of(paper_system, gemm_and_all_reduce(*RAGGED.values()), scheme, "ring")
+    outcome = outcome_of(paper_system, gemm_and_all_reduce(*RAGGED.values()), scheme, "all")
     bytes_of = ragged_sequential if scheme == "sequential" else ragged_fused
     for index, gpu in enumerate(outcome.gpus):
         met = [RAGGED_CHUNKS[(position - index) % 4] for position in range(4)]
-        served = {cause.name: nbytes for cause, nbytes in gpu.served_bytes.items() if cause.name != "GEMM_READ"}
-        assert (*served.values(), gpu.link_bytes) == bytes_of(met)
+        served = (gpu.served_bytes.get(cause, 0) for cause in CAUSES)
+        assert (*served, gpu.link_bytes) == bytes_of(met)
 
 
 @pytest.mark.parametrize("scheme", FUSED)
