@@ -16,7 +16,7 @@ from t3sim.hardware.memory.fluid.frontend import (
     new_state,
 )
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
-from t3sim.kernels import IntArray, kernel
+from t3sim.kernels import Direct, IntArray, kernel
 from t3sim.lowering.layout import Place
 
 _FOREVER = np.iinfo(np.int64).max
@@ -48,13 +48,13 @@ class FluidChannel:
 
         Returns the awaited bursts this completed: lane, number, end in fs; an end may lie after ``now``.
         """
-        done = _advance(self._state, NOW, table, now, False)
+        done = _SERVE.call(self._state, NOW, table, now, False)
         completed: list[tuple[int, int, int]] = self._state.completed[:done].tolist() if done else []
         return completed
 
     def admit(self, table: IntArray, now: int) -> int:
         """Let in what was pushed, at ``now``; the end of the next awaited burst if nothing more comes, or 0."""
-        return int(_admit_and_predict(self._state, self._tails, table, now))
+        return _ADMIT.call(self._state, self._tails, table, now)
 
     def pending(self) -> dict[int, int]:
         """Bursts not yet served, by lane."""
@@ -160,3 +160,6 @@ def _admit_and_predict(state: State, tails: IntArray, table: IntArray, now: int)
     if _advance(state, AHEAD, table, _FOREVER, True) > 0:
         return int(state.completed[0].end)
     return 0
+
+
+_SERVE, _ADMIT = Direct(_advance), Direct(_admit_and_predict)
