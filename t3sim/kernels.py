@@ -53,6 +53,7 @@ class NamedFields(Protocol):
 
 _config: Any = numba.config
 _njit: Any = numba.njit
+_typeof: Any = numba.typeof
 PLAIN = bool(_config.DISABLE_JIT)
 """Whether kernels are not compiled at all: numba was told so."""
 
@@ -95,9 +96,8 @@ class Direct(Generic[P, R]):
 
     def _first(self, *arguments: P.args, **named: P.kwargs) -> R:
         assert not named, "compiled code takes its arguments by their places"
-        types_of_all = tuple(numba.typeof(argument) for argument in arguments)
-        self.call = cast("Any", self._kernel).compile(types_of_all)
-        return self.call(*arguments)
+        self.call = cast("Any", self._kernel).compile(tuple(map(_typeof, arguments)))
+        return self.call(*arguments, **named)
 
 
 def _count_trailing_zeros(_typing: Any, _value: Any) -> Any:
