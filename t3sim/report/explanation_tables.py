@@ -45,9 +45,6 @@ def hardware_table(rows: Sequence[Row]) -> Table:
         counts = [row.get(name) for row in rows]
         if any(counts):
             table.add_row(name, GLOSSARY[name].unit, *map(_count, counts))
-    for operation in dict.fromkeys(operation for row in rows for operation in row["hardware"]["cu_busy_us"]):
-        times = [row["hardware"]["cu_busy_us"].get(operation) for row in rows]
-        table.add_row(f"  CUs of {operation}", "us", *map(_count, times))
     table.add_row("busiest link", "B", *(_busiest(row["hardware"]["links"]) for row in rows))
     return table
 
