@@ -65,7 +65,7 @@ def test_every_access_of_a_run_has_a_row(pair):
     """
     system = load_system("t3-paper-banked", ["memory.simulated_channels=32"])
     point = Point(system=system, sublayer=pair(4, (256, 256, 128)))
-    for row in simulate_point(point, ["sequential", "t3"]):
+    for row in simulate_point(point, ["sequential", "t3", "ideal-overlap"]):
         assert sum(row[name] for name in ROWS) == row["dram_total_bytes"] // 64
         opened = row["dram_row_misses"] + row["dram_row_conflicts"]
         assert row["dram_activates"] == pytest.approx(opened, rel=0.01)
@@ -81,6 +81,14 @@ def test_one_gpu_counts_what_each_of_all_does(tiny_loaded, pair):
     ]
     for one, every in zip(*both, strict=True):
         assert [one[name] for name in columns] == [every[name] for name in columns]
+
+
+def test_an_ideal_counts_all_runs_it_is_made_of(tiny_system, pair, run_scheme):
+    """GEMM and collectives, each alone, do what they do one after the other: the same kernels, the same links."""
+    ideal, after = (run_scheme(tiny_system(), pair(4, (64, 64, 64)), name) for name in ("ideal-overlap", "sequential"))
+    assert ideal.wire_bytes == after.wire_bytes
+    assert set(ideal.cu_busy_fs) == set(after.cu_busy_fs) == {"gemm", "reduce_scatter", "all_gather"}
+    assert ideal.cu_busy_fs["gemm"] == after.cu_busy_fs["gemm"]
 
 
 def test_columns_need_no_list_of_operations():
