@@ -77,6 +77,14 @@ class FluidChannel:
         """Count changes of direction and of stream so far, by the names of ``frontend.COUNTERS``."""
         return {name: int(self._state.server[name][NOW]) for name in COUNTERS}
 
+    def commands(self) -> dict[str, int]:
+        """Count nothing: there are no rows to open."""
+        return {}
+
+    def faults(self) -> list[str]:
+        """Find nothing: what is served is what came."""
+        return []
+
     def _grow(self) -> None:
         old = self._state.bursts
         new = np.zeros((LANES, 2 * old.shape[1]), BURST)
