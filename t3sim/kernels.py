@@ -82,6 +82,17 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", dispatcher)
 
 
+def part(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile ``function`` into the kernels that call it, and only there: what is kept on disk is those."""
+    if PLAIN:
+        return np.errstate(over="ignore")(function)
+    dispatcher = _njit(_nrt=False, forceinline=True)(function)
+    typed = dispatcher.get_call_template
+    # One version for all constants that it is called with: it is inlined anyway.
+    dispatcher.get_call_template = lambda arguments, named: typed(tuple(map(types.unliteral, arguments)), named)
+    return cast("Callable[P, R]", dispatcher)
+
+
 class Direct(Generic[P, R]):
     """A kernel that is called with arguments of the same types every time, which are looked at once.
 

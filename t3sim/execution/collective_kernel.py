@@ -5,25 +5,31 @@ added), then hand the result to the link, or write it back. Tasks of one lane fo
 side, each on its share of the CUs. All lanes together keep at most ``window`` bytes in flight, so a kernel on few CUs
 is limited by the memory's latency (Little's law). Its accesses stream past the LLC. What its protocol adds to a step
 comes between the arrival of a chunk and its use.
+
+Here its tasks become rows of the data plane, which carries them out (``hardware.plane.lanes``).
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from simpy.events import Event
 
 from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, Task, part_of, tasks_of
 from t3sim.execution.arrivals import Arrivals
 from t3sim.execution.exchange import Exchange
-from t3sim.hardware.clock import Action, Environment
+from t3sim.hardware.clock import fire_now
 from t3sim.hardware.compute.cus import Process
-from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
+from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.hardware.memory.values import Numbers, summed
 from t3sim.hardware.network.message import Message
+from t3sim.hardware.plane import lanes
+from t3sim.hardware.plane import state as kinds
+from t3sim.hardware.plane.plane import Plane, plane_of
+from t3sim.hardware.plane.state import NONE
 from t3sim.hardware.ports import Ports
-from t3sim.lowering.layout import Buffers
+from t3sim.lowering.chunks import Chunks
+from t3sim.lowering.layout import Buffers, Place
 from t3sim.lowering.protocol import ProtocolSpec
 
 
@@ -38,62 +44,76 @@ class CollectiveKernel:
         self._protocol = protocol
         self._pieces = exchange.chunks.piece_bytes
         self._buffers = Buffers(piece_bytes=self._pieces, addresses=exchange.chunks.addresses)
-        operation = self._plan.operation.value
-        self._read_cause, self._write_cause = Cause(operation, Direction.READ), Cause(operation, Direction.WRITE)
-        self._lanes = lanes_of(self._plan, ports.rank, staged=protocol.staged)
-        working = sum(any(task.reads for task in lane) for lane in self._lanes)
-        self._window = window
-        self._share = window // max(1, working)
+        self._plane = plane_of(ports.env)
         self._sums = _sums_for_others(self._plan, ports.rank)
         self._beside = _sums_beside(self._plan, ports.rank)
-        self._arrivals = Arrivals(ports.env, self._plan, ports.rank, exchange.chunks, self._sums, self._beside)
+        self._arrivals = Arrivals(self._plan, ports.rank, exchange.chunks, self._sums, self._beside)
+        self._row = self._new_kernel()
+        self._first_piece = _first_pieces(self._plane, exchange.chunks)
+        self._arrivals.count(self._plane, self._row, self._first_piece, self._arrivals.parts | self._sums)
+        self._moves = {row: move for move, row in self._arrivals.rows.items()}
+        self._tasks: dict[int, _Placed] = {}
+        self._own: int | None = None
+        if protocol.staged and self._plan.operation is Operation.ALL_TO_ALL:
+            self._own = self._new_lane([self._own_part()], window)
+        found = lanes_of(self._plan, ports.rank, staged=protocol.staged)
+        working = sum(any(task.reads for task in lane) for lane in found)
+        self._lanes = [self._new_lane(lane, window // max(1, working)) for lane in found]
+        self._ended = Event(ports.env)
         self._values = None
         if ports.values is not None:
             self._values = ports.values.open(exchange.number, exchange.chunks, self._arrivals.slots)
-        exchange.open(self, self._arrivals.parts)
+            self._plane.keep_values()
+        self._taken: dict[int, list[Numbers]] = {}
+        self._came: dict[int, Numbers | None] = {}
+        ports.network.expect(exchange.number, self._arrivals.rows)
 
     def run(self) -> Process:
         """Run all tasks; ends when all are done and all that is sent to this GPU has arrived."""
-        if self._protocol.staged and self._plan.operation is Operation.ALL_TO_ALL:
-            yield from self._copy_own_part()
-        lanes = [self._run_lane(lane, _Window(self._ports.env, self._share)) for lane in self._lanes]
-        if len(lanes) == 1:
-            yield from lanes[0]
-        elif lanes:
-            yield self._ports.env.all_of([self._ports.env.process(lane) for lane in lanes])
+        if self._own is not None:
+            # What a rank sends to itself is copied to the output first, on all CUs.
+            yield self._started(self._own, 1)
+        if self._lanes:
+            yield self._started(self._lanes[0], len(self._lanes))
         if self._values is not None:
             # What comes next finds the sums where the operation's result is.
             for move, part in self._beside.items():
                 pieces = range(len(self._pieces[part]))
                 self._values.put(part, pieces, self._values.read(part, pieces, self._arrivals.slots[move]))
 
-    def arrived(self, move: MoveId, piece: int, message: Message, *, last: bool) -> None:
-        """Write a piece that another GPU sent to memory."""
-        part = self._arrivals.parts[move]
-        place = self._buffers.place(part, piece, self._arrivals.slots.get(move))
-        value = None
-        if self._values is not None:
-            value = self._values.of_piece(message.value, part, self._exchange.pieces(message, part), piece)
-        written = partial(self._written, move, piece, message if last else None, value)
-        nbytes = self._pieces[part][piece]
-        self._ports.memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
-
     def missing(self) -> list[str]:
         """Say which chunks have not arrived in full."""
         return self._arrivals.missing()
 
-    def _run_lane(self, lane: tuple[Task, ...], window: "_Window") -> Process:
-        for task in lane:
-            if not self._plan.by_slice:
-                yield from self._await(task)
-            if task.reads:
-                yield from self._handle(task, window)
-            elif self._plan.by_slice:
-                yield from self._await(task)
+    def _started(self, first: int, count: int) -> Event:
+        """Start lanes; return the event of all being done."""
+        ended = self._ended = Event(self._ports.env)
+        self._plane.perform(kinds.START, first, count)
+        return ended
 
-    def _copy_own_part(self) -> Process:
-        """Copy what a rank sends to itself to the output, on all CUs."""
-        own = Task(
+    # Rows of the data plane.
+
+    def _new_kernel(self) -> int:
+        memory, operation = self._ports.memory, self._plan.operation.value
+        causes = (memory.number_of(Cause(operation, direction)) for direction in Direction)
+        row = memory.number, int(self._plan.by_slice), *causes, 0, 0, NONE, NONE
+        kernels = self._plane.parts.setdefault("kernels", [])
+        kernels.append(self)
+        _listen(self._plane, kernels)
+        memory.places |= _places(self._plane, kernels)
+        return self._plane.add("kernels", [row])
+
+    def _new_lane(self, tasks: Sequence[Task], window: int) -> int:
+        rows = [self._task_row(task) for task in tasks]
+        self._plane.margin(max((task.reads for task in tasks), default=0))
+        first = self._plane.add("tasks", rows)
+        self._tasks |= {first + place: self._placed(task) for place, task in enumerate(tasks)}
+        row = self._row, first, first + len(rows), lanes.NEXT, 0, 0, window, 0, 0, 0, 0, 0, NONE
+        return self._plane.add("lanes", [row])
+
+    def _own_part(self) -> Task:
+        """Make the task that copies what a rank sends to itself."""
+        return Task(
             move=None,
             chunk=self._ports.rank * self._plan.subs,
             kind=Kind.LOCAL,
@@ -103,41 +123,51 @@ class CollectiveKernel:
             reads=1,
             lane=0,
         )
-        yield from self._handle(own, _Window(self._ports.env, self._window))
 
-    def _await(self, task: Task) -> Process:
-        """Wait until all that ``task`` waits for is in memory, and for what the protocol adds to that."""
-        for move in self._awaited(task):
-            yield self._arrivals.complete(move)
-        if delay := max(map(self._handshake_fs, task.waits), default=0):
-            yield self._ports.env.timeout(delay)
+    def _task_row(self, task: Task) -> tuple[int, ...]:
+        part, plane = part_of(self._plan, task.chunk), self._plane
+        # All that it waits for: arrivals, and sums that another lane makes.
+        awaited = (*task.waits, *(move for move in task.own if move in self._sums))
+        template, ways, wires = NONE, [NONE], NONE
+        if task.reads and task.kind is not Kind.LOCAL:
+            assert task.move is not None
+            made = self._exchange.template(task.move, part, task.destinations)
+            template, ways = self._ports.network.template(made), self._ports.network.first_legs(made)
+            wires = self._wires(part, self._ports.network.bytes_per_s(task.destinations[0]))
+        return (
+            self._first_piece[part],
+            self._first_held(task, self._pieces[part]),
+            len(self._pieces[part]),
+            int(task.kind is Kind.LOCAL),
+            task.reads,
+            plane.add("waits", [self._arrivals.rows[move] for move in awaited]),
+            len(awaited),
+            max(map(self._handshake_fs, task.waits), default=0),
+            template,
+            plane.add("ways", ways),
+            len(ways),
+            wires,
+            self._arrivals.rows[task.move] if task.move in self._sums else NONE,
+        )
 
-    def _awaited(self, task: Task) -> tuple[MoveId, ...]:
-        """List what ``task`` waits for: arrivals, and sums that another lane makes."""
-        return (*task.waits, *(move for move in task.own if move in self._sums))
+    def _wires(self, part: int, rate: int) -> int:
+        """Give the first row of the bytes whose time the pieces of a part hold a wire of this rate."""
+        known, key = self._plane.shared.setdefault("wires", {}), (id(self._exchange.chunks), id(self._protocol), part, rate)
+        if key not in known:
+            sizes = self._pieces[part]
+            on_wire = {
+                nbytes: self._exchange.on_wire(self._protocol.wire_bytes(nbytes, rate), part) for nbytes in set(sizes)
+            }
+            # What is known by its place in memory has to stay there.
+            first = self._plane.add("wires", [on_wire[nbytes] for nbytes in sizes])
+            known[key] = first, self._exchange.chunks, self._protocol
+        return int(known[key][0])
 
     def _handshake_fs(self, move: MoveId) -> int:
         """Wire and memory are simulated: what they leave of a step's latency."""
         source = self._arrivals.source(move)
         simulated = self._ports.network.latency_fs(source) + self._ports.memory.spec.read_latency
         return max(0, self._protocol.step_latency - simulated)
-
-    def _handle(self, task: Task, window: "_Window") -> Process:
-        """Move every slice of one chunk; ends when all have left the CUs."""
-        env = self._ports.env
-        part = part_of(self._plan, task.chunk)
-        sizes = self._pieces[part]
-        sources, awaited = self._sources(task), self._awaited(task)
-        pieces = range(self._first_held(task, sizes), len(sizes))
-        slices = _Slices(window, len(pieces), Event(env))
-        for piece in pieces:
-            nbytes = sizes[piece]
-            if self._plan.by_slice:
-                yield from self._arrivals.await_piece(awaited, piece)
-            yield from window.enter(task.reads * nbytes)
-            self._read(task, part, sources, piece, nbytes, slices)
-        if sizes:
-            yield slices.all_left
 
     def _first_held(self, task: Task, sizes: Sequence[int]) -> int:
         """Give the first piece that is left to copy when a chunk is there: what came before was copied meanwhile."""
@@ -146,37 +176,11 @@ class CollectiveKernel:
             return 0
         return bisect_left(range(len(sizes)), True, key=lambda first: sum(sizes[first:]) <= held)
 
-    def _read(
-        self,
-        task: Task,
-        part: int,
-        sources: list[int | None],
-        piece: int,
-        nbytes: int,
-        slices: "_Slices",
-    ) -> None:
-        gone = partial(slices.gone, task.reads * nbytes)
-
-        def read(slot: int | None) -> None:
-            if values is not None:
-                taken.append(values.read(part, range(piece, piece + 1), slot))
-            copies[0] -= 1
-            if copies[0]:
-                return
-            if task.kind is Kind.LOCAL:
-                written = partial(self._written_back, task.move, part, piece, target, summed(taken), gone)
-                place = self._buffers.place(part, piece, target)
-                memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
-            else:
-                self._send(task, part, piece, nbytes, summed(taken), gone)
-
-        copies, memory, values = [task.reads], self._ports.memory, self._values
+    def _placed(self, task: Task) -> "_Placed":
+        sources = self._sources(task)
         # Of a chunk that a staged kernel copies, buffer and stage are not told apart.
         target = sources[0] if task.move is None else self._arrivals.slots.get(task.move)
-        taken: list[Numbers] = []
-        for slot in sources:
-            place = self._buffers.place(part, piece, slot)
-            memory.submit(Stream.COMMUNICATION, Access.READ, nbytes, self._read_cause, place, partial(read, slot))
+        return _Placed(part_of(self._plan, task.chunk), tuple(sources), target)
 
     def _sources(self, task: Task) -> list[int | None]:
         """Buffers of the copies that ``task`` takes: of what the GPU holds, then of each contribution that it adds."""
@@ -185,77 +189,137 @@ class CollectiveKernel:
         slots = self._arrivals.slots
         return [slots.get(held[0]) if held else None, *(slots.get(move) for move in added)]
 
-    def _written_back(
-        self, move: MoveId | None, part: int, piece: int, slot: int | None, value: Numbers | None, gone: Action
-    ) -> None:
-        if self._values is not None and value is not None:
-            self._values.put(part, range(piece, piece + 1), value, slot)
-        gone()
-        if move in self._sums:
-            self._arrivals.mark(move, piece)
+    # What the plane tells.
 
-    def _send(self, task: Task, part: int, piece: int, nbytes: int, value: Numbers | None, gone: Action) -> None:
-        assert task.move is not None
-        rate = self._ports.network.bytes_per_s(task.destinations[0])
-        self._exchange.send(
-            task.move,
-            part,
-            task.destinations,
-            piece,
-            len(self._pieces[part]),
-            nbytes,
-            accepted=gone,
-            wire_bytes=self._protocol.wire_bytes(nbytes, rate),
-            value=value,
-        )
+    def tell_ended(self) -> None:
+        """Let the program go on, at this very moment."""
+        fire_now(self._ended)
 
-    def _written(self, move: MoveId, piece: int, message: Message | None, value: Numbers | None) -> None:
-        if self._values is not None and value is not None:
-            slot = self._arrivals.slots.get(move)
-            self._values.put(self._arrivals.parts[move], range(piece, piece + 1), value, slot)
-        if message is not None:
-            self._exchange.consumed(message)
-        self._arrivals.mark(move, piece)
+    def place_read(self, task: int, piece: int, copy: int) -> Place:
+        """Where a copy of a slice lies."""
+        placed = self._tasks[task]
+        return self._buffers.place(placed.part, piece, placed.sources[copy])
 
+    def place_written(self, task: int, piece: int) -> Place:
+        """Where a slice is written."""
+        placed = self._tasks[task]
+        return self._buffers.place(placed.part, piece, placed.target)
 
-class _Window:
-    """Bytes that the CUs of one lane keep in flight."""
+    def place_landed(self, arrival: int, piece: int) -> Place:
+        """Where a piece lands that another GPU sends."""
+        move = self._moves[arrival]
+        return self._buffers.place(self._arrivals.parts[move], piece, self._arrivals.slots.get(move))
 
-    def __init__(self, env: Environment, size: int) -> None:
-        self._env = env
-        self._size = size
-        self._in_flight = 0
-        self._room: Event | None = None
+    def tell_taken(self, slice_row: int, task: int, piece: int, copy: int) -> None:
+        """Look at a copy of a slice."""
+        assert self._values is not None
+        placed = self._tasks[task]
+        numbers = self._values.read(placed.part, range(piece, piece + 1), placed.sources[copy])
+        self._taken.setdefault(slice_row, []).append(numbers)
 
-    def enter(self, nbytes: int) -> Process:
-        """Wait for room and take it; more than the whole window passes when it is empty."""
-        while self._in_flight and self._in_flight + nbytes > self._size:
-            self._room = Event(self._env)
-            yield self._room
-        self._in_flight += nbytes
+    def tell_valued(self, slice_row: int, message: int) -> None:
+        """Send the sum of what was read."""
+        self._ports.network.values[message] = summed(self._taken.pop(slice_row))
 
-    def leave(self, nbytes: int) -> None:
-        """Give room back."""
-        self._in_flight -= nbytes
-        if self._room is not None:
-            room, self._room = self._room, None
-            room.succeed()
+    def tell_stored(self, slice_row: int, task: int, piece: int) -> None:
+        """Keep the sum of what was read."""
+        assert self._values is not None
+        placed, value = self._tasks[task], summed(self._taken.pop(slice_row))
+        if value is not None:
+            self._values.put(placed.part, range(piece, piece + 1), value, placed.target)
+
+    def tell_came(self, incoming: int, arrival: int, piece: int, message: Message) -> None:
+        """Look at a piece of a message that has arrived."""
+        assert self._values is not None
+        part = self._arrivals.parts[self._moves[arrival]]
+        pieces = self._exchange.pieces(message, part)
+        self._came[incoming] = self._values.of_piece(message.value, part, pieces, piece)
+
+    def tell_put(self, incoming: int, arrival: int, piece: int) -> None:
+        """Keep it where it is written."""
+        assert self._values is not None
+        value, move = self._came.pop(incoming), self._moves[arrival]
+        if value is not None:
+            part = self._arrivals.parts[move]
+            self._values.put(part, range(piece, piece + 1), value, self._arrivals.slots.get(move))
 
 
-@dataclass(slots=True)
-class _Slices:
-    """The slices of one task that have not left the CUs."""
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Where the slices of a task lie: part of the buffer, and which buffers for copies; ``None``: the GPU's own."""
 
-    window: _Window
-    left: int
-    all_left: Event
+    part: int
+    sources: tuple[int | None, ...]
+    target: int | None
 
-    def gone(self, nbytes: int) -> None:
-        """Count a slice that has left, and the ``nbytes`` that it kept in flight."""
-        self.window.leave(nbytes)
-        self.left -= 1
-        if not self.left:
-            self.all_left.succeed()
+
+def _first_pieces(plane: Plane, chunks: Chunks) -> list[int]:
+    """Give the row of the first piece of each part; GPUs that cut alike share them."""
+    known = plane.shared.setdefault("pieces", {})
+    if id(chunks) not in known:
+        known[id(chunks)] = [plane.add("pieces", sizes) for sizes in chunks.piece_bytes], chunks
+    first: list[int] = known[id(chunks)][0]
+    return first
+
+
+def _listen(plane: Plane, kernels: list[CollectiveKernel]) -> None:
+    """Let the plane tell kernels what they have to know."""
+
+    def of(row: int) -> tuple[CollectiveKernel, int, int]:
+        found = plane.rows("slices")[row]
+        kernel = kernels[int(plane.rows("lanes")["kernel"][found["lane"]])]
+        return kernel, int(found["task"]), int(found["piece"])
+
+    def taken(row: int, copy: int, _c: int) -> None:
+        kernel, task, piece = of(row)
+        kernel.tell_taken(row, task, piece, copy)
+
+    def stored(row: int, _b: int, _c: int) -> None:
+        kernel, task, piece = of(row)
+        kernel.tell_stored(row, task, piece)
+
+    def came(row: int, _b: int, _c: int) -> None:
+        found = plane.rows("incoming")[row]
+        arrival = int(found["arrival"])
+        kernel = kernels[int(plane.rows("arrivals")["kernel"][arrival])]
+        message = kernel._ports.network.message(int(found["message"]), int(found["leg"]))
+        kernel.tell_came(row, arrival, int(found["piece"]), message)
+
+    def put(row: int, arrival: int, piece: int) -> None:
+        kernels[int(plane.rows("arrivals")["kernel"][arrival])].tell_put(row, arrival, piece)
+
+    plane.handlers |= {
+        kinds.TELL_ENDED: lambda kernel, _b, _c: kernels[kernel].tell_ended(),
+        kinds.TELL_TAKEN: taken,
+        kinds.TELL_VALUED: lambda row, message, _c: of(row)[0].tell_valued(row, message),
+        kinds.TELL_STORED: stored,
+        kinds.TELL_CAME: came,
+        kinds.TELL_PUT: put,
+    }
+
+
+def _places(plane: Plane, kernels: list[CollectiveKernel]) -> dict[int, Callable[[int, int], Place]]:
+    """Say where bursts lie, by what is done when they are complete, for memories that look at addresses."""
+
+    def of(row: int) -> tuple[CollectiveKernel, int, int]:
+        found = plane.rows("slices")[row]
+        kernel = kernels[int(plane.rows("lanes")["kernel"][found["lane"]])]
+        return kernel, int(found["task"]), int(found["piece"])
+
+    def read(row: int, copy: int) -> Place:
+        kernel, task, piece = of(row)
+        return kernel.place_read(task, piece, copy)
+
+    def written(row: int, _b: int) -> Place:
+        kernel, task, piece = of(row)
+        return kernel.place_written(task, piece)
+
+    def landed(row: int, _b: int) -> Place:
+        found = plane.rows("incoming")[row]
+        arrival = int(found["arrival"])
+        return kernels[int(plane.rows("arrivals")["kernel"][arrival])].place_landed(arrival, int(found["piece"]))
+
+    return {kinds.READ: read, kinds.WRITTEN: written, kinds.LANDED: landed}
 
 
 def _sums_for_others(plan: Plan, rank: int) -> dict[MoveId, int]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from t3sim.collectives.plan import MoveId, Plan
 from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Action
-from t3sim.hardware.network.message import Message
+from t3sim.hardware.network.message import Message, Template
 from t3sim.hardware.ports import NetworkPort
 from t3sim.lowering.chunks import Chunks
 from t3sim.units import ceil_div
@@ -58,28 +58,35 @@ class Exchange:
         value: Any = None,
     ) -> None:
         """Send one of ``pieces`` pieces of a part; ``accepted`` runs when the link has taken it."""
-        on_wire = nbytes if wire_bytes is None else wire_bytes
-        if self._port.mirrored:
-            on_wire = ceil_div(on_wire * self._largest, self.chunks.chunk_bytes[part])
-        merged = self.plan.merged.get(move.number, ())
         message = Message(
-            operation=self.number,
-            home=move.home,
-            # What is merged arrives as the first of those that are.
-            move=merged[0] if merged else move.number,
+            **self.template(move, part, destinations)._asdict(),
             piece=piece,
             pieces=pieces,
-            source=self._port.rank,
-            destinations=destinations,
             nbytes=nbytes,
-            wire_bytes=on_wire,
-            merges=len(merged),
-            key=self.plan.moves[move.number].chunk,
-            part=part,
+            wire_bytes=self.on_wire(nbytes if wire_bytes is None else wire_bytes, part),
             serial=self._port.next_serial(),
             value=value,
         )
         self._port.send(message, accepted)
+
+    def template(self, move: MoveId, part: int, destinations: tuple[int, ...]) -> Template:
+        """Say what all messages of a move have in common."""
+        merged = self.plan.merged.get(move.number, ())
+        return Template(
+            operation=self.number,
+            home=move.home,
+            # What is merged arrives as the first of those that are.
+            move=merged[0] if merged else move.number,
+            source=self._port.rank,
+            destinations=destinations,
+            merges=len(merged),
+            key=self.plan.moves[move.number].chunk,
+            part=part,
+        )
+
+    def on_wire(self, nbytes: int, part: int) -> int:
+        """Bytes whose time a piece of a part holds the wire, which by itself would hold it for ``nbytes``."""
+        return ceil_div(nbytes * self._largest, self.chunks.chunk_bytes[part]) if self._port.mirrored else nbytes
 
     def consumed(self, message: Message) -> None:
         """Give the buffer back that ``message`` holds."""

@@ -57,6 +57,19 @@ def _do(call: _Call) -> None:
 _DO = (_do,)
 
 
+def fire_now(event: Event) -> None:
+    """Let those go on who wait for ``event``, here and not through the queue."""
+    waiting, event.callbacks = event.callbacks or [], None
+    event._ok, event._value = True, None  # noqa: SLF001 - what SimPy's own events have done when they are over
+    for go_on in waiting:
+        go_on(event)
+
+
+def event_of(action: Action) -> Event:
+    """Make an event that does ``action``, for SimPy's queue."""
+    return cast("Event", _Call(action))
+
+
 def call_at(env: Environment, time_fs: int, action: Action, order: Order = Order.LOCAL) -> None:
     """Run ``action`` at ``time_fs``.
 

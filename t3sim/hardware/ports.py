@@ -1,6 +1,6 @@
 """What a program on one GPU may use: each part by what it offers, and nothing of how the GPU is put together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from t3sim.hardware.clock import Environment
@@ -22,6 +22,14 @@ class NetworkPort:
         self.rank = rank
         self.mirrored = network.mirrored
         """Whether this GPU stands for all: what it is sent is what it sends, as the others see it."""
+        self.values = network.values
+        """In data mode: what each message carries, by its row in the data plane."""
+        self.message = network.message
+        """Reads a message by its row; with the row of the leg that it came by, as it is at its receiver."""
+        self.template = network.template
+        """Gives the row of what the messages of a move have in common."""
+        self.first_legs = network.first_legs
+        """Gives the rows of the first legs of a move's pieces, which take turns over them."""
         self.send = network.send
         """Sends a message; takes what is to run when the GPU's link has taken it."""
         self.consumed = network.consumed
@@ -34,6 +42,10 @@ class NetworkPort:
     def open(self, operation: int, receive: Receive) -> None:
         """Take the messages of operation number ``operation`` of the program."""
         self._receivers[operation] = receive
+
+    def expect(self, operation: int, arrivals: Mapping[tuple[int, int], int]) -> None:
+        """Let rows of the data plane take the moves of an operation: by home and number of the move."""
+        self._network.expect(self.rank, operation, arrivals)
 
     def next_serial(self) -> int:
         """Return a number that no other message of the run has."""

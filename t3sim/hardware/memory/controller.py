@@ -1,15 +1,20 @@
-"""The memory controller as a SimPy component: bursts in, completions out.
+"""The memory controller of one GPU as other parts see it: bursts in, completions out.
 
-The channel model advances lazily: when bursts arrive, and at the next completion somebody waits for. Arbitration
-happens once per instant, after everything that arrives in it (``Order.SETTLE``), so the order in which a GPU's parts
-submit within one femtosecond does not matter.
+The data plane does the work (see ``hardware.plane.memory``). A memory that is not compiled into it serves here, when
+the plane asks for it.
 """
 
+from typing import Any
+
 from t3sim.errors import SimulationError
-from t3sim.hardware.clock import Action, Environment, Order, call_after, call_at
+from t3sim.hardware.clock import Action, Environment
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
-from t3sim.hardware.memory.model import MOST_CAUSES, Channels, MemorySpec
+from t3sim.hardware.memory.fluid.tables import COUNTERS, NOW
+from t3sim.hardware.memory.model import LANES, MOST_CAUSES, MemorySpec, MemoryView
+from t3sim.hardware.plane import state as kinds
+from t3sim.hardware.plane.engine import HAND_OUT, SUBMIT, WAKE_AT
+from t3sim.hardware.plane.plane import Plane, plane_of
 from t3sim.hardware.probe import Probe
 from t3sim.lowering.layout import Place
 
@@ -21,25 +26,43 @@ class MemoryController:
         self.env = env
         self.name = f"Gpu[{rank}].Memory"
         self.spec = spec
-        self.probe: Probe | None = None
-        self.submitted: dict[Cause, int] = {}
-        """Bytes asked of it, by cause, in the order of their first bursts."""
+        self._probe: Probe | None = None
         self._rank = rank
+        self._causes: list[Cause] = []
         self._number_of: dict[Cause, int] = {}
-        self._channel = spec.channel()
-        self._waiters: dict[tuple[int, int], Action] = {}
-        self._settling = False
-        self._wake_fs = 0
-        self._advanced_fs = -1
+        self._plane = plane = plane_of(env)
+        model = spec.channel()
+        is_compiled = isinstance(model, tuple)
+        self.number = plane.add_controller(model if is_compiled else None, spec.read_latency)
+        """Of its row in the plane."""
+        self._channel: Any = ServedMemory(plane, self.number) if is_compiled else model
+        self._waiters: dict[tuple[int, int], tuple[int, int, int]] = {}
+        self._numbers: dict[int, int] = {}
+        self._place: Place | None = None
+        self.places: dict[int, Any] = {}
+        """Where bursts of the plane's own lie, by the kind of what they lead to, for memories that ask."""
+        _register(plane, self)
         self._configured = policy
         self._idle = policy.tuned(0.0)
         """The policy while no GEMM runs, which takes no bandwidth then."""
         self.use_policy(self._idle)
 
+    @property
+    def probe(self) -> Probe | None:
+        """What sees bursts."""
+        return self._probe
+
+    @probe.setter
+    def probe(self, probe: Probe) -> None:
+        self._probe = probe
+        self._plane.observe()
+
     def use_policy(self, policy: ArbitrationPolicy) -> None:
         """Arbitrate by ``policy`` from now on."""
         self.policy = policy
         self._table = decision_table(policy, self.spec.queue_entries)
+        number = self._plane.table(self._table)
+        self._plane.rows("controllers")["table"][self.number] = number
 
     def submit(
         self, stream: Stream, access: Access, nbytes: int, cause: Cause, place: Place, done: Action | None = None
@@ -49,25 +72,22 @@ class MemoryController:
         ``done`` runs when a read's data arrive or a write or update is in memory.
         """
         assert nbytes > 0, f"{self.name}: empty burst"
-        if self.probe is not None:
-            done = self.probe.burst_submitted(self._rank, stream, access, nbytes, cause, done)
         lane = 2 * stream + (access is not Access.READ)
-        is_update, notify = access is Access.UPDATE, done is not None
-        number_of_cause = self._number_of.get(cause)
-        if number_of_cause is None:
-            number_of_cause = self._new_cause(cause)
-        number = self._channel.push(lane, nbytes, number_of_cause, place, is_update=is_update, notify=notify)
-        self.submitted[cause] += nbytes
-        if done is not None:
-            self._waiters[lane, number] = done
-        self._settle_later()
+        number = self._number_of.get(cause)
+        if number is None:
+            number = self.number_of(cause)
+        self._place = place
+        kind, action = (kinds.NOTHING, 0) if done is None else (kinds.TELL, self._plane.action(done))
+        self._plane.do(SUBMIT, self.number, lane, nbytes, number, access is Access.UPDATE, kind, action)
 
-    def _new_cause(self, cause: Cause) -> int:
-        """Give a cause its number in the channel's counters. Raises ``SimulationError`` for too many."""
-        if len(self._number_of) == MOST_CAUSES:
-            raise SimulationError(f"{self.name}: more than {MOST_CAUSES} causes of traffic")
-        number = self._number_of[cause] = len(self._number_of)
-        self.submitted[cause] = 0
+    def number_of(self, cause: Cause) -> int:
+        """Give the number by which a cause is counted. Raises ``SimulationError`` for too many causes."""
+        number = self._number_of.get(cause)
+        if number is None:
+            if len(self._causes) == MOST_CAUSES:
+                raise SimulationError(f"{self.name}: more than {MOST_CAUSES} causes of traffic")
+            number = self._number_of[cause] = len(self._causes)
+            self._causes.append(cause)
         return number
 
     def start_kernel(self) -> None:
@@ -86,12 +106,22 @@ class MemoryController:
         if policy != self.policy:
             self._advance()
             self.use_policy(policy)
-            self._settle_later()
+            self._plane.perform(kinds.SETTLE_LATER, self.number)
 
     @property
-    def channel(self) -> Channels:
+    def channel(self) -> MemoryView:
         """What serves the DRAM queue."""
         return self._channel
+
+    @property
+    def submitted(self) -> dict[Cause, int]:
+        """Bytes asked of it, by cause, in the order of their first bursts."""
+        asked = self._plane.asked[self.number]
+        return {self._causes[number]: int(asked["nbytes"][number]) for number in self._asked(asked)}
+
+    def _asked(self, asked: Any) -> list[int]:
+        met = [number for number in range(len(self._causes)) if asked["nbytes"][number]]
+        return sorted(met, key=lambda number: int(asked["place"][number]))
 
     def served_bytes(self) -> dict[Cause, int]:
         """Bytes served up to now, by cause."""
@@ -101,7 +131,8 @@ class MemoryController:
     def counted_bytes(self) -> dict[Cause, int]:
         """Bytes served up to where the channel has been advanced to, by cause."""
         served = self._channel.served()
-        return {cause: int(served[number]) for cause, number in self._number_of.items()}
+        asked = self._plane.asked[self.number]
+        return {self._causes[number]: int(served[number]) for number in self._asked(asked)}
 
     def busy_fs(self) -> int:
         """Time the channel has spent serving."""
@@ -135,46 +166,112 @@ class MemoryController:
             f"{self.name}: {count} bursts of {names[lane]}" for lane, count in self._channel.pending().items() if count
         ]
 
-    def _settle_later(self) -> None:
-        if not self._settling:
-            self._settling = True
-            call_after(self.env, 0, self._settle, Order.SETTLE)
+    def _advance(self) -> None:
+        self._plane.perform(kinds.ADVANCE, self.number)
 
-    def _settle(self) -> None:
-        self._settling = False
-        self._advance()
-        self._plan()
+    # What the plane tells.
+
+    def _submitted(self, lane: int, number: int) -> None:
+        """Let the probe see a burst, and what is to be done when it is complete."""
+        assert self._probe is not None
+        bursts = self._plane.memory.bursts
+        burst = bursts[self.number, lane, number % bursts.shape[2]]
+        kind, a, b = int(burst["kind"]), int(burst["a"]), int(burst["b"])
+        stream = Stream(lane // 2)
+        access = Access.READ if lane % 2 == 0 else Access.UPDATE if burst["is_update"] else Access.WRITE
+        done = None if kind == kinds.NOTHING else lambda: self._plane.perform(kind, a, b)
+        cause = self._causes[int(burst["cause"])]
+        done = self._probe.burst_submitted(self._rank, stream, access, int(burst["nbytes"]), cause, done)
+        if self._place is None and kind in self.places:
+            self._place = self.places[kind](a, b)
+        if done is not None:
+            burst["kind"], burst["a"], burst["b"] = kinds.TELL, self._plane.action(done), 0
+
+    def _advanced(self) -> None:
+        if self._probe is not None:
+            self._probe.memory_advanced(self._rank)
+
+    def _push(self, lane: int, number: int) -> None:
+        bursts = self._plane.memory.bursts
+        burst = bursts[self.number, lane, number % bursts.shape[2]]
+        kind, a, b = int(burst["kind"]), int(burst["a"]), int(burst["b"])
+        own, self._place = self._place, None
+        place = own if own is not None else self.places[kind](a, b)
+        pushed = self._channel.push(
+            lane,
+            int(burst["nbytes"]),
+            int(burst["cause"]),
+            place,
+            is_update=bool(burst["is_update"]),
+            notify=kind != kinds.NOTHING,
+        )
+        if kind != kinds.NOTHING:
+            self._waiters[lane, pushed] = kind, a, b
+
+    def _serve(self) -> None:
+        """Serve up to now and hand out what completed."""
+        completed = self._channel.advance(self._table, int(self.env.now))
+        self._advanced()
+        for lane, number, end in completed:
+            self._plane.do(HAND_OUT, self.number, lane, end, *self._waiters.pop((lane, number)))
 
     def _plan(self) -> None:
-        """Let in what was pushed and wake at the next completion that somebody waits for."""
-        next_end = self._channel.admit(self._table, int(self.env.now))
-        if self.probe is not None:
-            self.probe.memory_advanced(self._rank)
-        if next_end and next_end != self._wake_fs:
-            call_at(self.env, next_end, lambda: self._wake(next_end), Order.MEMORY)
-        self._wake_fs = next_end
+        end = self._channel.admit(self._table, int(self.env.now))
+        self._advanced()
+        self._plane.do(WAKE_AT, self.number, end)
 
-    def _wake(self, planned_fs: int) -> None:
-        if planned_fs == self._wake_fs:  # else something arrived since and changed the plan
-            self._wake_fs = 0
-            self._advance()
-            if not self._settling:  # else what completed led to new bursts, and settling them plans anew
-                self._plan()
 
-    def _advance(self) -> None:
-        """Serve up to now and hand out what completed."""
-        now = int(self.env.now)
-        if now == self._advanced_fs:
-            return
-        self._advanced_fs = now
-        completed = self._channel.advance(self._table, now)
-        if self.probe is not None:
-            self.probe.memory_advanced(self._rank)
-        for lane, number, end in completed:
-            done = self._waiters.pop((lane, number))
-            if lane % 2 == 0:
-                call_at(self.env, end + self.spec.read_latency, done)
-            elif end == now:
-                done()
-            else:
-                call_at(self.env, end, done, Order.MEMORY)
+def _register(plane: Plane, controller: MemoryController) -> None:
+    """Let the plane tell a controller what it has to know."""
+    found = plane.parts.setdefault("controllers", [])
+    found.append(controller)
+    if len(found) == 1:
+        plane.handlers |= {
+            kinds.TELL_SUBMITTED: lambda a, b, c: found[a]._submitted(b, c),
+            kinds.TELL_ADVANCED: lambda a, _b, _c: found[a]._advanced(),
+            kinds.TELL_PUSH: lambda a, b, c: found[a]._push(b, c),
+            kinds.TELL_SERVE: lambda a, _b, _c: found[a]._serve(),
+            kinds.TELL_PLAN: lambda a, _b, _c: found[a]._plan(),
+        }
+
+
+class ServedMemory:
+    """The memory of one controller that the plane serves, to be looked at."""
+
+    def __init__(self, plane: Plane, number: int) -> None:
+        self._plane = plane
+        self._number = number
+
+    @property
+    def _server(self) -> Any:
+        return self._plane.memory.servers[self._number, NOW]
+
+    def pending(self) -> dict[int, int]:
+        """Bursts not yet served, by lane."""
+        tails, lanes = self._plane.tails[self._number], self._plane.memory.queue_lanes[self._number, NOW]
+        return {lane: int(tails[lane] - lanes["serving"][lane]) for lane in range(LANES)}
+
+    def served(self) -> list[int]:
+        """Bytes served, by cause."""
+        served: list[int] = self._plane.memory.served[self._number, NOW].tolist()
+        return served
+
+    def occupancy(self) -> int:
+        """Count the requests in the DRAM queue."""
+        return int(self._server["count"])
+
+    def busy_fs(self) -> int:
+        """Time spent serving."""
+        return int(self._server["busy"])
+
+    def counters(self) -> dict[str, int]:
+        """Count changes of direction and of stream so far, by the names of ``frontend.COUNTERS``."""
+        return {name: int(self._server[name]) for name in COUNTERS}
+
+    def commands(self) -> dict[str, int]:
+        """Count nothing: there are no rows to open."""
+        return {}
+
+    def faults(self) -> list[str]:
+        """Find nothing: what is served is what came."""
+        return []

@@ -3,7 +3,7 @@
 A model is a spec, registered under the name that ``memory.model`` uses, which builds the part that serves.
 """
 
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from t3sim.kernels import IntArray
 from t3sim.lowering.layout import Place
@@ -15,24 +15,12 @@ MOST_CAUSES = 64
 """Causes by which a model counts bytes: numbers below this."""
 
 
-class Channels(Protocol):
-    """The channels of one GPU, with the lanes and queues before them; advanced lazily and exactly."""
+FrontEnd = tuple[Any, ...]
+"""The fluid memory's ``State``."""
 
-    def push(self, lane: int, nbytes: int, cause: int, place: Place, *, is_update: bool, notify: bool) -> int:
-        """Append a burst to a lane; return its number there.
 
-        ``place`` says where the bytes lie, for models that look at addresses. A burst takes part in arbitration from
-        the next ``admit`` on.
-        """
-
-    def advance(self, table: IntArray, now: int) -> list[tuple[int, int, int]]:
-        """Serve all that nothing can change any more at ``now``; the awaited bursts this completed: lane, number, end.
-
-        An end may lie after ``now``.
-        """
-
-    def admit(self, table: IntArray, now: int) -> int:
-        """Let in what was pushed; when to advance for the next awaited burst if nothing more comes, 0 if none."""
+class MemoryView(Protocol):
+    """The channels of one GPU as others may look at them."""
 
     def pending(self) -> dict[int, int]:
         """Bursts not yet served, by lane."""
@@ -54,6 +42,26 @@ class Channels(Protocol):
 
     def faults(self) -> list[str]:
         """Say in what the model contradicts itself when nothing is left to serve."""
+
+
+class Channels(MemoryView, Protocol):
+    """The same, with the lanes and queues before them, of a model that serves itself: advanced lazily and exactly."""
+
+    def push(self, lane: int, nbytes: int, cause: int, place: Place, *, is_update: bool, notify: bool) -> int:
+        """Append a burst to a lane; return its number there.
+
+        ``place`` says where the bytes lie, for models that look at addresses. A burst takes part in arbitration from
+        the next ``admit`` on.
+        """
+
+    def advance(self, table: IntArray, now: int) -> list[tuple[int, int, int]]:
+        """Serve all that nothing can change any more at ``now``; the awaited bursts this completed: lane, number, end.
+
+        An end may lie after ``now``.
+        """
+
+    def admit(self, table: IntArray, now: int) -> int:
+        """Let in what was pushed; when to advance for the next awaited burst if nothing more comes, 0 if none."""
 
 
 class MemorySpec(Protocol):
@@ -79,8 +87,8 @@ class MemorySpec(Protocol):
     def uses_places(self) -> bool:
         """Whether it asks where bytes lie."""
 
-    def channel(self) -> Channels:
-        """Build what serves."""
+    def channel(self) -> Channels | FrontEnd:
+        """Build what serves: the channels, or what the data plane is to serve."""
 
     def without_channels(self, lost: int) -> Self:
         """Give the same memory when ``lost`` of its channels do not work. Raises ``ValueError`` when none is left."""

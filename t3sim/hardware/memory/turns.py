@@ -6,7 +6,7 @@ Shared by the memory models: each asks here which stream's next request enters.
 from typing import Final
 
 from t3sim.hardware.memory.access import Stream
-from t3sim.kernels import IntArray, Record, kernel
+from t3sim.kernels import IntArray, Record, kernel, part
 
 TURNS: Final = (
     "last_stream",  # admitted last
@@ -15,6 +15,19 @@ TURNS: Final = (
 """Fields of the record in which a model keeps what the policy looks at."""
 NO_TURNS: Final = (int(Stream.COMMUNICATION), 0)
 """Their values before anything was admitted."""
+
+
+@part
+def note_turn(turn: Record, stream: int, communication: bool, limit: int) -> int:
+    """Note whose turn it is, and how often compute went before communication, up to ``limit``; return the stream."""
+    if stream < 0:
+        return int(stream)
+    turn.last_stream = stream
+    if stream:
+        turn.passed_over = 0
+    elif communication:
+        turn.passed_over = min(turn.passed_over + 1, limit)
+    return int(stream)
 
 
 @kernel
@@ -29,11 +42,4 @@ def next_stream(
     if not communication_waits:
         turn.passed_over = 0
     stream = table[int(compute), int(communication), occupancy, turn.last_stream, turn.passed_over]
-    if stream < 0:
-        return int(stream)
-    turn.last_stream = stream
-    if stream:
-        turn.passed_over = 0
-    elif communication:
-        turn.passed_over = min(turn.passed_over + 1, table.shape[4] - 1)
-    return int(stream)
+    return note_turn(turn, stream, communication, table.shape[4] - 1)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from t3sim.config import Femtoseconds, Spec
+from t3sim.kernels import IntArray
 
 
 class Outage(Spec):
@@ -62,52 +63,18 @@ class Conditions(Spec):
         return all(condition == found[0] and not condition.loss for condition in found)
 
 
-class Carried(NamedTuple):
-    """A packet's time on the wire."""
-
-    begin_fs: int
-    """When the try that succeeds begins."""
-    end_fs: int
-    tries: int = 1
+def tries_of(condition: LinkCondition, seed: int, name: str) -> "Tries | None":
+    """Make what says how often each packet of a link is sent; ``None`` where none is lost."""
+    return Tries(condition.loss, seed, name) if condition.loss else None
 
 
-class Trouble:
-    """One link's condition, as its packets meet it: which are lost is decided by the seed and the link's name."""
+class Tries:
+    """How often the packets of one link are sent: which are lost is decided by the seed and the link's name."""
 
-    def __init__(self, condition: LinkCondition, seed: int, name: str) -> None:
-        self._condition = condition
+    def __init__(self, loss: float, seed: int, name: str) -> None:
+        self._loss = loss
         self._random = np.random.default_rng([seed, *name.encode()])
 
-    def carry(self, start_fs: int, duration_fs: int) -> Carried | None:
-        """When a packet that may start at ``start_fs`` is on the wire; ``None``: it never gets through."""
-        loss = self._condition.loss
-        tries = int(self._random.geometric(1 - loss)) if loss else 1
-        begin = start_fs
-        for number in range(tries):
-            begin_up = self._up_from(begin)
-            end = None if begin_up is None else self._end(begin_up, duration_fs)
-            if begin_up is None or end is None:
-                return None
-            if number == tries - 1:
-                return Carried(begin_up, end, tries)
-            begin = end + self._condition.retry
-        raise AssertionError("a packet is sent once at least")
-
-    def _up_from(self, time_fs: int) -> int | None:
-        """First moment from ``time_fs`` on at which the link is up."""
-        for outage in self._condition.down:
-            if outage.start <= time_fs:
-                if outage.end is None:
-                    return None
-                time_fs = max(time_fs, outage.end)
-        return time_fs
-
-    def _end(self, begin_fs: int, duration_fs: int) -> int | None:
-        """When ``duration_fs`` of carrying are over that begin at ``begin_fs``."""
-        end = begin_fs + duration_fs
-        for outage in self._condition.down:
-            if begin_fs <= outage.start < end:
-                if outage.end is None:
-                    return None
-                end += outage.end - outage.start
-        return end
+    def next(self, packets: int) -> IntArray:
+        """Draw for so many packets: how often each is sent until it gets through, shape (packets,)."""
+        return self._random.geometric(1 - self._loss, packets).astype(np.int64)

@@ -1,7 +1,7 @@
 """What travels through the network: one piece of a chunk. Nobody changes a message that has been sent."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(slots=True, kw_only=True, eq=False)  # frozen, making one would take three times as long
@@ -33,21 +33,21 @@ class Message:
     value: Any = None
     """What it carries in data mode: an array of numbers, or nothing."""
 
-    def redirected(self, source: int, destinations: tuple[int, ...], home: int) -> "Message":
-        """Give the same message from another source to other destinations."""
-        return Message(
-            operation=self.operation,
-            home=home,
-            move=self.move,
-            piece=self.piece,
-            pieces=self.pieces,
-            source=source,
-            destinations=destinations,
-            nbytes=self.nbytes,
-            wire_bytes=self.wire_bytes,
-            merges=self.merges,
-            key=self.key,
-            part=self.part,
-            serial=self.serial,
-            value=self.value,
-        )
+
+class Template(NamedTuple):
+    """What the messages of one move have in common: fields of ``Message``."""
+
+    operation: int
+    home: int
+    move: int
+    source: int
+    destinations: tuple[int, ...]
+    merges: int
+    key: int
+    part: int
+
+
+def described(message: Message) -> str:
+    """Say which message it is, for a stall report."""
+    to = ", ".join(map(str, message.destinations))
+    return f"operation {message.operation}, piece {message.piece} of {message.pieces} from {message.source} to {to}"

@@ -1,4 +1,4 @@
-"""The network between GPUs: messages over links, switches and NICs, as packets that go on before all of them is there.
+"""The network between GPUs: messages over links, switches and NICs, as packets that go on before all of it is there.
 
 A message is one packet. On its next link it may start when its first byte has come, and its last byte leaves no
 earlier than it has come: over links of one rate it takes ``bytes / rate + sum of latencies``. It holds room in the
@@ -9,56 +9,36 @@ the GPU has consumed it; room comes home one latency later.
 rank 0 sends to rank ``k`` takes the way there over those links and is delivered to rank 0 itself, as what rank ``-k``
 sends to it at that moment. All choices are made so that both give the same times, to the femtosecond, where all ranks
 do the same and every hop takes some latency.
+
+Here links and ways become rows of the data plane, which moves the messages (``hardware.plane.routes``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass, replace
 from functools import partial
-from heapq import heappop, heappush
-from typing import NamedTuple
+from typing import Any
 
 from t3sim.collectives.grid import add, negated
-from t3sim.hardware.clock import Action, Environment, Order, call_at
+from t3sim.hardware.clock import Action, Environment
 from t3sim.hardware.network import report
-from t3sim.hardware.network.conditions import Conditions, Trouble
-from t3sim.hardware.network.lane import OWN, Packet, Room
-from t3sim.hardware.network.link import Link, LinkSpec
-from t3sim.hardware.network.message import Message
-from t3sim.hardware.network.reducer import Contribution, Group, Reducer
+from t3sim.hardware.network.conditions import Conditions, Tries, tries_of
+from t3sim.hardware.network.link import LinkSpec
+from t3sim.hardware.network.message import Message, Template
+from t3sim.hardware.network.view import Link, Sums
 from t3sim.hardware.network.ways import Leg, Ways
 from t3sim.hardware.network.wiring import Edge, Node, Wiring, link_name
+from t3sim.hardware.plane import state as kinds
+from t3sim.hardware.plane.engine import SEND
+from t3sim.hardware.plane.plane import plane_of
+from t3sim.hardware.plane.state import NONE
 from t3sim.hardware.probe import Probe
 from t3sim.registry import UnknownNameError
+from t3sim.units import transfer_fs
 
 Deliver = Callable[[Message], None]
 
-
-@dataclass(slots=True, eq=False)
-class _Room:
-    """Room at the receiving end of a link that a packet holds until all copies of it have gone on."""
-
-    link: Link
-    channel: int
-    nbytes: int
-    copies: int
-
-    def release(self) -> None:
-        self.copies -= 1
-        if not self.copies:
-            self.link.passed_on(self.nbytes, self.channel)
-
-    def held_at(self) -> tuple[str, int]:
-        return self.link.name, self.channel
-
-
-class _Due(NamedTuple):
-    """A delivery to come."""
-
-    time_fs: int
-    kind: int
-    """Of the link it comes over; two over one link are never due at once."""
-    message: Message
+_DRAWN = 256  # packets for which tries are drawn at a time
+_BEFORE_ALL = 2**62  # after the last flow comes the first one
 
 
 class Network:
@@ -78,59 +58,103 @@ class Network:
         conditions = conditions or Conditions()
         if mirrored and not wiring.rotations:
             raise ValueError(f"the wiring is not the same from each rank of a grid {wiring.shape}: simulate all GPUs")
+        self._plane = plane_of(env)
         self._edges = _edges(wiring, mirrored=mirrored)
+        self._tries: dict[int, Tries] = {}
         self.links: dict[str, Link] = {}
         """By name."""
         for edge, spec in self._edges.items():
             name = link_name(edge)
-            self.links[name] = _build(env, spec, name, conditions)
+            self.links[name] = self._build(spec, name, conditions)
         for name in conditions.links:
             if name not in self.links:
                 raise UnknownNameError("link", name, tuple(self.links))
         if mirrored and not conditions.alike(self.links):
             raise ValueError("a condition on a link makes ranks differ: simulate all GPUs, not one for all")
+        self._by_number = {link.number: link for link in self.links.values()}
         self._ways = Ways(wiring, self.links, mirrored=mirrored)
-        self._serials = 0
+        self.values: dict[int, Any] = {}
+        """In data mode: what each message carries, by its row in the plane."""
         self._turns: dict[int, int] = {}
         self._probe: Probe | None = None
-        self._reducers: dict[str, Reducer] = {}
+        self._reducers: dict[str, Sums] = {}
+        self._keys: dict[tuple[Any, ...], int] = {}
+        self._first_legs: dict[tuple[int, tuple[int, ...], int, bool], int] = {}
+        self._templates: list[Template] = []
+        self._template_of: dict[Template, int] = {}
         self._receivers: dict[int, Deliver] = {}
-        # Deliveries to come, by GPU: what arrives at one in one instant over several links comes in the order of the
-        # kinds of these, which is the same for every rank.
-        self._due: dict[int, list[_Due]] = {}
+        self._end = self._plane.add("ends", [(NONE,)] * (1 if mirrored else wiring.gpus))
+        self._arrivals: dict[tuple[int, int, int, int], int] = {}
+        self._expected: dict[tuple[int, int, int, int], list[int]] = {}
+        self._plane.refill = self._refill
+        self._plane.handlers |= {
+            kinds.TELL_SENT: self._tell_sent,
+            kinds.TELL_WIRE: self._tell_wire,
+            kinds.TELL_DELIVERED: self._tell_delivered,
+            kinds.TELL_RECEIVED: self._tell_received,
+            kinds.TELL_CONSUMED: self._tell_consumed,
+            kinds.TELL_ADDED: self._tell_added,
+        }
 
     def attach(self, gpu: int, deliver: Deliver) -> None:
-        """Let ``deliver`` take the messages that arrive at ``gpu``."""
+        """Let ``deliver`` take the messages that arrive at ``gpu``, but for those that are ``expected`` in the plane."""
         self._receivers[gpu] = deliver
-        self._due[gpu] = []
+
+    def expect(self, gpu: int, operation: int, arrivals: Mapping[tuple[int, int], int]) -> None:
+        """Let rows of the plane take what moves of an operation bring to ``gpu``: by home and number of the move."""
+        for (home, move), row in arrivals.items():
+            key = gpu, operation, home, move
+            self._arrivals[key] = row
+            for receiver in self._expected.get(key, ()):
+                self._plane.rows("receivers")[receiver] = row
 
     def send(self, message: Message, accepted: Action | None = None) -> None:
         """Send ``message``. ``accepted`` runs when its first link has taken it into the send buffer.
 
         Raises ``ValueError`` when there is no way, or nothing on the way can do what the message asks for.
         """
-        if self._probe is not None:
-            self._probe.message_sent(message.source, message)
-            accepted = self._probe.message_accepted(message.source, message, accepted)
-        self._put(self._ways.of(message), message, None, accepted)
+        template = Template(
+            message.operation,
+            message.home,
+            message.move,
+            message.source,
+            message.destinations,
+            message.merges,
+            message.key,
+            message.part,
+        )
+        leg = self.first_leg(template, message.piece)
+        kind, action = (kinds.NOTHING, 0) if accepted is None else (kinds.TELL, self._plane.action(accepted))
+        row = self._plane.do(
+            SEND,
+            self.template(template),
+            leg,
+            message.piece,
+            message.pieces,
+            message.nbytes,
+            message.wire_bytes,
+            message.serial,
+            kind,
+            action,
+        )
+        if message.value is not None:
+            self.values[row] = message.value
 
     def consumed(self, message: Message) -> None:
         """Give back the room that a delivered ``message`` held at its GPU."""
         if self._probe is not None:
             self._probe.message_consumed(message.destinations[0], message)
         link, channel = self._ways.last(message.source, message.destinations[0], message.piece)
-        link.consumed(message.nbytes, channel)
+        self._plane.perform(kinds.CONSUMED, link.number, self._channel(link, channel), message.nbytes)
 
     def next_serial(self) -> int:
         """Return a number that no other message of the run has."""
-        self._serials += 1
-        return self._serials
+        return self._plane.next_serial()
 
     def observe(self, probe: Probe) -> None:
         """Let all links report to ``probe``."""
         self._probe = probe
-        for link in self.links.values():
-            link.probe = probe
+        self._plane.observe()
 
     def bytes_per_s(self, source: int, destination: int) -> int:
         """Rate at which ``source`` can send to ``destination``: of its links that the pieces of a message take."""
@@ -162,99 +186,211 @@ class Network:
         return [*(line for link in self.links.values() for line in link.waiting()), *sums, *self._circle()]
 
     def _circle(self) -> list[str]:
-        def sum_of(message: Message) -> tuple[Reducer, Group]:
-            return self._sum_of(self._ways.adder(message), message)
-
-        return report.circle(self.links.values(), self._reducers.values(), sum_of)
+        return report.circle(self.links.values(), self._reducers.values(), self._missed_by)
 
     def faults(self, total_fs: int) -> list[str]:
         """Say in what a run of ``total_fs`` that has ended contradicts itself."""
         of_links = (fault for link in self.links.values() for fault in report.faults(link, total_fs))
         return [*of_links, *(fault for reducer in self._reducers.values() for fault in reducer.faults())]
 
-    def _put(self, leg: Leg, message: Message, room: Room | None, accepted: Action | None = None) -> None:
-        """Queue ``message`` for the link of ``leg``."""
-        packet = Packet(
-            message.nbytes,
-            message.wire_bytes,
-            accepted=accepted,
-            room=room,
-            channel=leg.channel,
-            flow=OWN if room is None else leg.flow,
-            message=message,
+    # Rows of the plane.
+
+    @property
+    def spread(self) -> int:
+        """After how many pieces of a message the ways repeat."""
+        return self.wiring.cabling.spread
+
+    def first_legs(self, template: Template) -> list[int]:
+        """Give the rows of the first legs of the ways of a move's pieces: as many as there are different ones."""
+        return [self.first_leg(template, piece) for piece in range(self.spread)]
+
+    def first_leg(self, template: Template, piece: int) -> int:
+        """Give the row of the first leg of a piece's way. Raises ``ValueError`` as ``send`` does."""
+        key = (template.source, template.destinations, piece % self.spread, template.merges > 0)
+        row = self._first_legs.get(key)
+        if row is None:
+            row = self._first_legs[key] = self._leg(self._ways.of(*key), template.destinations)
+        return row
+
+    def template(self, template: Template) -> int:
+        """Give the row of what the messages of a move have in common."""
+        row = self._template_of.get(template)
+        if row is None:
+            row = self._template_of[template] = self._new_template(template)
+        return row
+
+    def message(self, row: int, leg: int | None = None) -> Message:
+        """Read a message; with the ``leg`` that it came by, as it is at its receiver."""
+        found = self._plane.rows("messages")[row]
+        template, value = self._templates[int(found["template"])], self.values.get(row)
+        if leg is not None:
+            destination = template.destinations[int(self._plane.rows("legs")["destination"][leg])]
+            value = value if len(template.destinations) == 1 else copy(value)
+            template = self._as_received(template, destination)
+        return Message(
+            piece=int(found["piece"]),
+            pieces=int(found["pieces"]),
+            nbytes=int(found["nbytes"]),
+            wire_bytes=int(found["wire_bytes"]),
+            serial=int(found["serial"]),
+            value=value,
+            **template._asdict(),
         )
-        if leg.onward:
-            packet.begins = partial(self._begins, leg, message)
-            packet.left = None if room is None else room.release
-        else:
+
+    def place_of(self, link: int, channel: int) -> tuple[str, int] | None:
+        """Name a link by its row, and the number of its channel; ``None``: it is none."""
+        if link == NONE:
+            return None
+        return self._by_number[link].name, int(self._plane.rows("channels")["number"][channel])
+
+    def _new_template(self, template: Template) -> int:
+        first = self._plane.add("receivers", [NONE] * len(template.destinations))
+        for place, destination in enumerate(template.destinations):
+            received = self._as_received(template, destination)
+            key = received.destinations[0], template.operation, received.home, template.move
+            self._plane.rows("receivers")[first + place] = self._arrivals.get(key, NONE)
+            self._expected.setdefault(key, []).append(first + place)
+        key_number, adders = NONE, []
+        if template.merges:
+            for piece in range(self.spread):
+                adder, group = self._sum_of(self._ways.adder(template.source, template.destinations, piece), template)
+                adders.append(adder.number)
+                key_number = self._keys.setdefault(group, len(self._keys))
+        distance = add(template.source, negated(template.home, self.wiring.shape), self.wiring.shape)
+        row = first, template.merges, self._plane.add("adders", adders), self.spread, key_number, template.move, distance
+        self._templates.append(template)
+        return self._plane.add("templates", [row])
+
+    def _leg(self, leg: Leg, destinations: tuple[int, ...]) -> int:
+        onward = [self._leg(each, destinations) for each in leg.onward]
+        self._plane.margin(len(onward))
+        end = destination = NONE
+        if not onward:
             (gpu,) = leg.destinations
-            packet.left = partial(self._expect, 0 if self.mirrored else gpu, leg, message, room)
-            packet.deliver = partial(self._deliver, 0 if self.mirrored else gpu)
-        if room is None:
-            leg.link.send(packet)
-        else:
-            leg.link.forward(packet)
+            end, destination = self._end + (0 if self.mirrored else gpu), destinations.index(gpu)
+        first = self._plane.add("onward", onward)
+        channel = self._channel(leg.link, leg.channel)
+        row = leg.link.number, channel, leg.flow, leg.kind, end, destination, first, len(onward), int(leg.sums)
+        return self._plane.add("legs", [row])
 
-    def _begins(self, leg: Leg, message: Message, first_fs: int, last_fs: int) -> None:
-        """Plan how ``message`` goes on after ``leg``, where its first and last byte will be at these times."""
-        if leg.sums:
-            room = _Room(leg.link, leg.channel, message.nbytes, 1)
-            reducer, group = self._sum_of(leg.end, message)
-            onward = partial(self._go_on, leg)
-            home = negated(message.home, self.wiring.shape)
-            order = (message.move, add(message.source, home, self.wiring.shape), leg.flow)
-            contribution = Contribution(group, order, message, last_fs, room, onward, len(leg.onward))
-            call_at(self.env, first_fs, partial(reducer.offer, contribution), Order.FORWARD)
-        else:
-            room = _Room(leg.link, leg.channel, message.nbytes, len(leg.onward))
-            self._go_on(leg, message, room, first_fs, last_fs)
+    def _channel(self, link: Link, number: int) -> int:
+        """Give the row of a virtual channel."""
+        row = link.channels.get(number)
+        if row is None:
+            capacity = link.spec.receive_buffer
+            new = link.number, number, capacity, capacity, -1, _BEFORE_ALL, NONE, NONE, NONE, NONE
+            row = link.channels[number] = self._plane.add("channels", [new])
+            chain = [link.channels[each] for each in sorted(link.channels)]
+            self._plane.rows("links")["first_channel"][link.number] = chain[0]
+            self._plane.rows("channels")["next"][chain] = [*chain[1:], NONE]
+        return row
 
-    def _go_on(self, leg: Leg, message: Message, room: Room, first_fs: int, last_fs: int) -> None:
-        """Queue ``message`` for all links that it takes from the end of ``leg``, as soon as it may start there."""
-        for onward in leg.onward:
-            # On a faster link it starts later, so that it does not hold the wire while it waits for its last byte.
-            start = max(first_fs, last_fs - onward.link.duration_fs(message.wire_bytes))
-            call_at(self.env, start, partial(self._put, onward, _copy(message, leg, onward), room), Order.FORWARD)
+    def _build(self, spec: LinkSpec, name: str, conditions: Conditions) -> Link:
+        condition, trouble = conditions.links.get(name), NONE
+        if condition is not None:
+            changes = {
+                "bandwidth": max(2, int(spec.bandwidth * condition.rate)),
+                "latency": int(spec.latency * condition.latency),
+            }
+            spec = spec.model_copy(update=changes)
+            downs = [(down.start, NONE if down.end is None else down.end) for down in condition.down]
+            outage, tries = self._plane.add("outages", downs), tries_of(condition, conditions.seed, name)
+            drawn = [] if tries is None else tries.next(_DRAWN)
+            first = self._plane.add("tries", drawn)
+            row = condition.retry, outage, len(downs), int(tries is not None), first, first, first + len(drawn)
+            trouble = self._plane.add("troubles", [row])
+            if tries is not None:
+                self._tries[trouble] = tries
+        empty = [NONE, 0, 0, 0, 0, 0, 0, NONE, 0, NONE, NONE, NONE, NONE, trouble]
+        row = (spec.bytes_per_s, spec.latency, spec.send_buffer, 0, 0, 0, 0, 0, *empty)
+        return Link(self, self._plane, self._plane.add("links", [row]), spec, name)
 
-    def _sum_of(self, node: Node, message: Message) -> tuple[Reducer, Group]:
-        """Name the sum that ``message`` contributes to at ``node``, and the adder and buffer that it takes.
+    def _refill(self) -> None:
+        """Draw for more packets where all that was drawn is used up."""
+        troubles = self._plane.rows("troubles")
+        for number, tries in self._tries.items():
+            trouble = troubles[number]
+            if trouble["next_try"] == trouble["end_try"]:
+                first = int(trouble["first_try"])
+                self._plane.rows("tries")[first : int(trouble["end_try"])] = tries.next(_DRAWN)
+                trouble["next_try"] = first
+
+    def _sum_of(self, node: Node, template: Template) -> tuple[Sums, tuple[Any, ...]]:
+        """Name the sum that messages contribute to at ``node``, and the adder and buffer that it takes.
 
         Those are of the output to its destination, or with several destinations to its home.
         """
         shape = self.wiring.shape
-        output = message.destinations[0] if len(message.destinations) == 1 else message.home
+        output = template.destinations[0] if len(template.destinations) == 1 else template.home
         by = negated(output, shape) if self.mirrored else 0
-        destinations = tuple(sorted(add(each, by, shape) for each in message.destinations))
-        group = (message.operation, add(message.home, by, shape), message.key, message.piece, destinations)
+        destinations = tuple(sorted(add(each, by, shape) for each in template.destinations))
+        group = (template.operation, add(template.home, by, shape), template.key, destinations)
         place = self.wiring.cabling.moved(node, partial(add, by=by, shape=shape))
         name = f"{place} output {add(output, by, shape)}"
         reducer = self._reducers.get(name)
         if reducer is None:
             spec = self.wiring.switches[str(node)]
-            reducer = self._reducers[name] = Reducer(self.env, spec, name)
+            row = (spec.adder_rate, spec.entries, spec.entries, 0, 0, *[NONE] * 7)
+            reducer = self._reducers[name] = Sums(self, self._plane, self._plane.add("reducers", [row]), name)
         return reducer, group
 
-    def _expect(self, gpu: int, leg: Leg, message: Message, room: Room | None) -> None:
-        """Note the delivery of what has just left on its last link."""
-        if room is not None:
-            room.release()
-        if self.mirrored:
-            message = self._as_received(message, leg.destinations[0])
-        heappush(self._due[gpu], _Due(int(self.env.now) + leg.link.spec.latency, leg.kind, message))
+    def _missed_by(self, message: Message) -> list[str]:
+        """Name the output that has begun the sum which ``message`` is to contribute to."""
+        if not message.merges:
+            return []
+        template = Template(*(getattr(message, name) for name in Template._fields))
+        node = self._ways.adder(message.source, message.destinations, message.piece)
+        reducer, group = self._sum_of(node, template)
+        key = self._keys[group]
+        return [reducer.name] if any((key, message.piece) == found[:2] for found in reducer.open()) else []
 
-    def _deliver(self, gpu: int) -> None:
-        message = heappop(self._due[gpu]).message
-        if self._probe is not None:
-            self._probe.message_delivered(gpu, message)
-        self._receivers[gpu](message)
-
-    def _as_received(self, message: Message, destination: int) -> Message:
-        """Give the message that comes to rank 0 as ``message`` goes from it to ``destination``."""
+    def _as_received(self, template: Template, destination: int) -> Template:
+        """Give what comes to a GPU: mirrored, to rank 0 as ``template`` goes from it to ``destination``."""
+        if not self.mirrored:
+            return template._replace(destinations=(destination,))
         shape = self.wiring.shape
         by = self._turns.get(destination)
         if by is None:
             by = self._turns[destination] = negated(destination, shape)
-        return message.redirected(add(message.source, by, shape), (0,), add(message.home, by, shape))
+        source, home = add(template.source, by, shape), add(template.home, by, shape)
+        return template._replace(source=source, destinations=(0,), home=home)
+
+    # What the plane tells.
+
+    def _gpu(self, end: int) -> int:
+        return end - self._end
+
+    def _tell_sent(self, packet: int, _b: int, _c: int) -> None:
+        assert self._probe is not None
+        row = self._plane.rows("packets")[packet]
+        message = self.message(int(row["message"]))
+        self._probe.message_sent(message.source, message)
+        kind, a, b = int(row["kind"]), int(row["a"]), int(row["b"])
+        accepted = None if kind == kinds.NOTHING else lambda: self._plane.perform(kind, a, b)
+        accepted = self._probe.message_accepted(message.source, message, accepted)
+        if accepted is not None:
+            row["kind"], row["a"], row["b"] = kinds.TELL, self._plane.action(accepted), 0
+
+    def _tell_wire(self, number: int, row: int, end_fs: int) -> None:
+        assert self._probe is not None
+        link, message = self._by_number[number], self.message(row)
+        start_fs = end_fs - transfer_fs(message.wire_bytes, link.bytes_per_s)
+        self._probe.message_on_wire(link.name, message, start_fs, end_fs)
+
+    def _tell_delivered(self, end: int, row: int, leg: int) -> None:
+        assert self._probe is not None
+        self._probe.message_delivered(self._gpu(end), self.message(row, leg))
+
+    def _tell_received(self, end: int, row: int, leg: int) -> None:
+        self._receivers[self._gpu(end)](self.message(row, leg))
+
+    def _tell_consumed(self, row: int, leg: int, _c: int) -> None:
+        assert self._probe is not None
+        message = self.message(row, leg)
+        self._probe.message_consumed(message.destinations[0], message)
+
+    def _tell_added(self, one: int, other: int, result: int) -> None:
+        self.values[result] = self.values[one] + self.values[other]
 
 
 def _edges(wiring: Wiring, *, mirrored: bool) -> dict[Edge, LinkSpec]:
@@ -262,21 +398,3 @@ def _edges(wiring: Wiring, *, mirrored: bool) -> dict[Edge, LinkSpec]:
     if mirrored:
         return dict(wiring.cabling.links(0))
     return {edge: wiring.graph.edges[edge]["link"] for edge in wiring.graph.edges}
-
-
-def _build(env: Environment, spec: LinkSpec, name: str, conditions: Conditions) -> Link:
-    condition = conditions.links.get(name)
-    if condition is None:
-        return Link(env, spec, name)
-    changes = {
-        "bandwidth": max(2, int(spec.bandwidth * condition.rate)),
-        "latency": int(spec.latency * condition.latency),
-    }
-    return Link(env, spec.model_copy(update=changes), name, Trouble(condition, conditions.seed, name))
-
-
-def _copy(message: Message, leg: Leg, onward: Leg) -> Message:
-    """Give what goes on over one of the legs: itself, or one of several copies."""
-    if len(leg.onward) == 1:
-        return message
-    return replace(message, destinations=onward.destinations, value=copy(message.value))

@@ -4,17 +4,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 import networkx as nx
 
-from t3sim.hardware.network.lane import Packet
-from t3sim.hardware.network.link import Link
 from t3sim.hardware.network.message import Message
-from t3sim.hardware.network.reducer import Group, Reducer
+from t3sim.hardware.network.view import Link, Sums
 from t3sim.units import FS_PER_S
 
-SumOf = Callable[[Message], tuple[Reducer, Group]]
-"""Names the sum that a message contributes to."""
+MissedBy = Callable[[Message], list[str]]
+"""Names the outputs that have begun a sum which a message is to contribute to."""
 
 
-def circle(links: Iterable[Link], reducers: Iterable[Reducer], sum_of: SumOf) -> list[str]:
+def circle(links: Iterable[Link], reducers: Iterable[Sums], missed_by: MissedBy) -> list[str]:
     """Name a circle of links and sums each of which waits for the next one, if there is any.
 
     A link waits for room at its other end: for the links by which packets there are to go on, and for a switch's
@@ -26,10 +24,11 @@ def circle(links: Iterable[Link], reducers: Iterable[Reducer], sum_of: SumOf) ->
     for link in links:
         for packet in link.queued():
             here = _named((link.name, packet.channel))
-            waits.add_edges_from((_named(held), here) for held in _held(packet) & starved)
-            waits.add_edges_from((reducer.name, here) for reducer in _missed(packet, sum_of))
+            if packet.held in starved:
+                waits.add_edge(_named(packet.held), here)
+            waits.add_edges_from((output, here) for output in missed_by(packet.message))
     for reducer in reducers:
-        rooms = (one.room.held_at() for group in reducer.blocked.values() for one in group)
+        rooms = (held for _, held in reducer.blocked())
         waits.add_edges_from((_named(held), reducer.name) for held in rooms if held in starved)
     try:
         found = nx.find_cycle(waits)
@@ -49,24 +48,13 @@ def faults(link: Link, total_fs: int) -> Iterator[str]:
         yield f"{link.name}: busy for {link.busy_fs} fs of {total_fs} fs"
     if link.overlaps:
         yield f"{link.name}: two packets on the wire at once, {link.overlaps} times"
-    for channel, lane in sorted(link.lanes.items()):
-        if not lane.is_home():
-            yield f"{link.name}: credits of channel {channel} are not home, {lane.credit} B of {lane.capacity} B"
+    for channel in sorted(link.channels):
+        free, capacity = link.free(channel), link.spec.receive_buffer
+        if free != capacity:
+            yield f"{link.name}: credits of channel {channel} are not home, {free} B of {capacity} B"
 
 
-def _held(packet: Packet) -> set[tuple[str, int]]:
-    held = packet.room.held_at() if packet.room is not None else None
-    return set() if held is None else {held}
-
-
-def _missed(packet: Packet, sum_of: SumOf) -> Iterator[Reducer]:
-    """Give the output that has begun the sum which ``packet`` is to contribute to."""
-    if packet.message is not None and packet.message.merges:
-        reducer, group = sum_of(packet.message)
-        if group in reducer.open:
-            yield reducer
-
-
-def _named(place: tuple[str, int]) -> str:
+def _named(place: tuple[str, int] | None) -> str:
+    assert place is not None, "what waits for room came over a link"
     name, channel = place
     return f"{name} channel {channel}"

@@ -5,9 +5,8 @@ from itertools import takewhile
 from typing import Final
 
 from t3sim.collectives.grid import add, negated
-from t3sim.hardware.network.link import Link
-from t3sim.hardware.network.message import Message
 from t3sim.hardware.network.switch import SwitchSpec
+from t3sim.hardware.network.view import Link
 from t3sim.hardware.network.wiring import Edge, Hop, Node, Route, Wiring, link_name
 
 _GPU: Final = SwitchSpec()
@@ -42,21 +41,21 @@ class Ways:
         self._known: dict[tuple[int, tuple[int, ...], int, bool], Leg] = {}
         self._last: dict[tuple[int, int, int], tuple[Link, int]] = {}
 
-    def of(self, message: Message) -> Leg:
-        """Give the first leg.
+    def of(self, source: int, destinations: tuple[int, ...], piece: int, sums: bool) -> Leg:  # noqa: FBT001 - a key
+        """Give the first leg of a message's way; ``sums``: it is to be added up with others.
 
         Raises ``ValueError`` when there is no way, when it splits where nothing multiplies messages, and when a
         message to be added up meets no switch that adds.
         """
-        key = (message.source, message.destinations, message.piece % self._wiring.cabling.spread, message.merges > 0)
+        key = (source, destinations, piece % self._wiring.cabling.spread, sums)
         leg = self._known.get(key)
         if leg is None:
             leg = self._known[key] = self._find(*key)
         return leg
 
-    def adder(self, message: Message) -> Node:
+    def adder(self, source: int, destinations: tuple[int, ...], piece: int) -> Node:
         """Give the switch at which a message meets those that it is added up with."""
-        leg = self.of(message)
+        leg = self.of(source, destinations, piece, True)  # noqa: FBT003
         while not leg.sums:
             leg = leg.onward[0]
         return leg.end

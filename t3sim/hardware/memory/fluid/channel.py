@@ -1,104 +1,116 @@
-"""The fluid channel: one server behind the front end, compiled; what it is to take is in ``spec``."""
+"""The fluid channel and what stands before it, compiled: lanes of bursts, arbitration and the DRAM queue.
+
+Bursts wait in four *lanes*, first in, first out: (stream, read or write). Inside a stream reads pass writes, as in
+controllers with a separate write queue. While the DRAM queue has room, the arbitration table names the stream whose
+next request enters it. A request is one entry of the queue: one access on every channel at once. The channel is one
+server; what it is to take is in ``spec``.
+
+``number``: of the controller; ``side``: what is, or what may come (see ``tables``).
+"""
+
+from typing import Final
 
 import numpy as np
 
-from t3sim.hardware.memory.fluid.frontend import (
-    AHEAD,
-    BURST,
-    COMPLETED,
-    COUNTERS,
-    NOW,
-    ServiceTimes,
-    State,
-    admit,
-    extend_lanes,
-    look_ahead,
-    new_state,
-)
-from t3sim.hardware.memory.model import LANES, MOST_CAUSES
-from t3sim.kernels import Direct, IntArray, kernel
-from t3sim.lowering.layout import Place
+from t3sim.hardware.memory.fluid.tables import AHEAD, NOW
+from t3sim.hardware.memory.model import MOST_CAUSES
+from t3sim.hardware.memory.turns import note_turn
+from t3sim.hardware.plane.state import State
+from t3sim.kernels import part
 
-_FOREVER = np.iinfo(np.int64).max
+_FOREVER: Final = int(np.iinfo(np.int64).max)
 
 
-class FluidChannel:
-    """Queue and channel of one GPU's memory; advanced lazily and exactly by compiled code."""
-
-    def __init__(self, queue_entries: int, times: ServiceTimes) -> None:
-        self._state = new_state(queue_entries, times)
-        self._tails = np.zeros(LANES, np.int64)
-        self._serving: IntArray = self._state.lanes["serving"][NOW]
-        """First burst of each lane that is not served in full."""
-
-    def push(self, lane: int, nbytes: int, cause: int, place: Place, *, is_update: bool, notify: bool) -> int:
-        """Append a burst to ``lane``; it takes part in arbitration from the next ``admit`` on."""
-        del place  # one server: all addresses are alike
-        assert 0 <= cause < MOST_CAUSES, f"cause {cause} of {MOST_CAUSES}"
-        tail = int(self._tails[lane])
-        if tail - int(self._serving[lane]) >= self._state.bursts.shape[1]:
-            self._grow()
-        bursts = self._state.bursts
-        bursts[lane, tail % bursts.shape[1]] = (nbytes, cause, is_update, notify)
-        self._tails[lane] = tail + 1
-        return tail
-
-    def advance(self, table: IntArray, now: int) -> list[tuple[int, int, int]]:
-        """Serve all that starts before ``now``; nothing that arrives later can change it.
-
-        Returns the awaited bursts this completed: lane, number, end in fs; an end may lie after ``now``.
-        """
-        done = _SERVE.call(self._state, NOW, table, now, False)
-        completed: list[tuple[int, int, int]] = self._state.completed[:done].tolist() if done else []
-        return completed
-
-    def admit(self, table: IntArray, now: int) -> int:
-        """Let in what was pushed, at ``now``; the end of the next awaited burst if nothing more comes, or 0."""
-        return _ADMIT.call(self._state, self._tails, table, now)
-
-    def pending(self) -> dict[int, int]:
-        """Bursts not yet served, by lane."""
-        return {lane: int(self._tails[lane] - self._serving[lane]) for lane in range(LANES)}
-
-    def served(self) -> list[int]:
-        """Bytes served, by cause."""
-        served: list[int] = self._state.served[NOW].tolist()
-        return served
-
-    def occupancy(self) -> int:
-        """Count the requests in the DRAM queue."""
-        return int(self._state.server["count"][NOW])
-
-    def busy_fs(self) -> int:
-        """Time spent serving."""
-        return int(self._state.server["busy"][NOW])
-
-    def counters(self) -> dict[str, int]:
-        """Count changes of direction and of stream so far, by the names of ``frontend.COUNTERS``."""
-        return {name: int(self._state.server[name][NOW]) for name in COUNTERS}
-
-    def commands(self) -> dict[str, int]:
-        """Count nothing: there are no rows to open."""
-        return {}
-
-    def faults(self) -> list[str]:
-        """Find nothing: what is served is what came."""
-        return []
-
-    def _grow(self) -> None:
-        old = self._state.bursts
-        new = np.zeros((LANES, 2 * old.shape[1]), BURST)
-        for lane in range(LANES):
-            numbers = np.arange(int(self._serving[lane]), int(self._tails[lane]))
-            new[lane, numbers % new.shape[1]] = old[lane, numbers % old.shape[1]]
-        completed = np.zeros(2 * len(self._state.completed), COMPLETED)
-        self._state = self._state._replace(bursts=new, completed=completed)
+@part
+def _place(state: State, number: int, side: int, lane: int) -> int:
+    """Row of a lane."""
+    return (2 * number + side) * 4 + lane
 
 
-@kernel
-def _service_fs(state: State, side: int, lane: int, nbytes: int, is_update: int, start: int) -> int:
-    times: ServiceTimes = state.times[0]
-    server, last = state.server[side], state.server[side].last_lane
+@part
+def _burst(state: State, number: int, lane: int, burst: int) -> int:
+    """Row of a burst."""
+    ring = state.clock[0].ring
+    return int((4 * number + lane) * ring + burst % ring)
+
+
+@part
+def _has_next(state: State, number: int, side: int, lane: int) -> bool:
+    """Whether ``lane`` holds a burst that is not admitted in full."""
+    row = state.queue_lanes[_place(state, number, side, lane)]
+    return bool(row.head < row.tail)
+
+
+@part
+def _pick(state: State, number: int, side: int, compute: bool, communication: bool) -> int:
+    """Pick the stream whose next request enters the queue, negative to hold both."""
+    clock, server = state.clock[0], state.servers[2 * number + side]
+    if not communication:
+        server.passed_over = 0
+    place = state.controllers[number].table * 4 + 2 * compute + communication
+    place = (place * clock.table_entries + server.count) * 2 + server.last_stream
+    stream = state.tables[place * clock.table_counts + server.passed_over]
+    return note_turn(server, stream, communication, clock.table_counts - 1)
+
+
+@part
+def _admit(state: State, number: int, side: int) -> None:
+    """Fill the DRAM queue from the lanes for as long as it has room and the policy picks a stream."""
+    server, granule = state.servers[2 * number + side], state.service[number].granule
+    first_entry = (2 * number + side) * state.clock[0].entries
+    while server.count < server.entries:
+        compute = _has_next(state, number, side, 0) or _has_next(state, number, side, 1)
+        communication = _has_next(state, number, side, 2) or _has_next(state, number, side, 3)
+        if not (compute or communication):
+            return
+        stream = _pick(state, number, side, compute, communication)
+        if stream < 0:
+            return
+        lane = 2 * stream if _has_next(state, number, side, 2 * stream) else 2 * stream + 1
+        row = state.queue_lanes[_place(state, number, side, lane)]
+        request = state.queue[first_entry + (server.first + server.count) % server.entries]
+        request.lane = lane
+        request.nbytes = min(granule, row.head_left)
+        server.count += 1
+        row.head_left -= request.nbytes
+        if row.head_left == 0:
+            row.head += 1
+            if row.head < row.tail:
+                row.head_left = state.bursts[_burst(state, number, lane, row.head)].nbytes
+
+
+@part
+def _extend_lanes(state: State, number: int, now: int) -> None:
+    """Make all bursts that were pushed visible to arbitration at time ``now``."""
+    state.servers[2 * number + NOW].clock = now
+    for lane in range(4):
+        row, tail = state.queue_lanes[_place(state, number, NOW, lane)], state.tails[4 * number + lane]
+        old = row.tail
+        if tail == old:
+            continue
+        if row.head == old:
+            row.head_left = state.bursts[_burst(state, number, lane, old)].nbytes
+        if row.serving == old:
+            row.serving_left = state.bursts[_burst(state, number, lane, old)].nbytes
+        row.tail = tail
+
+
+@part
+def _look_ahead(state: State, number: int) -> None:
+    """Make the side ``AHEAD`` what the side ``NOW`` is, the bytes served aside."""
+    for lane in range(4):
+        state.queue_lanes[_place(state, number, AHEAD, lane)] = state.queue_lanes[_place(state, number, NOW, lane)]
+    server, entries = state.servers[2 * number + NOW], state.clock[0].entries
+    for waiting in range(server.count):
+        entry = (server.first + waiting) % server.entries
+        state.queue[(2 * number + AHEAD) * entries + entry] = state.queue[(2 * number + NOW) * entries + entry]
+    state.servers[2 * number + AHEAD] = server
+
+
+@part
+def _service_fs(state: State, number: int, side: int, lane: int, nbytes: int, is_update: int, start: int) -> int:
+    times, server = state.service[number], state.servers[2 * number + side]
+    last = server.last_lane
     full = times.update if is_update else times.access
     cost = -(-full * nbytes // times.granule)
     if last >= 0 and last != lane:
@@ -110,64 +122,67 @@ def _service_fs(state: State, side: int, lane: int, nbytes: int, is_update: int,
     return int(cost)
 
 
-@kernel
-def _serve_one(state: State, side: int, start: int) -> int:
+@part
+def _serve_one(state: State, number: int, side: int, start: int) -> int:
     """Serve the oldest request at ``start``; return the lane of the burst this completes, or -1."""
-    server, request = state.server[side], state.queue[side, state.server[side].first]
-    number, nbytes = request.lane, request.nbytes
-    lane, ring = state.lanes[side, number], state.bursts.shape[1]
-    burst = state.bursts[number, lane.serving % ring]
-    server.first = (server.first + 1) % state.queue.shape[1]
+    server = state.servers[2 * number + side]
+    request = state.queue[(2 * number + side) * state.clock[0].entries + server.first]
+    number_of_lane, nbytes = request.lane, request.nbytes
+    lane = state.queue_lanes[_place(state, number, side, number_of_lane)]
+    burst = state.bursts[_burst(state, number, number_of_lane, lane.serving)]
+    server.first = (server.first + 1) % server.entries
     server.count -= 1
-    cost = _service_fs(state, side, number, nbytes, burst.is_update, start)
+    cost = _service_fs(state, number, side, number_of_lane, nbytes, burst.is_update, start)
     server.free_at = start + cost
     server.busy += cost
-    server.last_lane = number
-    state.served[side, burst.cause] += nbytes
+    server.last_lane = number_of_lane
+    state.served[(2 * number + side) * MOST_CAUSES + burst.cause] += nbytes
     lane.serving_left -= nbytes
     if lane.serving_left > 0:
         return -1
     lane.serving += 1
     if lane.serving < lane.tail:
-        lane.serving_left = state.bursts[number, lane.serving % ring].nbytes
-    return int(number)
+        lane.serving_left = state.bursts[_burst(state, number, number_of_lane, lane.serving)].nbytes
+    return int(number_of_lane)
 
 
-@kernel
-def _advance(state: State, side: int, table: IntArray, until: int, only_first: bool) -> int:
+@part
+def serve(state: State, number: int, side: int, until: int, only_first: bool) -> int:
     """Serve the requests that start before ``until``; return how many awaited bursts completed.
 
-    ``only_first``: stop at the first of them.
+    ``only_first``: stop at the first of them. Nothing that arrives later can change what starts before ``until``.
     """
-    server, bursts = state.server[side], state.bursts
-    count = 0
+    server = state.servers[2 * number + side]
+    first, count = 4 * number * state.clock[0].ring, 0
     while server.count > 0:
         start = max(server.free_at, server.clock)
         if start >= until:
             break
-        lane = _serve_one(state, side, start)
-        admit(state, side, table)
+        lane = _serve_one(state, number, side, start)
+        _admit(state, number, side)
         if lane >= 0:
-            number = state.lanes[side, lane].serving - 1
-            if bursts[lane, number % bursts.shape[1]].notify:
-                burst = state.completed[count]
-                burst.lane = lane
-                burst.number = number
-                burst.end = server.free_at
+            served = state.queue_lanes[_place(state, number, side, lane)].serving - 1
+            burst = state.bursts[_burst(state, number, lane, served)]
+            if burst.kind:
+                done = state.completed[first + count]
+                done.lane = lane
+                done.number = served
+                done.end = server.free_at
+                done.kind = burst.kind
+                done.a = burst.a
+                done.b = burst.b
                 count += 1
                 if only_first:
                     break
     return count
 
 
-@kernel
-def _admit_and_predict(state: State, tails: IntArray, table: IntArray, now: int) -> int:
-    extend_lanes(state, tails, now)
-    admit(state, NOW, table)
-    look_ahead(state)
-    if _advance(state, AHEAD, table, _FOREVER, True) > 0:
-        return int(state.completed[0].end)
+@part
+def admit_and_predict(state: State, number: int, now: int) -> int:
+    """Let in what was pushed, at ``now``; the end of the next awaited burst if nothing more comes, or 0."""
+    _extend_lanes(state, number, now)
+    _admit(state, number, NOW)
+    _look_ahead(state, number)
+    if serve(state, number, AHEAD, _FOREVER, True) > 0:
+        return int(state.completed[4 * number * state.clock[0].ring].end)
     return 0
-
-
-_SERVE, _ADMIT = Direct(_advance), Direct(_admit_and_predict)

@@ -17,9 +17,8 @@ from pydantic import Field, model_validator
 
 from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Spec
 from t3sim.hardware.clock import HORIZON_FS
-from t3sim.hardware.memory.fluid.channel import FluidChannel
-from t3sim.hardware.memory.fluid.frontend import ServiceTimes
-from t3sim.hardware.memory.model import KIND, Channels
+from t3sim.hardware.memory.fluid.tables import FrontEnd, ServiceTimes, new_front_end
+from t3sim.hardware.memory.model import KIND
 from t3sim.registry import register
 from t3sim.units import FS_PER_S
 
@@ -84,9 +83,9 @@ class FluidSpec(Spec):
             stream_switch=self.stream_switch,
         )
 
-    def channel(self) -> Channels:
-        """Build the channel model."""
-        return FluidChannel(self.queue_entries, self.service_times())
+    def channel(self) -> FrontEnd:
+        """Build what the data plane serves."""
+        return new_front_end(self.queue_entries, self.service_times())
 
     def without_channels(self, lost: int) -> Self:
         """Give the same memory with a rate and granule of the channels that are left."""

@@ -1,0 +1,205 @@
+"""The engine: does what comes next until Python is to be told something; compiled as a whole."""
+
+from t3sim.hardware.plane import adder, lanes, links, memory, receipt, routes
+from t3sim.hardware.plane.queue import push, take_first
+from t3sim.hardware.plane.state import (
+    ACCEPT,
+    ADVANCE,
+    ALL_ENDED,
+    CHOOSE,
+    COMPLETE,
+    COMPLETED,
+    CONSUMED,
+    DELIVER,
+    ENDED,
+    FORGET,
+    FORWARD,
+    GO,
+    GONE,
+    LANDED,
+    LEFT,
+    MARK,
+    OFFER,
+    PLAN,
+    READ,
+    READS,
+    RECEIVE,
+    RELEASE,
+    RESUME,
+    SENT,
+    SETTLE,
+    SETTLE_LATER,
+    START,
+    SUM,
+    TAKEN,
+    TELL_ENDED,
+    WAKE,
+    WRITTEN,
+    State,
+    opened,
+)
+from t3sim.kernels import Direct, Record, kernel, part
+
+DONE, TOLD, FULL = range(3)
+"""Why the engine returns: there is nothing left to do before the limit, Python is told something, a table is full."""
+
+
+@part
+def _of_memory(state: State, kind: int, a: int, b: int, c: int) -> bool:
+    if kind == SETTLE:
+        memory.settle(state, a)
+    elif kind == SETTLE_LATER:
+        memory.settle_later(state, a)
+    elif kind == WAKE:
+        memory.wake(state, a, b)
+    elif kind == PLAN:
+        memory.plan(state, a, b)
+    elif kind == ADVANCE:
+        memory.advance(state, a)
+    elif kind == COMPLETE:
+        memory.complete(state, a, b, c)
+    else:
+        return False
+    return True
+
+
+@part
+def _of_network(state: State, kind: int, a: int, b: int, c: int) -> bool:
+    if kind == ACCEPT:
+        links.accept(state, a)
+    elif kind == GO:
+        routes.go(state, a)
+    elif kind == CHOOSE:
+        routes.choose(state, a)
+    elif kind == SENT:
+        routes.sent(state, a)
+    elif kind == DELIVER:
+        receipt.deliver(state, a, b, c)
+    elif kind == CONSUMED:
+        receipt.consumed(state, a, b, c)
+    elif kind == FORWARD:
+        routes.go_on_over(state, a, b, c)
+    elif kind == RELEASE:
+        routes.release(state, a)
+    elif kind == OFFER:
+        adder.offer(state, a)
+    elif kind == SUM:
+        adder.add_next(state, a)
+    elif kind == FORGET:
+        routes.forget(state, a)
+    else:
+        return False
+    return True
+
+
+@part
+def _of_kernels(state: State, kind: int, a: int, b: int, c: int) -> bool:
+    if kind == RECEIVE:
+        receipt.receive(state, a, b, c)
+    elif kind == LANDED:
+        receipt.landed(state, a)
+    elif kind == MARK:
+        lanes.mark(state, a, b)
+    elif kind == START:
+        lanes.start_lanes(state, a, b)
+    elif kind == RESUME:
+        lanes.resume(state, a)
+    elif kind == COMPLETED:
+        lanes.completed(state, a)
+    elif kind == LEFT:
+        lanes.left(state, a)
+    elif kind == ENDED:
+        lanes.ended(state, a)
+    elif kind == ALL_ENDED:
+        push(state, TELL_ENDED, a, 0, 0)
+    elif kind == READS:
+        lanes.reads(state, a, b)
+    elif kind == READ:
+        lanes.read(state, a, b)
+    elif kind == TAKEN:
+        lanes.taken(state, a)
+    elif kind == WRITTEN:
+        lanes.written(state, a)
+    elif kind == GONE:
+        lanes.gone(state, a)
+    else:
+        return False
+    return True
+
+
+@part
+def _tell(clock: Record, kind: int, a: int, b: int, c: int) -> None:
+    clock.kind = kind
+    clock.a = a
+    clock.b = b
+    clock.c = c
+
+
+@kernel
+def _run(where: State, floor: int, time: int, key: int) -> int:
+    """Do frames until ``floor`` are left, then events before (``time``, ``key``) with all that they lead to."""
+    state = opened(where)
+    clock = state.clock[0]
+    while True:
+        if clock.need:
+            return FULL
+        if clock.frames == floor:
+            if clock.events == 0:
+                return DONE
+            first = state.events[0]
+            if first.time > time or (first.time == time and first.key >= key):
+                return DONE
+            take_first(state)
+        clock.frames -= 1
+        clock.handled += 1
+        frame = state.frames[clock.frames]
+        kind, a, b, c = frame.kind, frame.a, frame.b, frame.c
+        if not (
+            _of_memory(state, kind, a, b, c) or _of_network(state, kind, a, b, c) or _of_kernels(state, kind, a, b, c)
+        ):
+            _tell(clock, kind, a, b, c)
+            return TOLD
+
+
+@kernel
+def _submit(where: State, number: int, lane: int, nbytes: int, cause: int, is_update: int, kind: int, a: int) -> None:
+    """Queue a burst of Python's."""
+    state = opened(where)
+    memory.submit(state, number, lane, nbytes, cause, is_update, kind, a, 0)
+
+
+@kernel
+def _send(
+    where: State, template: int, leg: int, piece: int, pieces: int, nbytes: int, wire_bytes: int, serial: int,
+    kind: int, a: int,
+) -> int:
+    """Send a message of Python's; return its row."""
+    state = opened(where)
+    message = routes.new_message(state, template, piece, pieces, nbytes, wire_bytes)
+    if serial:
+        state.messages[message].serial = serial
+    routes.send_message(state, message, leg, kind, a, 0)
+    return message
+
+
+@kernel
+def _push(where: State, kind: int, a: int, b: int, c: int) -> None:
+    state = opened(where)
+    push(state, kind, a, b, c)
+
+
+@kernel
+def _hand_out(where: State, number: int, lane: int, end: int, kind: int, a: int, b: int) -> None:
+    state = opened(where)
+    memory.hand_out(state, number, lane, end, kind, a, b)
+
+
+@kernel
+def _wake_at(where: State, number: int, end: int) -> None:
+    state = opened(where)
+    memory.wake_at(state, number, end)
+
+
+RUN, SUBMIT, SEND, PUSH, HAND_OUT, WAKE_AT = (
+    Direct(function) for function in (_run, _submit, _send, _push, _hand_out, _wake_at)
+)

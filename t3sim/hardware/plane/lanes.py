@@ -1,0 +1,288 @@
+"""Collective kernels: lanes of tasks, slice by slice; compiled.
+
+For every slice of a task the CUs read the copies it takes from DRAM (what the GPU holds, and each contribution that is
+added), then hand the result to the link, or write it back. Tasks of one lane follow one another, lanes go on side by
+side, each with a window: the most bytes that it keeps in flight.
+"""
+
+from typing import Final
+
+from t3sim.hardware.clock import Order
+from t3sim.hardware.memory.access import Access, Stream
+from t3sim.hardware.plane.memory import submit
+from t3sim.hardware.plane.queue import give, push, schedule, take
+from t3sim.hardware.plane.routes import new_message, send_message
+from t3sim.hardware.plane.state import (
+    ALL_ENDED,
+    COMPLETED,
+    ENDED,
+    GONE,
+    LEFT,
+    MARK,
+    NONE,
+    READ,
+    READS,
+    RESUME,
+    SLICES,
+    TAKEN,
+    TELL_ENDED,
+    TELL_STORED,
+    TELL_TAKEN,
+    TELL_VALUED,
+    WRITTEN,
+    State,
+)
+from t3sim.kernels import part
+
+_FIRST: Final = 0  # of an instant: as SimPy starts processes
+_LOCAL: Final = int(Order.LOCAL)
+_READS: Final = 2 * int(Stream.COMMUNICATION)
+_WRITES: Final = _READS + 1
+# Steps of a lane: what it does when it goes on.
+NEXT, AWAIT, AWAITED, HANDLE, PIECE, LEAVE = range(6)
+
+
+@part
+def start_lanes(state: State, first: int, count: int) -> None:
+    """Begin with the tasks of some lanes of one kernel: one at once, several each on its own."""
+    row = state.kernels[state.lanes[first].kernel]
+    row.lanes_left = count
+    row.single = count == 1
+    if count == 1:
+        push(state, RESUME, first, 0, 0)
+        return
+    for lane in range(first, first + count):
+        schedule(state, state.clock[0].now, _FIRST, RESUME, lane, 0, 0)
+
+
+@part
+def resume(state: State, number: int) -> None:
+    """Go on with a lane, until it waits for something or has a slice to read."""
+    lane = state.lanes[number]
+    kernel_row = state.kernels[lane.kernel]
+    while True:
+        if lane.step == NEXT:
+            if lane.task == lane.end_task:
+                _end(state, number)
+                return
+            lane.index = 0
+            lane.step = HANDLE if kernel_row.by_slice and state.tasks[lane.task].reads else AWAIT
+        elif lane.step == AWAIT:
+            if not _has_all(state, number):
+                return
+            lane.step = AWAITED
+            delay = state.tasks[lane.task].delay
+            if delay:
+                schedule(state, state.clock[0].now + delay, _LOCAL, RESUME, number, 0, 0)
+                return
+        elif lane.step == AWAITED:
+            if state.tasks[lane.task].reads:
+                lane.step = HANDLE
+            else:
+                lane.task += 1
+                lane.step = NEXT
+        elif lane.step == HANDLE:
+            task = state.tasks[lane.task]
+            lane.piece = task.begin
+            lane.slices_left = task.pieces - task.begin
+            lane.left = 2 * (lane.slices_left == 0)
+            lane.step = PIECE
+        elif lane.step == PIECE:
+            if lane.piece == state.tasks[lane.task].pieces:
+                lane.step = LEAVE
+            elif _may_read(state, number):
+                _read_slice(state, number)
+                return
+            else:
+                return
+        else:
+            if lane.left != 2:
+                lane.wants_left = 1
+                return
+            lane.task += 1
+            lane.step = NEXT
+
+
+@part
+def _end(state: State, number: int) -> None:
+    kernel_number = state.lanes[number].kernel
+    if state.kernels[kernel_number].single:
+        push(state, TELL_ENDED, kernel_number, 0, 0)
+    else:
+        schedule(state, state.clock[0].now, _LOCAL, ENDED, kernel_number, 0, 0)
+
+
+@part
+def ended(state: State, number: int) -> None:
+    """Count a lane of a kernel that is over."""
+    row = state.kernels[number]
+    row.lanes_left -= 1
+    if row.lanes_left == 0:
+        schedule(state, state.clock[0].now, _LOCAL, ALL_ENDED, number, 0, 0)
+
+
+@part
+def _has_all(state: State, number: int) -> bool:
+    """Whether all that a lane's task waits for is in memory; if not, it waits for the first that is not."""
+    lane = state.lanes[number]
+    task = state.tasks[lane.task]
+    while lane.index < task.waits:
+        arrival = state.arrivals[state.waits[task.first_wait + lane.index]]
+        if arrival.complete != 2:
+            lane.next_waiter = NONE
+            if arrival.first_waiter == NONE:
+                arrival.first_waiter = number
+            else:
+                state.lanes[arrival.last_waiter].next_waiter = number
+            arrival.last_waiter = number
+            return False
+        lane.index += 1
+    return True
+
+
+@part
+def _may_read(state: State, number: int) -> bool:
+    """Whether a lane's next slice is in memory and has room in its window; if not, the lane waits for that."""
+    lane = state.lanes[number]
+    task, row = state.tasks[lane.task], state.kernels[lane.kernel]
+    if row.by_slice:
+        for place in range(task.first_wait, task.first_wait + task.waits):
+            if state.marks[state.arrivals[state.waits[place]].first_mark + lane.piece] == 0:
+                lane.next_waiter = NONE
+                if row.first_news == NONE:
+                    row.first_news = number
+                else:
+                    state.lanes[row.last_news].next_waiter = number
+                row.last_news = number
+                return False
+    # More than the whole window passes when it is empty.
+    nbytes = task.reads * state.pieces[task.first_piece + lane.piece]
+    if lane.in_flight and lane.in_flight + nbytes > lane.window:
+        lane.wants_room = 1
+        return False
+    return True
+
+
+@part
+def _read_slice(state: State, number: int) -> None:
+    lane = state.lanes[number]
+    task = state.tasks[lane.task]
+    row = take(state, SLICES, state.slices)
+    new = state.slices[row]
+    new.lane = number
+    new.task = lane.task
+    new.piece = lane.piece
+    new.left = task.reads
+    new.nbytes = state.pieces[task.first_piece + lane.piece]
+    lane.in_flight += task.reads * new.nbytes
+    lane.piece += 1
+    push(state, RESUME, number, 0, 0)
+    push(state, READS, row, 0, 0)
+
+
+@part
+def reads(state: State, row: int, copy: int) -> None:
+    """Read the copies of a slice, from ``copy`` on."""
+    piece = state.slices[row]
+    kernel_row = state.kernels[state.lanes[piece.lane].kernel]
+    if copy + 1 < state.tasks[piece.task].reads:
+        push(state, READS, row, copy + 1, 0)
+    submit(state, kernel_row.controller, _READS, piece.nbytes, kernel_row.read_cause, 0, READ, row, copy)
+
+
+@part
+def read(state: State, row: int, copy: int) -> None:
+    """Take one copy of a slice."""
+    push(state, TAKEN, row, 0, 0)
+    if state.clock[0].values:
+        push(state, TELL_TAKEN, row, copy, 0)
+
+
+@part
+def taken(state: State, row: int) -> None:
+    """Write a slice back or send it on, when all its copies are there."""
+    piece = state.slices[row]
+    piece.left -= 1
+    if piece.left:
+        return
+    task = state.tasks[piece.task]
+    if task.is_local:
+        kernel_row = state.kernels[state.lanes[piece.lane].kernel]
+        submit(state, kernel_row.controller, _WRITES, piece.nbytes, kernel_row.write_cause, 0, WRITTEN, row, 0)
+        return
+    wire_bytes = state.wires[task.first_wire + piece.piece]
+    message = new_message(state, task.template, piece.piece, task.pieces, piece.nbytes, wire_bytes)
+    send_message(state, message, state.ways[task.first_way + piece.piece % task.spread], GONE, row, 0)
+    if state.clock[0].values:
+        push(state, TELL_VALUED, row, message, 0)
+
+
+@part
+def written(state: State, row: int) -> None:
+    """Count a slice that is back in memory, for lanes that wait for it."""
+    task = state.tasks[state.slices[row].task]
+    if task.sum != NONE:
+        push(state, MARK, task.sum, state.slices[row].piece, 0)
+    push(state, GONE, row, 0, 0)
+    if state.clock[0].values:
+        push(state, TELL_STORED, row, 0, 0)
+
+
+@part
+def gone(state: State, row: int) -> None:
+    """Count a slice that has left the CUs, and give back its room in the window."""
+    piece, now = state.slices[row], state.clock[0].now
+    lane = state.lanes[piece.lane]
+    lane.in_flight -= state.tasks[piece.task].reads * piece.nbytes
+    if lane.wants_room:
+        lane.wants_room = 0
+        schedule(state, now, _LOCAL, RESUME, piece.lane, 0, 0)
+    lane.slices_left -= 1
+    if lane.slices_left == 0:
+        lane.left = 1
+        schedule(state, now, _LOCAL, LEFT, piece.lane, 0, 0)
+    give(state, SLICES, state.slices, row)
+
+
+@part
+def left(state: State, number: int) -> None:
+    """Note that all slices of a lane's task have left."""
+    lane = state.lanes[number]
+    lane.left = 2
+    if lane.wants_left:
+        lane.wants_left = 0
+        push(state, RESUME, number, 0, 0)
+
+
+@part
+def mark(state: State, number: int, piece: int) -> None:
+    """Note that a piece of a move is in memory."""
+    arrival, now = state.arrivals[number], state.clock[0].now
+    row = state.kernels[arrival.kernel]
+    arrival.missing -= 1
+    if row.by_slice:
+        state.marks[arrival.first_mark + piece] = 1
+        here = row.first_news
+        row.first_news = NONE
+        while here != NONE:
+            schedule(state, now, _LOCAL, RESUME, here, 0, 0)
+            here = state.lanes[here].next_waiter
+    if arrival.missing == 0:
+        arrival.complete = 1
+        schedule(state, now, _LOCAL, COMPLETED, number, 0, 0)
+
+
+@part
+def completed(state: State, number: int) -> None:
+    """Let lanes go on that wait for a move, in the order in which they began to wait."""
+    arrival, lanes = state.arrivals[number], state.lanes
+    arrival.complete = 2
+    turned, here = NONE, arrival.first_waiter
+    while here != NONE:
+        after = lanes[here].next_waiter
+        lanes[here].next_waiter = turned
+        turned, here = here, after
+    while turned != NONE:
+        after = lanes[turned].next_waiter
+        push(state, RESUME, turned, 0, 0)
+        turned = after

@@ -1,0 +1,344 @@
+"""What the data plane holds: tables of rows, one table for each sort of thing, and the kinds of things it does.
+
+What is done next is a *frame*: a kind and up to three numbers. Frames lie on a stack, the next one on top, so that
+what a handler leads to at once is done before what comes after the handler. What is done at a later time, or later in
+this instant, is an *event*: a frame with a time and an order (see ``hardware.clock``).
+
+Rows that come and go are taken from *pools*: rows that are free are linked by their ``next``.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from t3sim.hardware.memory.fluid import tables as fluid
+from t3sim.kernels import IntArray, Records, record_type
+from t3sim.tables import opener
+
+NONE: Final = -1
+"""No row."""
+OWN: Final = -1
+"""The flow of what the node at the sending end of a link sends itself; the others are numbered from 0."""
+
+# What the plane does; what the numbers of a frame mean stands in brackets.
+(
+    NOTHING,
+    TELL,  # run what Python has put under this number (number)
+    SETTLE_LATER,  # do this at the end of the instant (controller)
+    SETTLE,  # arbitrate over what is queued at a memory (controller)
+    WAKE,  # a burst completes that somebody waits for (controller, when this was planned for)
+    PLAN,  # (controller)
+    ADVANCE,  # serve up to now (controller)
+    COMPLETE,  # hand out what completed (controller, first of these, their end)
+    ACCEPT,  # take packets into the send buffer (link)
+    GO,  # start the next packet (link)
+    CHOOSE,  # the same at the end of the instant (link)
+    SENT,  # a packet's last byte is on the wire (link)
+    DELIVER,  # a packet's last byte has arrived (end, link, bytes)
+    CONSUMED,  # give back the receiver's buffer (link, channel, bytes)
+    FORWARD,  # queue a packet that came over another link (leg, message, room)
+    RELEASE,  # give back room for one copy (room)
+    OFFER,  # a contribution's first byte is at its adder (contribution)
+    SUM,  # add what came (reducer)
+    RECEIVE,  # write what a message brings to memory (message, leg, how-manieth of its pieces)
+    FORGET,  # a message is not looked at any more (message)
+    START,  # begin with lanes of tasks (first lane, count)
+    RESUME,  # go on with a lane (lane)
+    COMPLETED,  # a move is in memory in full (arrival)
+    LEFT,  # all slices of a task have left (lane)
+    ENDED,  # a lane's process is over (lane)
+    ALL_ENDED,  # and so are all others (kernel)
+    READS,  # read the copies of a slice (slice, the first of them)
+    READ,  # one of them is on the CUs (slice, which copy)
+    TAKEN,  # and has been looked at (slice)
+    WRITTEN,  # a slice is back in memory (slice)
+    GONE,  # a slice has left the CUs (slice)
+    LANDED,  # a piece that arrived is in memory (incoming)
+    MARK,  # and counts (arrival, piece)
+) = range(33)
+# What Python is told of, beside its own actions.
+(
+    TELL_ADVANCED,  # a memory has been served up to now (controller)
+    TELL_SUBMITTED,  # a burst was queued, for the probe (controller, lane, number)
+    TELL_SERVE,  # serve a memory that is not compiled into the plane up to now (controller)
+    TELL_PLAN,  # let in what was pushed there, and say when to wake (controller)
+    TELL_PUSH,  # queue a burst there (controller)
+    TELL_SENT,  # a GPU hands a message to the network, for the probe (packet)
+    TELL_WIRE,  # a link carries a message, for the probe (link, message, end of it)
+    TELL_DELIVERED,  # a message has arrived, for the probe (end, message, leg)
+    TELL_RECEIVED,  # a message has arrived whose receiver is Python's (end, message, leg)
+    TELL_CONSUMED,  # a message is in memory, for the probe (message, leg)
+    TELL_ADDED,  # a message was added to a sum, in data mode (sum's message so far, message)
+    TELL_TAKEN,  # a copy of a slice was read, in data mode (slice, which copy)
+    TELL_VALUED,  # a slice is sent, in data mode (slice, message)
+    TELL_STORED,  # a slice was written, in data mode (slice)
+    TELL_CAME,  # a piece has arrived, in data mode (incoming)
+    TELL_PUT,  # and was written (incoming, arrival, piece)
+    TELL_ENDED,  # all lanes are done (kernel)
+) = range(64, 81)
+
+CLOCK = record_type(
+    "now",
+    "sequence",  # of the next event, shared with SimPy
+    "events",  # in the heap
+    "frames",  # on the stack
+    "need",  # whether a table has to grow before the plane can go on
+    "margin",  # free rows that a handler may use
+    "probing",
+    "values",  # data mode
+    "kind",  # what Python is told
+    "a",
+    "b",
+    "c",
+    "serials",
+    "handled",  # frames so far
+    "event_room",
+    "frame_room",
+    "ring",  # bursts that a lane holds
+    "entries",  # for which a DRAM queue has rows
+    "table_entries",  # shape of the decision tables
+    "table_counts",
+)
+EVENT = record_type("time", "key", "kind", "a", "b", "c")
+FRAME = record_type("kind", "a", "b", "c")
+POOL = record_type("free", "left")
+POOLS: Final = (
+    "returns",
+    "flows",
+    "packets",
+    "messages",
+    "rooms",
+    "dues",
+    "contributions",
+    "sums",
+    "slices",
+    "incoming",
+)
+(RETURNS, FLOWS, PACKETS, MESSAGES, ROOMS, DUES, CONTRIBUTIONS, SUMS, SLICES, INCOMING) = range(10)
+
+CONTROLLER = record_type(
+    "settling",
+    "wake",  # when a wake is planned, or 0
+    "advanced",  # when it was last served
+    "read_latency",
+    "table",
+    "is_compiled",  # whether its memory is the fluid one
+    "causes",  # met so far
+)
+ASKED = record_type("nbytes", "place")  # bytes asked of a memory for one cause, and the how-manieth it was
+LINK = record_type(
+    "rate",
+    "latency",
+    "send_buffer",
+    "sent_bytes",
+    "delivered_bytes",
+    "wire_bytes",
+    "busy",
+    "overlaps",
+    "sending",  # packet
+    "stuck",
+    "accepted",  # packets of the node's own
+    "buffered",  # and their bytes
+    "waiting",  # channels in which packets from other links wait
+    "shared",
+    "choosing",
+    "last_channel",
+    "last_end",
+    "own_first",
+    "own_unaccepted",
+    "own_last",
+    "first_channel",
+    "trouble",
+)
+CHANNEL = record_type(
+    "link",
+    "number",
+    "capacity",
+    "credit",
+    "look_again",
+    "last_flow",
+    "first_return",
+    "last_return",
+    "first_flow",
+    "next",
+)
+RETURN = record_type("time", "nbytes", "next")
+FLOW = record_type("number", "first", "last", "next")
+PACKET = record_type(
+    "nbytes", "wire_bytes", "message", "leg", "room", "flow", "channel", "kind", "a", "b", "next"
+)  # kind, a, b: what is done when it has send-buffer space
+MESSAGE = record_type("template", "piece", "pieces", "nbytes", "wire_bytes", "serial", "references", "next")
+ROOM = record_type("link", "channel", "nbytes", "copies", "reducer", "next")
+LEG = record_type("link", "channel", "flow", "kind", "end", "destination", "first_onward", "onward", "sums")
+TEMPLATE = record_type("first_receiver", "merges", "first_adder", "spread", "key", "move", "distance")
+END = record_type("first_due")
+DUE = record_type("time", "kind", "message", "leg", "next")
+REDUCER = record_type(
+    "rate",
+    "entries",
+    "free",
+    "busy_until",
+    "choosing",
+    "first_ready",
+    "first_came",
+    "last_came",
+    "first_blocked",
+    "last_blocked",
+    "first_open",
+    "last_open",
+)
+CONTRIBUTION = record_type("message", "leg", "last", "room", "next")
+SUM_ROW = record_type("key", "piece", "message", "leg", "missing", "through", "next")
+TROUBLE = record_type("retry", "first_outage", "outages", "lossy", "first_try", "next_try", "end_try")
+OUTAGE = record_type("start", "end")
+KERNEL = record_type(
+    "controller", "by_slice", "read_cause", "write_cause", "lanes_left", "single", "first_news", "last_news"
+)
+LANE = record_type(
+    "kernel",
+    "task",
+    "end_task",
+    "step",
+    "index",  # of what it waits for
+    "piece",
+    "window",
+    "in_flight",
+    "wants_room",
+    "slices_left",
+    "left",  # whether all slices have left: 1 this is due, 2 it is over
+    "wants_left",
+    "next_waiter",
+)
+TASK = record_type(
+    "first_piece",
+    "begin",
+    "pieces",
+    "is_local",
+    "reads",
+    "first_wait",
+    "waits",
+    "delay",
+    "template",
+    "first_way",
+    "spread",
+    "first_wire",
+    "sum",
+)
+ARRIVAL = record_type(
+    "kernel",
+    "missing",
+    "complete",  # 1 this is due, 2 it is over
+    "first_waiter",
+    "last_waiter",
+    "first_mark",
+    "first_piece",
+    "pieces",
+)
+SLICE = record_type("lane", "task", "piece", "left", "nbytes", "next")
+INCOMING_ROW = record_type("arrival", "piece", "message", "leg", "is_last", "next")
+
+
+class State(NamedTuple):
+    """All tables; every row that another one names is named by its place."""
+
+    clock: Records
+    """(1,)."""
+    events: Records
+    """A binary heap by time and key."""
+    frames: Records
+    pools: Records
+    controllers: Records
+    asked: Records
+    """By controller and cause."""
+    tables: IntArray
+    """Decision tables of arbitration, all padded to one shape: (tables, 2, 2, entries, 2, passed over)."""
+    tails: IntArray
+    """By controller and lane: its end."""
+    # The fluid memories: by controller, then as one of them has it.
+    service: Records
+    bursts: Records
+    completed: Records
+    served: IntArray
+    queue_lanes: Records
+    queue: Records
+    servers: Records
+    links: Records
+    channels: Records
+    returns: Records
+    flows: Records
+    packets: Records
+    messages: Records
+    rooms: Records
+    legs: Records
+    onward: IntArray
+    """Legs that follow a leg."""
+    ways: IntArray
+    """First legs, by template and number of a piece."""
+    templates: Records
+    adders: IntArray
+    """Reducers, by template and number of a piece."""
+    receivers: IntArray
+    """Arrivals by template and destination; ``NONE``: the receiver is Python's."""
+    ends: Records
+    dues: Records
+    reducers: Records
+    contributions: Records
+    sums: Records
+    troubles: Records
+    outages: Records
+    tries: IntArray
+    kernels: Records
+    lanes: Records
+    tasks: Records
+    waits: IntArray
+    """Arrivals that tasks wait for."""
+    arrivals: Records
+    marks: IntArray
+    """By arrival and piece: whether it is in memory."""
+    pieces: IntArray
+    """Bytes of pieces."""
+    wires: IntArray
+    """Bytes whose time pieces hold a wire."""
+    slices: Records
+    incoming: Records
+
+
+ROWS: Final = {
+    "clock": CLOCK,
+    "events": EVENT,
+    "frames": FRAME,
+    "pools": POOL,
+    "controllers": CONTROLLER,
+    "asked": ASKED,
+    "service": fluid.SERVICE,
+    "bursts": fluid.BURST,
+    "completed": fluid.COMPLETED,
+    "queue_lanes": fluid.LANE,
+    "queue": fluid.REQUEST,
+    "servers": fluid.SERVER,
+    "links": LINK,
+    "channels": CHANNEL,
+    "returns": RETURN,
+    "flows": FLOW,
+    "packets": PACKET,
+    "messages": MESSAGE,
+    "rooms": ROOM,
+    "legs": LEG,
+    "templates": TEMPLATE,
+    "ends": END,
+    "dues": DUE,
+    "reducers": REDUCER,
+    "contributions": CONTRIBUTION,
+    "sums": SUM_ROW,
+    "troubles": TROUBLE,
+    "outages": OUTAGE,
+    "kernels": KERNEL,
+    "lanes": LANE,
+    "tasks": TASK,
+    "arrivals": ARRIVAL,
+    "slices": SLICE,
+    "incoming": INCOMING_ROW,
+}
+"""Types of rows; of the tables that are not here, integers."""
+opened = opener(State, {name: ROWS.get(name, np.dtype(np.int64)) for name in State._fields})
+"""Open the tables that compiled code is handed."""
