@@ -50,9 +50,7 @@ def opener(tables: type[T], rows: Mapping[str, np.dtype[Any]]) -> Callable[[T], 
     title = tables.__name__
     found = _TablesType(
         title,
-        tuple(
-            (name, _TableType(f"{title}.{name}", _row_type(rows[name]))) for name in cast("Any", tables)._fields
-        ),
+        tuple((name, _TableType(f"{title}.{name}", _row_type(rows[name]))) for name in cast("Any", tables)._fields),
     )
 
     def typed(_typing: Any, _address: Any) -> Any:

@@ -152,7 +152,10 @@ class CollectiveKernel:
 
     def _wires(self, part: int, rate: int) -> int:
         """Give the first row of the bytes whose time the pieces of a part hold a wire of this rate."""
-        known, key = self._plane.shared.setdefault("wires", {}), (id(self._exchange.chunks), id(self._protocol), part, rate)
+        known, key = (
+            self._plane.shared.setdefault("wires", {}),
+            (id(self._exchange.chunks), id(self._protocol), part, rate),
+        )
         if key not in known:
             sizes = self._pieces[part]
             on_wire = {

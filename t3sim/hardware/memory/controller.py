@@ -39,6 +39,7 @@ class MemoryController:
         self._waiters: dict[tuple[int, int], tuple[int, int, int]] = {}
         self._numbers: dict[int, int] = {}
         self._place: Place | None = None
+        self._submitting = (kinds.NOTHING, 0, 0)
         self.places: dict[int, Any] = {}
         """Where bursts of the plane's own lie, by the kind of what they lead to, for memories that ask."""
         _register(plane, self)
@@ -79,6 +80,14 @@ class MemoryController:
         self._place = place
         kind, action = (kinds.NOTHING, 0) if done is None else (kinds.TELL, self._plane.action(done))
         self._plane.do(SUBMIT, self.number, lane, nbytes, number, access is Access.UPDATE, kind, action)
+
+    def place(self) -> Place:
+        """Say where the burst lies that is submitted now."""
+        kind, a, b = self._submitting
+        if kind in self.places:
+            return self.places[kind](a, b)
+        assert self._place is not None, f"{self.name}: no place is known of what {kind} is done after"
+        return self._place
 
     def number_of(self, cause: Cause) -> int:
         """Give the number by which a cause is counted. Raises ``SimulationError`` for too many causes."""
@@ -176,14 +185,12 @@ class MemoryController:
         assert self._probe is not None
         bursts = self._plane.memory.bursts
         burst = bursts[self.number, lane, number % bursts.shape[2]]
-        kind, a, b = int(burst["kind"]), int(burst["a"]), int(burst["b"])
+        kind, a, b = self._submitting = int(burst["kind"]), int(burst["a"]), int(burst["b"])
         stream = Stream(lane // 2)
         access = Access.READ if lane % 2 == 0 else Access.UPDATE if burst["is_update"] else Access.WRITE
         done = None if kind == kinds.NOTHING else lambda: self._plane.perform(kind, a, b)
         cause = self._causes[int(burst["cause"])]
         done = self._probe.burst_submitted(self._rank, stream, access, int(burst["nbytes"]), cause, done)
-        if self._place is None and kind in self.places:
-            self._place = self.places[kind](a, b)
         if done is not None:
             burst["kind"], burst["a"], burst["b"] = kinds.TELL, self._plane.action(done), 0
 
@@ -195,8 +202,9 @@ class MemoryController:
         bursts = self._plane.memory.bursts
         burst = bursts[self.number, lane, number % bursts.shape[2]]
         kind, a, b = int(burst["kind"]), int(burst["a"]), int(burst["b"])
-        own, self._place = self._place, None
-        place = own if own is not None else self.places[kind](a, b)
+        if self._probe is None:
+            self._submitting = kind, a, b
+        place = self.place()
         pushed = self._channel.push(
             lane,
             int(burst["nbytes"]),

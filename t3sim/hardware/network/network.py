@@ -13,7 +13,7 @@ do the same and every hop takes some latency.
 Here links and ways become rows of the data plane, which moves the messages (``hardware.plane.routes``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from typing import Any
@@ -139,6 +139,7 @@ class Network:
         )
         if message.value is not None:
             self.values[row] = message.value
+            self._plane.keep_values()
 
     def consumed(self, message: Message) -> None:
         """Give back the room that a delivered ``message`` held at its GPU."""
@@ -209,7 +210,7 @@ class Network:
         key = (template.source, template.destinations, piece % self.spread, template.merges > 0)
         row = self._first_legs.get(key)
         if row is None:
-            row = self._first_legs[key] = self._leg(self._ways.of(*key), template.destinations)
+            row = self._first_legs[key] = self._way(self._ways.of(*key), template.destinations)
         return row
 
     def template(self, template: Template) -> int:
@@ -257,12 +258,29 @@ class Network:
                 adders.append(adder.number)
                 key_number = self._keys.setdefault(group, len(self._keys))
         distance = add(template.source, negated(template.home, self.wiring.shape), self.wiring.shape)
-        row = first, template.merges, self._plane.add("adders", adders), self.spread, key_number, template.move, distance
+        row = (
+            first,
+            template.merges,
+            self._plane.add("adders", adders),
+            self.spread,
+            key_number,
+            template.move,
+            distance,
+        )
         self._templates.append(template)
         return self._plane.add("templates", [row])
 
-    def _leg(self, leg: Leg, destinations: tuple[int, ...]) -> int:
-        onward = [self._leg(each, destinations) for each in leg.onward]
+    def _way(self, first: Leg, destinations: tuple[int, ...]) -> int:
+        """Add a way to the plane, from its ends on; give the row of its first leg."""
+        legs = [first]
+        for leg in legs:
+            legs.extend(leg.onward)
+        rows: dict[Leg, int] = {}
+        for leg in reversed(legs):
+            rows[leg] = self._leg(leg, [rows[each] for each in leg.onward], destinations)
+        return rows[first]
+
+    def _leg(self, leg: Leg, onward: Sequence[int], destinations: tuple[int, ...]) -> int:
         self._plane.margin(len(onward))
         end = destination = NONE
         if not onward:

@@ -170,8 +170,16 @@ def _submit(where: State, number: int, lane: int, nbytes: int, cause: int, is_up
 
 @kernel
 def _send(
-    where: State, template: int, leg: int, piece: int, pieces: int, nbytes: int, wire_bytes: int, serial: int,
-    kind: int, a: int,
+    where: State,
+    template: int,
+    leg: int,
+    piece: int,
+    pieces: int,
+    nbytes: int,
+    wire_bytes: int,
+    serial: int,
+    kind: int,
+    a: int,
 ) -> int:
     """Send a message of Python's; return its row."""
     state = opened(where)

@@ -6,6 +6,8 @@ import simpy
 from t3sim.collectives.plan import MoveId, Operation
 from t3sim.collectives.planning import NetworkFacts, make_plan
 from t3sim.execution.arrivals import Arrivals
+from t3sim.hardware.plane.plane import Plane
+from t3sim.hardware.plane.state import MARK, NONE
 from t3sim.lowering.chunks import Chunks
 
 
@@ -18,7 +20,26 @@ def env():
 def arrivals_of(env, operation, algorithm, ranks, rank, piece_bytes):
     """Give what arrives at a rank, the buffer being cut into these pieces."""
     plan = make_plan(operation, algorithm, NetworkFacts(ranks=ranks, shape=(ranks,)))
-    return Arrivals(env, plan, rank, Chunks(piece_bytes=piece_bytes))
+    return Counted(env, plan, rank, Chunks(piece_bytes=piece_bytes))
+
+
+class Counted(Arrivals):
+    """Arrivals of a kernel without lanes."""
+
+    def __init__(self, env, plan, rank, chunks):
+        super().__init__(plan, rank, chunks)
+        self.plane = Plane(env)
+        kernel = self.plane.add("kernels", [(0, plan.by_slice, 0, 1, 0, 0, NONE, NONE)])
+        first = [self.plane.add("pieces", sizes) for sizes in chunks.piece_bytes]
+        self.count(self.plane, kernel, first, self.parts)
+
+    def mark(self, move, piece):
+        """Let a piece be in memory."""
+        self.plane.perform(MARK, self.rows[move], piece)
+
+    def is_complete(self, move):
+        """Whether a move is in memory in full, or will be within this instant."""
+        return self.plane.rows("arrivals")["complete"][self.rows[move]] > 0
 
 
 def test_parts_and_sources_are_those_of_the_plan(env):
@@ -48,17 +69,17 @@ def test_move_is_complete_with_its_last_piece(env):
     assert found.parts == {first: 0, second: 1}
     for piece in (2, 0):
         found.mark(second, piece)
-        assert not found.complete(second).triggered
+        assert not found.is_complete(second)
     found.mark(second, 1)
-    assert found.complete(second).triggered
-    assert not found.complete(first).triggered
+    assert found.is_complete(second)
+    assert not found.is_complete(first)
 
 
 def test_empty_chunks_have_arrived_from_the_start(env):
     """A part without bytes is not waited for."""
     found = arrivals_of(env, Operation.ALL_GATHER, "ring", 3, 0, ((4,), (), (4,)))
     empty = next(move for move, part in found.parts.items() if part == 1)
-    assert [found.complete(move).triggered for move in found.parts] == [move == empty for move in found.parts]
+    assert [found.is_complete(move) for move in found.parts] == [move == empty for move in found.parts]
     assert len(found.missing()) == 1
 
 
@@ -73,29 +94,12 @@ def test_missing_names_chunks_sources_and_pieces(env):
     assert found.missing() == []
 
 
-def test_slices_are_awaited_one_by_one(env):
-    """Where a plan goes slice by slice, who waits for slice 1 goes on with it, whatever else comes before."""
+def test_slices_are_marked_one_by_one(env):
+    """Where a plan goes slice by slice, each slice is known to be there apart from those before it."""
     found = arrivals_of(env, Operation.BROADCAST, "ring", 3, 1, ((4, 4, 4),))
     (move,) = found.parts
-    woken = []
-
-    def wait(piece):
-        yield from found.await_piece((move,), piece)
-        woken.append((env.now, piece))
-
-    for piece in (1, 0):
-        env.process(wait(piece))
-    for time, piece in ((10, 2), (20, 1), (30, 0)):
-        env.timeout(time).callbacks.append(lambda _, piece=piece: found.mark(move, piece))
-    env.run()
-    assert woken == [(20, 1), (30, 0)]
-
-
-def test_slices_that_are_there_are_not_awaited(env):
-    """Nobody waits for a slice that has come, or for none of several moves."""
-    found = arrivals_of(env, Operation.BROADCAST, "ring", 3, 2, ((4, 4),))
-    (move,) = found.parts
-    assert move == MoveId(0, 1)
+    assert move == MoveId(0, 0)
     found.mark(move, 1)
-    assert list(found.await_piece((move,), 1)) == []
-    assert list(found.await_piece((), 0)) == []
+    first = found.plane.rows("arrivals")["first_mark"][found.rows[move]]
+    assert found.plane.rows("marks")[first : first + 3].tolist() == [0, 1, 0]
+    assert not found.is_complete(move)

@@ -1,6 +1,5 @@
 """Collective kernels: what they read and write where, and what their CUs keep in flight (Little's law)."""
 
-from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from t3sim.collectives.plan import Operation
 from t3sim.hardware.compute.cus import SLICES_IN_WINDOW
 from t3sim.hardware.memory.access import Access
+from t3sim.hardware.probe import Probe
 from t3sim.schemes.phases import CollectivePhase
 from t3sim.simulation import Point, load_system, simulate_point
 from t3sim.simulation.lab import SystemLab
@@ -71,6 +71,20 @@ def test_buffers_smaller_than_the_group_are_moved(op, gpus, nbytes, tiny_loaded,
     assert row["dram_total_bytes"] > 0
 
 
+class Accesses(Probe):
+    """Notes where bursts lie."""
+
+    def __init__(self, gpus, found):
+        self.gpus = gpus
+        self.found = found
+
+    def burst_submitted(self, rank, stream, access, nbytes, cause, done):
+        ((address, rows, width, _),) = self.gpus[rank].memory.place()().tolist()
+        assert rows * width == nbytes
+        self.found[rank].append((access, cause.direction, address, nbytes))
+        return done
+
+
 @pytest.fixture
 def accesses(lowered):
     """Give a function that runs a collective on all GPUs: each GPU's accesses as (access, cause, first byte, bytes)."""
@@ -79,15 +93,8 @@ def accesses(lowered):
         found = {}
 
         def observe(machine):
-            for gpu in machine.gpus:
-                found[gpu.index] = seen = []
-                gpu.memory.submit = partial(noted, seen, gpu.memory.submit)
-
-        def noted(seen, submit, stream, access, nbytes, cause, place, done):
-            ((address, rows, width, _),) = place().tolist()
-            assert rows * width == nbytes
-            seen.append((access, cause.direction, address, nbytes))
-            submit(stream, access, nbytes, cause, place, done)
+            found.update({gpu.index: [] for gpu in machine.gpus})
+            machine.observe(Accesses(machine.gpus, found))
 
         lab = SystemLab(system, sublayer.tp, "all", observe)
         lab.run([CollectivePhase(work) for work in lowered(system, sublayer)], "default")

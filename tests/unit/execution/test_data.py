@@ -14,10 +14,11 @@ from t3sim.collectives.plan import Kind, Move, Operation, Plan, part_of
 from t3sim.collectives.planning import NetworkFacts, algorithms_for, make_plan
 from t3sim.errors import DataError, PlanError
 from t3sim.execution.data import DataMode
-from t3sim.execution.exchange import Exchange
 from t3sim.hardware.clock import call_after
 from t3sim.hardware.memory.values import OperationValues, Precision, Values
+from t3sim.hardware.plane.plane import plane_of
 from t3sim.hardware.ports import NetworkPort
+from t3sim.hardware.probe import Probe
 from t3sim.hardware.t3.tracker import Tracker
 from t3sim.lowering.chunks import even_chunks
 from t3sim.lowering.work import CollectiveWork, lower
@@ -142,21 +143,45 @@ def test_an_update_to_the_wrong_part_is_found_in_both_places(fused, monkeypatch)
     assert found.errors == 2 * (1 + GPUS) * TILE_ELEMENTS
 
 
-def test_two_swapped_messages_are_found(kernels, monkeypatch):
+class Tampering(Probe):
+    """Changes messages in the data plane as they are delivered."""
+
+    def __init__(self, machine, change):
+        self.plane = plane_of(machine.env)
+        self.change = change
+        machine.observe(self)
+
+    def message_delivered(self, rank, message):
+        for field, value in (self.change(rank, message) or {}).items():
+            rows = self.plane.rows("messages")
+            (row,) = ((rows["serial"] == message.serial) & (rows["references"] > 0)).nonzero()[0]
+            rows[field][row] = value
+
+
+@pytest.fixture
+def tampered(tiny_system, works):
+    """Give a function that runs GEMM, reduce-scatter and all-gather as kernels, with messages changed on delivery."""
+
+    def run(change):
+        lab = SystemLab(tiny_system(), GPUS, ALL, lambda machine: Tampering(machine, change), data=EXACT)
+        return Sequential().simulate(lab, works).data
+
+    return run
+
+
+def test_two_swapped_messages_are_found(tampered):
     """Messages that arrive in each other's place leave each other's numbers there."""
-    receive = Exchange._receive
     swapped = []
 
-    def swapping(self, message):
-        if (self.plan.operation, self._port.rank) == (Operation.ALL_GATHER, 2) and message.source == 1:
-            first = not swapped or swapped[0] == (message.home, message.move)
-            if first and message.piece < 2:
+    def swap(rank, message):
+        # The all-gather is the third operation.
+        if (message.operation, rank) == (2, 2) and message.source == 1 and message.piece < 2:
+            if not swapped or swapped[0] == (message.home, message.move):
                 swapped.append((message.home, message.move))
-                message = replace(message, piece=1 - message.piece)
-        receive(self, message)
+                return {"piece": 1 - message.piece}
+        return None
 
-    monkeypatch.setattr(Exchange, "_receive", swapping)
-    found = kernels()
+    found = tampered(swap)
     assert len(swapped) == 2
     part = part_of(make_plan(Operation.ALL_GATHER, "ring", NetworkFacts(ranks=GPUS, shape=(GPUS,))), swapped[0][0])
     for piece in (0, 1):
@@ -276,18 +301,27 @@ def test_a_sum_of_the_wrong_chunk_is_found(kernels, monkeypatch):
     assert said == "has only those of GPU 3, and the contributions of GPU 2 to part 2, piece 0"
 
 
-@pytest.mark.parametrize("run", ["fused", "kernels"])
-def test_a_message_that_is_lost_is_found(run, request, monkeypatch):
+STALLED = r"(?s)GPU \d, part \d, piece \d: .*and the run failed: nothing can happen"
+
+
+def test_a_message_that_is_lost_is_found(fused, monkeypatch):
     """A message that never arrives stalls the run; what memory lacks is said beside what waits."""
     port, deliver = NetworkPort._deliver, once(lambda self, message: (self.rank, message.piece) == (2, 1))
     monkeypatch.setattr(
         NetworkPort, "_deliver", lambda self, message: None if deliver(self, message) else port(self, message)
     )
-    with pytest.raises(DataError, match=r"(?s)GPU \d, part \d, piece \d: .*and the run failed: nothing can happen"):
-        request.getfixturevalue(run)()
+    with pytest.raises(DataError, match=STALLED):
+        fused()
 
 
-def test_a_message_to_the_wrong_gpu_is_found(kernels, monkeypatch):
+def test_a_message_of_a_kernel_that_is_lost_is_found(tampered):
+    """The same where the data plane takes the messages: of one that brings no piece, nothing is written."""
+    hit = once(lambda rank, message: (rank, message.piece) == (2, 1))
+    with pytest.raises(DataError, match=STALLED):
+        tampered(lambda rank, message: {"pieces": 10**9} if hit(rank, message) else None)
+
+
+def test_a_message_to_the_wrong_gpu_is_found(fused, monkeypatch):
     """What one GPU should get and another gets instead is named, and what is missing for it."""
     deliver, made, ports = NetworkPort._deliver, NetworkPort.__init__, {}
     hit = once(lambda self, message: (self.rank, message.piece) == (2, 1))
@@ -304,7 +338,7 @@ def test_a_message_to_the_wrong_gpu_is_found(kernels, monkeypatch):
     # GPU 1 sends to GPU 2 the chunk of GPU 0 first: it is the last part.
     wrong = r"Gpu\[3\]: piece 1 of part 3, sent by GPU 1 in reduce_scatter, is not for it"
     with pytest.raises(DataError, match=rf"(?s)GPU \d, part \d, piece \d: .*and the run failed: {wrong}"):
-        kernels()
+        fused()
 
 
 def test_reading_memory_before_anything_is_there_is_an_error(fused, monkeypatch):

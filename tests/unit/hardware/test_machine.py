@@ -6,8 +6,9 @@ from simpy.events import Event
 from t3sim.errors import SimulationError, StallError
 from t3sim.hardware.machine import LinkReport, Machine
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
-from t3sim.hardware.network.message import Message
+from t3sim.hardware.network.message import Message, Template
 from t3sim.hardware.network.topologies.ring import RingSpec
+from t3sim.hardware.plane.plane import plane_of
 from t3sim.hardware.probe import Probe
 from t3sim.hardware.t3.dma import Command
 from t3sim.lowering.layout import linear
@@ -226,17 +227,23 @@ def _lose_update(machine):
     machine.gpus[0].tracker.issued += 1
 
 
+def _change(machine, link, field, value):
+    """Add to what the data plane has counted of a link."""
+    plane_of(machine.env).rows("links")[field][machine.network.links[link].number] += value
+
+
 def _lose_bytes(machine):
     machine.gpus[0].memory.submit(Stream.COMMUNICATION, Access.READ, 64, RS_READ, lambda: linear(0, 64), _nothing)
-    machine.gpus[0].memory.submitted[RS_READ] += 64
+    memory = machine.gpus[0].memory
+    plane_of(machine.env).asked["nbytes"][memory.number, memory.number_of(RS_READ)] += 64
 
 
 def _lose_packet(machine):
-    machine.network.links["Link[0->1]"].delivered_bytes -= 1
+    _change(machine, "Link[0->1]", "delivered_bytes", -1)
 
 
 def _speed(machine):
-    machine.network.links["Link[0->1]"].wire_bytes = 75 * 10**9
+    _change(machine, "Link[0->1]", "wire_bytes", 75 * 10**9)
 
 
 def _overwork(machine):
@@ -244,11 +251,13 @@ def _overwork(machine):
 
 
 def _overwork_link(machine):
-    machine.network.links["Link[0->2]"].busy_fs = 1_001
+    _change(machine, "Link[0->2]", "busy", 1_001)
 
 
 def _keep_credit(machine):
-    machine.network.links["Link[0->2]"]._lane(0).credit -= 1
+    machine.network.first_leg(Template(0, 0, 0, 0, (2,), 0, 0, 0), 0)
+    channel = machine.network.links["Link[0->2]"].channels[0]
+    plane_of(machine.env).rows("channels")["credit"][channel] -= 1
 
 
 def _leave_entry(machine):
@@ -283,7 +292,7 @@ def test_link_at_its_full_rate_passes_the_check(build):
     """A link that was busy all the time is within its rate; one byte more is not."""
     for surplus in (0, 1):
         machine = build(mirrored=True)
-        machine.network.links["Link[0->1]"].wire_bytes = 75 + surplus
+        _change(machine, "Link[0->1]", "wire_bytes", 75 + surplus)
 
         def program(gpu):
             yield gpu.env.timeout(1_000_000)

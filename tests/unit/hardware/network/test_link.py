@@ -1,14 +1,19 @@
 """The link: exact times, buffers that push back, credits that travel, and never more than its rate."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
-import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from t3sim.hardware.clock import call_at
-from t3sim.hardware.network.lane import Packet
-from t3sim.hardware.network.link import Link, LinkSpec
+from t3sim.hardware.network.link import LinkSpec
+
+_spec = importlib.util.spec_from_file_location("one_link", Path(__file__).with_name("one_link.py"))
+one_link = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(one_link)
 
 # 10^12 B/s is 1000 fs a byte.
 BASE = {
@@ -20,28 +25,21 @@ BASE = {
 }
 
 
-def packet(nbytes, deliver, accepted=None, wire_bytes=None):
-    """Make a packet that is delivered at the other end of its link."""
-    return Packet(nbytes, wire_bytes or nbytes, deliver, accepted)
-
-
 class _Rig:
     """A link and what happened on it: (what, packet, time)."""
 
     def __init__(self, **changes):
-        self.env = simpy.Environment(0)
-        self.link = Link(self.env, LinkSpec(**{**BASE, **changes}), "Link[0->1]")
+        self.one = one_link.OneLink(LinkSpec(**{**BASE, **changes}))
+        self.env, self.link = self.one.env, self.one.link
         self.delivered = {}
         self.accepted = {}
 
     def send(self, name, nbytes):
         """Send a packet now."""
-        self.link.send(
-            packet(
-                nbytes,
-                lambda: self.delivered.update({name: self.env.now}),
-                lambda: self.accepted.update({name: self.env.now}),
-            )
+        self.one.send(
+            nbytes,
+            lambda: self.delivered.update({name: self.env.now}),
+            lambda: self.accepted.update({name: self.env.now}),
         )
 
     def at(self, time, action, *arguments):
@@ -115,9 +113,9 @@ def test_send_from_accepted_keeps_the_order():
     """A packet sent by the acceptance of another goes behind what is queued already."""
     rig = _Rig(receive_buffer=1_000)
     order = []
-    rig.link.send(packet(60, lambda: order.append("a")))
-    rig.link.send(packet(60, lambda: order.append("b"), lambda: rig.link.send(packet(10, lambda: order.append("d")))))
-    rig.link.send(packet(10, lambda: order.append("c")))
+    rig.one.send(60, lambda: order.append("a"))
+    rig.one.send(60, lambda: order.append("b"), lambda: rig.one.send(10, lambda: order.append("d")))
+    rig.one.send(10, lambda: order.append("c"))
     rig.env.run()
     assert order == ["a", "b", "c", "d"]
 
@@ -128,9 +126,11 @@ def test_credits_run_out_and_come_back_after_a_latency():
     rig.send("a", 60)
     rig.send("b", 40)
     rig.at(10_000, rig.send, "c", 1)
-    rig.at(200_000, rig.link.consumed, 60)
+    rig.at(200_000, rig.one.consumed, 60)
     rig.env.run(until=199_999)
-    assert rig.link.waiting() == ["Link[0->1]: 1 packets queued, waiting for receiver buffer space"]
+    assert rig.link.waiting() == [
+        "Link[0->1]: 1 packets queued, waiting for receiver buffer space; first: operation 0, piece 0 of 1 from 0 to 1"
+    ]
     rig.env.run()
     assert rig.delivered == {"a": 65_000, "b": 105_000, "c": 200_000 + 5_000 + 1_000 + 5_000}
     assert rig.link.waiting() == []
@@ -141,8 +141,8 @@ def test_credit_one_byte_short_is_not_enough():
     rig = _Rig()
     rig.send("a", 100)
     rig.send("b", 60)
-    rig.at(200_000, rig.link.consumed, 59)
-    rig.at(300_000, rig.link.consumed, 1)
+    rig.at(200_000, rig.one.consumed, 59)
+    rig.at(300_000, rig.one.consumed, 1)
     rig.env.run()
     assert rig.delivered == {"a": 105_000, "b": 300_000 + 5_000 + 60_000 + 5_000}
 
@@ -153,8 +153,8 @@ def test_packet_larger_than_both_buffers_passes_alone():
     rig.send("small", 1)
     rig.send("large", 250)
     rig.send("next", 1)
-    rig.at(50_000, rig.link.consumed, 1)
-    rig.at(400_000, rig.link.consumed, 250)
+    rig.at(50_000, rig.one.consumed, 1)
+    rig.at(400_000, rig.one.consumed, 250)
     rig.env.run()
     assert rig.accepted == {"small": 0, "large": 1_000, "next": 55_000 + 250_000}
     assert rig.delivered == {"small": 6_000, "large": 55_000 + 255_000, "next": 405_000 + 6_000}
@@ -173,16 +173,16 @@ def test_receive_buffer_must_cover_the_round_trip():
 )
 def test_never_above_its_rate(packets):
     """However packets come and are consumed, arrivals are in order and a packet's own time apart, none lost."""
-    env, arrivals = simpy.Environment(0), []
-    link = Link(env, LinkSpec(**BASE), "link")
+    one, arrivals = one_link.OneLink(LinkSpec(**BASE)), []
+    env = one.env
     packets = sorted(packets, key=lambda packet: packet[0])
 
     def deliver(number):
         arrivals.append((number, env.now))
-        call_at(env, env.now + packets[number][2], lambda: link.consumed(packets[number][1]))
+        call_at(env, env.now + packets[number][2], lambda: one.consumed(packets[number][1]))
 
     for number, (time, nbytes, _) in enumerate(packets):
-        call_at(env, time, lambda n=number, size=nbytes: link.send(packet(size, lambda: deliver(n))))
+        call_at(env, time, lambda n=number, size=nbytes: one.send(size, lambda: deliver(n)))
     env.run()
     assert [number for number, _ in arrivals] == list(range(len(packets)))
     free_at = 0
@@ -190,13 +190,13 @@ def test_never_above_its_rate(packets):
         time, nbytes, _ = packets[number]
         assert arrived - 5_000 - 1_000 * nbytes >= max(time, free_at)
         free_at = arrived - 5_000
-    assert link.busy_fs == 1_000 * sum(nbytes for _, nbytes, _ in packets)
+    assert one.link.busy_fs == 1_000 * sum(nbytes for _, nbytes, _ in packets)
 
 
 def test_wire_can_be_held_for_longer_than_the_packet():
     """A packet of 10 B that holds the wire for 40 B arrives as one of 40 B would, and counts as 10 B."""
     rig = _Rig()
-    rig.link.send(packet(10, lambda: rig.delivered.update({"a": rig.env.now}), wire_bytes=40))
+    rig.one.send(10, lambda: rig.delivered.update({"a": rig.env.now}), wire_bytes=40)
     rig.env.run()
     assert rig.delivered == {"a": 45_000}
     assert (rig.link.sent_bytes, rig.link.wire_bytes, rig.link.busy_fs) == (10, 40, 40_000)

@@ -8,12 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t3sim.hardware.clock import Order, call_at
-from t3sim.hardware.network.lane import Packet
-from t3sim.hardware.network.link import Link, LinkSpec
+from t3sim.hardware.network.link import LinkSpec
 
-_spec = importlib.util.spec_from_file_location("single_flow_link", Path(__file__).with_name("single_flow_link.py"))
-plain = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(plain)
+
+def _beside(name):
+    """Load a module that lies beside this one."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+plain, one_link = _beside("single_flow_link"), _beside("one_link")
 
 STEP = 1_000  # times are multiples of a byte's, so that much happens in one instant
 times = st.integers(0, 60).map(lambda steps: steps * STEP)
@@ -63,20 +69,20 @@ def old(spec, sends):
 
 def new(spec, sends):
     log = _Log(spec)
-    link = Link(log.env, spec, "link")
+    one = one_link.OneLink(spec, log.env)
     for number, (time, nbytes, hold, order) in enumerate(sends):
 
         def send(number=number, nbytes=nbytes, hold=hold):
             def consume():
-                link.consumed(nbytes)
+                one.consumed(nbytes)
 
             deliver, accepted = lambda: log.delivered(number, hold, consume), lambda: log.note("accepted", number)
-            link.send(Packet(nbytes, nbytes, deliver, accepted))
+            one.send(nbytes, deliver, accepted)
             log.note("sent", number)
 
         call_at(log.env, time, send, order)
     log.env.run()
-    return log.events, link.busy_fs
+    return log.events, one.link.busy_fs
 
 
 @settings(max_examples=300)
