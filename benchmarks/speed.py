@@ -37,7 +37,7 @@ def jobs(empty_cache: str) -> list[Job]:
     """List the jobs."""
     run = ("run", "t-nlg-tp8", "--sublayer", "fc2")
     return [
-        Job("first run, kernels not compiled yet", (*CLI, *run), None, {"XDG_CACHE_HOME": empty_cache}),
+        Job("first run, nothing compiled yet", (*CLI, *run), None, {"XDG_CACHE_HOME": empty_cache}),
         Job("T-NLG FC-2 TP=8, five schemes, mirrored", (sys.executable, "-c", FIVE_SCHEMES), 2.0),
         Job("the same as a command", (*CLI, *run), None),
         Job("the same with --timeline", (*CLI, *run, "--timeline", f"{empty_cache}/timeline.json.gz"), None),

@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from t3sim.collectives.plan import Arrival, Kind, MoveId, Operation, Plan, Task, arrivals_of, part_of, tasks_of
+from t3sim.compiled import IntArray
 from t3sim.errors import PlanError
-from t3sim.kernels import IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

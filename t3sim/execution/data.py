@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from t3sim.collectives.plan import Operation, arrivals_of, part_of, rotated
+from t3sim.compiled import BoolArray
 from t3sim.execution.address_space import own_chunks
 from t3sim.execution.diagnosis import Evidence, explain
 from t3sim.hardware.memory.values import (
@@ -24,7 +25,6 @@ from t3sim.hardware.memory.values import (
     cells_of,
     contribution,
 )
-from t3sim.kernels import BoolArray
 from t3sim.lowering.chunks import Chunks
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work
 from t3sim.units import ceil_div

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from t3sim.compiled import BoolArray, IntArray
 from t3sim.hardware.memory.values import EMPTY
-from t3sim.kernels import BoolArray, IntArray
 
 MOST_SUBSETS_OF = 10
 """Ranks of which all subsets are tried; of more, only those that follow one another, as on a ring."""

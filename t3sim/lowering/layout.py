@@ -10,7 +10,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from t3sim.kernels import IntArray
+from t3sim.compiled import IntArray
 from t3sim.lowering.tiling import Tiling
 
 Region = IntArray

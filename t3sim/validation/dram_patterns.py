@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from t3sim.compiled import IntArray
 from t3sim.hardware.memory.access import Access
-from t3sim.kernels import IntArray
 
 READ, WRITE = int(Access.READ), int(Access.WRITE)
 REQUEST = 64

@@ -15,7 +15,7 @@ LAYERS = (
     ("collectives",),
     ("workload",),
     ("config",),
-    ("results", "registry", "units", "errors", "files", "kernels", "version", "data"),
+    ("results", "registry", "units", "errors", "files", "compiled", "version", "data"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 LOWEST = len(LAYERS) - 1
@@ -41,7 +41,7 @@ LIBRARIES = {
     "filelock": {"sweeps"},
     "rich": {"cli", "report"},
     "matplotlib": {"report"},
-    "numba": {"kernels"},
+    "numba": {"compiled"},
     "networkx": {"hardware", "workload"},
     "pandas": {"results", "report", "sweeps", "cli"},
 }
@@ -125,7 +125,7 @@ def test_libraries_stay_where_they_belong(imports, library):
 
 
 def test_imports_by_name_are_seen(imports):
-    """The kernels of the banked memory, imported by name with the first such system, are an import like others."""
+    """The server of the banked memory, imported by name with the first such system, are an import like others."""
     assert "t3sim.hardware.memory.banked.memory" in imports["t3sim.hardware.memory.banked.spec"]
 
 

@@ -5,8 +5,8 @@ Shared by the memory models: each asks here which stream's next request enters.
 
 from typing import Final
 
+from t3sim.compiled import IntArray, Record, compiled
 from t3sim.hardware.memory.access import Stream
-from t3sim.kernels import IntArray, Record, kernel
 
 TURNS: Final = (
     "last_stream",  # admitted last
@@ -17,7 +17,7 @@ NO_TURNS: Final = (int(Stream.COMMUNICATION), 0)
 """Their values before anything was admitted."""
 
 
-@kernel
+@compiled
 def next_stream(
     table: IntArray, turn: Record, occupancy: int, compute: bool, communication: bool, communication_waits: bool
 ) -> int:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from t3sim.compiled import IntArray, compiled
 from t3sim.hardware.memory.fluid.frontend import (
     AHEAD,
     BURST,
@@ -16,7 +17,6 @@ from t3sim.hardware.memory.fluid.frontend import (
     new_state,
 )
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
-from t3sim.kernels import IntArray, kernel
 from t3sim.lowering.layout import Place
 
 _FOREVER = np.iinfo(np.int64).max
@@ -87,7 +87,7 @@ class FluidChannel:
         self._state = self._state._replace(bursts=new, completed=completed)
 
 
-@kernel
+@compiled
 def _service_fs(state: State, side: int, lane: int, nbytes: int, is_update: int, start: int) -> int:
     times: ServiceTimes = state.times[0]
     server, last = state.server[side], state.server[side].last_lane
@@ -102,7 +102,7 @@ def _service_fs(state: State, side: int, lane: int, nbytes: int, is_update: int,
     return int(cost)
 
 
-@kernel
+@compiled
 def _serve_one(state: State, side: int, start: int) -> int:
     """Serve the oldest request at ``start``; return the lane of the burst this completes, or -1."""
     server, request = state.server[side], state.queue[side, state.server[side].first]
@@ -125,7 +125,7 @@ def _serve_one(state: State, side: int, start: int) -> int:
     return int(number)
 
 
-@kernel
+@compiled
 def _advance(state: State, side: int, table: IntArray, until: int, only_first: bool) -> int:
     """Serve the requests that start before ``until``; return how many awaited bursts completed.
 
@@ -152,7 +152,7 @@ def _advance(state: State, side: int, table: IntArray, until: int, only_first: b
     return count
 
 
-@kernel
+@compiled
 def _admit_and_predict(state: State, tails: IntArray, table: IntArray, now: int) -> int:
     extend_lanes(state, tails, now)
     admit(state, NOW, table)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from t3sim.compiled import IntArray, Records, compiled, copy_records, record_of, record_type
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
 from t3sim.hardware.memory.turns import NO_TURNS, TURNS, next_stream
-from t3sim.kernels import IntArray, Records, copy_records, kernel, record_of, record_type
 
 
 class ServiceTimes(NamedTuple):
@@ -97,7 +97,7 @@ def new_state(queue_entries: int, times: ServiceTimes) -> State:
     )
 
 
-@kernel
+@compiled
 def look_ahead(state: State) -> None:
     """Make the side ``AHEAD`` what the side ``NOW`` is, the bytes served aside."""
     copy_records(state.lanes[NOW], state.lanes[AHEAD])
@@ -105,13 +105,13 @@ def look_ahead(state: State) -> None:
     state.server[AHEAD] = state.server[NOW]
 
 
-@kernel
+@compiled
 def has_next(state: State, side: int, lane: int) -> bool:
     """Whether ``lane`` holds a burst that is not admitted in full."""
     return bool(state.lanes[side, lane].head < state.lanes[side, lane].tail)
 
 
-@kernel
+@compiled
 def admit(state: State, side: int, table: IntArray) -> None:
     """Fill the DRAM queue from the lanes for as long as it has room and the policy picks a stream."""
     server, granule = state.server[side], state.times[0].granule
@@ -136,7 +136,7 @@ def admit(state: State, side: int, table: IntArray) -> None:
                 lane.head_left = bursts[number, lane.head % ring].nbytes
 
 
-@kernel
+@compiled
 def extend_lanes(state: State, tails: IntArray, now: int) -> None:
     """Make bursts up to ``tails`` (one per lane) visible to arbitration at time ``now``."""
     bursts, ring = state.bursts, state.bursts.shape[1]
