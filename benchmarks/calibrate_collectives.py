@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from t3sim.validation.collectives import load_measured, simulated
+from t3sim.validation.collectives import load_measured_collectives, simulated
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Fit:
     def __init__(self, system: str) -> None:
         self.system = system
         self.group, self.parameters = PARAMETERS[system]
-        self.rows = [item for item in load_measured() if item.system == system]
+        self.rows = [item for item in load_measured_collectives() if item.system == system]
         self.fitted = [item for item in self.rows if (item.group, item.use) == (self.group, "fit")]
         self._errors: dict[tuple[float, ...], float] = {}
 

@@ -15,7 +15,7 @@ from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM, load_points
 from t3sim.studies import load_published
 from t3sim.studies import reproduce as run_study
-from t3sim.studies.traffic import dram_traffic as record_traffic
+from t3sim.studies.traffic import record_traffic
 
 _TRAFFIC_SCHEMES = ("sequential", "t3", "t3-mca")
 

@@ -33,7 +33,7 @@ class Evidence:
     """Whether the result is a sum over ranks."""
 
 
-def explain(evidence: Evidence, locate: Locate) -> str:
+def diagnosis(evidence: Evidence, locate: Locate) -> str:
     """Say in words what is wrong with a cell."""
     if evidence.wanted == EMPTY:
         return "no GPU has what belongs there"

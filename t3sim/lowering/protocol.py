@@ -121,7 +121,7 @@ class ProtocolSpec(Spec):
         return math.ceil(load.moved_bytes * FS_PER_S / self.bytes_per_s(load.bytes_per_s))
 
 
-PLAIN = ProtocolSpec(base_latency=0, step_latency=0, payload_share=1.0)
+NO_PROTOCOL = ProtocolSpec(base_latency=0, step_latency=0, payload_share=1.0)
 """Costs nothing beyond what is simulated: for algorithms that no protocol is for."""
 
 
@@ -138,4 +138,4 @@ def usable(
 
 def chosen(protocols: Mapping[str, ProtocolSpec], load: Load) -> ProtocolSpec:
     """Choose what the library takes for the fastest; the first of equals; ``PLAIN`` if there is none."""
-    return min(protocols.values() or (PLAIN,), key=lambda protocol: protocol.expected_fs(load))
+    return min(protocols.values() or (NO_PROTOCOL,), key=lambda protocol: protocol.expected_fs(load))

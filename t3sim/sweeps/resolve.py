@@ -33,7 +33,7 @@ _Laid = tuple[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class PointTask:
     """One sublayer of a combination: what is simulated at once, under one or more schemes."""
 
     settings: Settings
@@ -69,7 +69,7 @@ class Resolver:
         # Points that follow each other often share their workload; a long sweep must not keep all of them.
         self._sublayers = lru_cache(maxsize=_KEPT)(self._made)
 
-    def tasks(self, settings: Settings) -> Iterator[Task]:
+    def tasks(self, settings: Settings) -> Iterator[PointTask]:
         """Yield a task for each sublayer of a combination, in the order of the trace.
 
         Raises ``InputError`` for the name of a file, a scheme or a sublayer that there is none of.
@@ -90,9 +90,9 @@ class Resolver:
         for phase, name in places:
             if not wanted or name in wanted:
                 recipe = hashlib.sha256(f"{phase} {name} {shared}".encode()).hexdigest()[:_KEY_DIGITS]
-                yield Task(settings, phase, name, schemes, recipe)
+                yield PointTask(settings, phase, name, schemes, recipe)
 
-    def job(self, task: Task) -> Job:
+    def job(self, task: PointTask) -> Job:
         """Resolve a task. Raises ``InputError`` when its configuration is not one that can be simulated."""
         system = self.system(task.settings)
         places = {(item.phase, item.sublayer): item for item in self._sublayers(*_workload_of(task.settings))}
@@ -202,7 +202,7 @@ def _workload_of(settings: Settings) -> tuple[Any, ...]:
     return tuple(settings.get(name) for name in ("trace", *WORKLOAD_KEYS))
 
 
-def identity(task: Task) -> Row:
+def task_identity(task: PointTask) -> Row:
     """Return what a row can say of a task that cannot be resolved."""
     named = {key: task.settings.get(key) for key in ("model", "tp", "dtype", "topology")}
     return {**named, "system": task.settings.get("system", DEFAULT_SYSTEM), "version": __version__} | {

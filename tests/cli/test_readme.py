@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from t3sim.cli.app import app
 from t3sim.data import sweeps_dir
 from t3sim.sweeps import load_sweep
-from t3sim.sweeps.plan import Plan
+from t3sim.sweeps.combinations import Combinations
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def test_example_of_a_sweep_is_one(tmp_path):
     """The sweep that the README shows is valid, and has as many combinations as its axes say, less those skipped."""
     path = tmp_path / "my-sweep.yaml"
     path.write_text(re.search(r"```yaml\n(format: t3sim-sweep.*?)```", README, re.DOTALL)[1], encoding="utf-8")
-    combinations = list(Plan(load_sweep(path).spec).combinations())
+    combinations = list(Combinations(load_sweep(path).spec))
     assert len(combinations) == 2 * 4 * 2 - 2
 
 

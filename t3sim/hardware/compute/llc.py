@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from t3sim.compiled import BoolArray, IntArray, compiled
 from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Spec
-from t3sim.lowering.layout import Layout, Region, part_of
+from t3sim.lowering.layout import Layout, Region, part_of_region
 from t3sim.lowering.tiling import Tiling
 from t3sim.units import ceil_div
 
@@ -245,7 +245,7 @@ class LlcPlaces:
         region[is_b] = self._layout.slabs_of_b(self._columns[rank // split], rank % split, slab)
         piece, at[is_c] = np.divmod(numbers[is_c] - blocks.c_base, blocks.c)
         region[is_c] = self._layout.tiles(self._tiles[piece])
-        return part_of(region, at, blocks.block)
+        return part_of_region(region, at, blocks.block)
 
 
 def _first_touch(touched: IntArray, count: int) -> IntArray:
