@@ -10,7 +10,8 @@ from functools import partial
 
 import numpy as np
 
-from t3sim.collectives.plan import Operation, arrivals_of, part_of, rotated
+from t3sim.collectives.grid import rotated
+from t3sim.collectives.plan import Operation, arrivals_of, part_of
 from t3sim.compiled import BoolArray
 from t3sim.execution.address_space import own_chunks
 from t3sim.execution.diagnosis import Evidence, diagnosis

@@ -18,7 +18,7 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from t3sim.collectives.grid import add, negated
+from t3sim.collectives.grid import rotated, turn
 from t3sim.hardware.clock import Action, Environment, Order, call_at
 from t3sim.hardware.network import report
 from t3sim.hardware.network.conditions import Conditions, Trouble
@@ -201,8 +201,7 @@ class Network:
             room = _Room(leg.link, leg.channel, message.nbytes, 1)
             reducer, group = self._sum_of(leg.end, message)
             onward = partial(self._go_on, leg)
-            home = negated(message.home, self.wiring.shape)
-            order = (message.move, add(message.source, home, self.wiring.shape), leg.flow)
+            order = (message.move, turn(message.home, message.source, self.wiring.shape), leg.flow)
             contribution = Contribution(group, order, message, last_fs, room, onward, len(leg.onward))
             call_at(self.env, first_fs, partial(reducer.offer, contribution), Order.FORWARD)
         else:
@@ -223,11 +222,11 @@ class Network:
         """
         shape = self.wiring.shape
         output = message.destinations[0] if len(message.destinations) == 1 else message.home
-        by = negated(output, shape) if self.mirrored else 0
-        destinations = tuple(sorted(add(each, by, shape) for each in message.destinations))
-        group = (message.operation, add(message.home, by, shape), message.key, message.piece, destinations)
-        place = self.wiring.cabling.moved(node, partial(add, by=by, shape=shape))
-        name = f"{place} output {add(output, by, shape)}"
+        by = turn(output, 0, shape) if self.mirrored else 0
+        destinations = tuple(sorted(rotated(each, by, shape) for each in message.destinations))
+        group = (message.operation, rotated(message.home, by, shape), message.key, message.piece, destinations)
+        place = self.wiring.cabling.moved(node, partial(rotated, by=by, shape=shape))
+        name = f"{place} output {rotated(output, by, shape)}"
         reducer = self._reducers.get(name)
         if reducer is None:
             spec = self.wiring.switches[str(node)]
@@ -253,8 +252,8 @@ class Network:
         shape = self.wiring.shape
         by = self._turns.get(destination)
         if by is None:
-            by = self._turns[destination] = negated(destination, shape)
-        return message.redirected(add(message.source, by, shape), (0,), add(message.home, by, shape))
+            by = self._turns[destination] = turn(destination, 0, shape)
+        return message.redirected(rotated(message.source, by, shape), (0,), rotated(message.home, by, shape))
 
 
 def _edges(wiring: Wiring, *, mirrored: bool) -> dict[Edge, LinkSpec]:
