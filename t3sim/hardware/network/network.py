@@ -140,18 +140,6 @@ class Network:
         """List the links that lead out of ``gpu``."""
         return tuple(self.links[link_name(edge)] for edge in self._edges if edge[0] == gpu)
 
-    def in_links(self, gpu: int) -> tuple[Link, ...]:
-        """List the links that lead to ``gpu``: mirrored, those that stand for them."""
-        return tuple(
-            self.links[link_name(edge)]
-            for edge in self._edges
-            if edge[1] == gpu or (self.mirrored and isinstance(edge[1], int))
-        )
-
-    def out_bytes_per_s(self, gpu: int) -> int:
-        """Add up the rates of the links out of ``gpu``."""
-        return sum(link.bytes_per_s for link in self.out_links(gpu))
-
     def route_latency_fs(self, source: int, destination: int) -> int:
         """Time from the last byte sent by ``source`` to its arrival at ``destination``, with nothing in its way."""
         return self._ways.latency_fs(source, destination)
