@@ -3,15 +3,14 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from operator import attrgetter
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Loaded
 from t3sim.errors import DataError, InputError, SimulationError
-from t3sim.execution.data import DataMode, DataReport
+from t3sim.execution.data import DataMode
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.lowering.work import Work, lower
@@ -24,15 +23,15 @@ from t3sim.simulation.fit import misfits
 from t3sim.simulation.lab import ALL, MIRROR, SystemLab
 from t3sim.simulation.mirror import mirror_shape
 from t3sim.simulation.plans import plans_of, wiring_of
+from t3sim.simulation.seeds import SeedRuns, by_seed
 from t3sim.simulation.system import SystemSpec
-from t3sim.units import FS_PER_US, ceil_div
+from t3sim.units import FS_PER_US
 from t3sim.version import __version__
 from t3sim.workload.operations import Gemm, Sublayer
 
 BASELINE = "sequential"
 IDEAL = "ideal-overlap"
 _NO_TRAFFIC = {Cause(operation, direction): 0 for operation in USUAL_OPERATIONS for direction in Direction}
-_MEDIAN = 50
 _LEAST_GAIN = 0.001  # a smaller gain of the ideal is none, and no share of it means anything
 
 
@@ -73,6 +72,18 @@ class Point:
         shape = mirror_shape(self.system.spec, wiring_of(self.system.spec, self.sublayer.tp), self.works)
         return shape if isinstance(shape, str) else None
 
+    @property
+    def notes(self) -> Iterator[str]:
+        """Say of GPUs and network what was not asked for in so many words."""
+        topology, gpus = self.system.spec.topology, self.sublayer.tp
+        if self.data is not None:
+            yield f"memories hold numbers (--data), for which all {gpus} GPUs are simulated"
+        elif self.why_all is not None:
+            yield f"all {gpus} GPUs are simulated, since {self.why_all}"
+        if gpus > 1 and getattr(topology, "shape", ()) is None:
+            shape = " x ".join(map(str, wiring_of(self.system.spec, gpus).shape))
+            yield f"{gpus} GPUs are wired as a {topology.kind} of {shape}; topology.shape says another"
+
     def check(self) -> None:
         """Raise ``InputError`` with everything for which the point cannot be simulated."""
         system, sublayer = self.system.spec, self.sublayer
@@ -104,8 +115,8 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
     """
     system, sublayer = point.system.spec, point.sublayer
     point.check()
-    labs = [SystemLab(each, sublayer.tp, point.gpus, data=point.data) for each in _by_seed(system)]
-    outcomes: dict[str, list[Outcome]] = {}
+    labs = [SystemLab(each, sublayer.tp, point.gpus, data=point.data) for each in by_seed(system)]
+    runs: dict[str, SeedRuns] = {}
     errors: dict[str, SimulationError] = {}
     walls: dict[str, float] = {}
     for name in dict.fromkeys((BASELINE, IDEAL, *schemes)):
@@ -113,51 +124,26 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
         scheme: Scheme = get(SCHEME, name)()
         labs[0].observe = partial(observe, f"{sublayer.label} {name}") if observe and name in schemes else None
         try:
-            outcomes[name] = sorted((scheme.simulate(lab, point.works) for lab in labs), key=attrgetter("total_fs"))
+            runs[name] = SeedRuns.of(scheme.simulate(lab, point.works) for lab in labs)
         except SimulationError as error:
             errors[name] = error
         walls[name] = time.perf_counter() - started
-    medians = {name: runs[_rank(len(runs), _MEDIAN)] for name, runs in outcomes.items()}
+    medians = {name: found.median for name, found in runs.items()}
     rows = []
     for name in schemes:
         row: Row = {**identity(point), "scheme": name, "status": "ok", "wall_s": walls[name], "seeds": len(labs)}
-        if name in outcomes:
-            row |= _measured(point, medians[name], medians.get(BASELINE), medians.get(IDEAL)) | _spread(outcomes[name])
-            if (found := _worst([run.data for run in outcomes[name] if run.data is not None])) is not None:
-                row |= {"data_errors": found.errors, "data_spread": found.spread}
-                if found.errors:
-                    errors[name] = DataError(str(found))
+        if name in runs:
+            row |= _measured(point, medians[name], medians.get(BASELINE), medians.get(IDEAL))
+            row |= runs[name].spread("total_us")
+            if (data := runs[name].data) is not None:
+                row |= {"data_errors": data.errors, "data_spread": data.spread}
+                if data.errors:
+                    errors[name] = DataError(str(data))
         # Without a baseline no row can say what it gains: what was measured stands, but the row has failed.
         if (failure := errors.get(name, errors.get(BASELINE))) is not None:
             row |= {"status": "failed", "error_type": type(failure).__name__, "error_message": str(failure)}
         rows.append(complete(row))
     return rows
-
-
-def _worst(reports: Sequence[DataReport]) -> DataReport | None:
-    """Give the report with most errors: a run that moves wrong data is wrong, median or not."""
-    return max(reports, key=attrgetter("errors"), default=None)
-
-
-def _by_seed(system: SystemSpec) -> list[SystemSpec]:
-    """Give the system under each of its seeds; itself where they could change nothing."""
-    conditions = system.conditions
-    if not conditions.is_random:
-        return [system]
-    seeds = range(conditions.seed, conditions.seed + conditions.seeds)
-    changed = [conditions.model_copy(update={"seed": seed}) for seed in seeds]
-    return [system.model_copy(update={"conditions": each}) for each in changed]
-
-
-def _rank(count: int, percent: int) -> int:
-    """Index of the smallest of ``count`` sorted values that ``percent`` of them do not exceed."""
-    return ceil_div(count * percent, 100) - 1
-
-
-def _spread(runs: Sequence[Outcome]) -> Row:
-    """Say how far the times of runs, which are sorted by them, lie apart."""
-    places = {"min": 0, "p50": _rank(len(runs), _MEDIAN), "p99": _rank(len(runs), 99)}
-    return {f"total_us_{name}": runs[place].total_fs / FS_PER_US for name, place in places.items()}
 
 
 def identity(point: Point) -> Row:

@@ -121,11 +121,7 @@ def manifest(points: Sequence[Point]) -> dict[str, Any]:
 
 def _notes(point: Point) -> Iterator[str]:
     """Say what a reader of the results could mistake or wonder at: nothing to overlap, all GPUs simulated."""
-    if point.data is not None:
-        gpus = point.sublayer.tp
-        yield f"{point.sublayer.label}: memories hold numbers (--data), for which all {gpus} GPUs are simulated"
-    elif point.why_all is not None:
-        yield f"{point.sublayer.label}: all {point.sublayer.tp} GPUs are simulated, since {point.why_all}"
+    yield from (f"{point.sublayer.label}: {note}" for note in point.notes)
     if not fusable(point.works):
         yield (
             f"{point.sublayer.label}: nothing to overlap, since no reduce-scatter or "
