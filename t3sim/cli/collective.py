@@ -31,6 +31,7 @@ from t3sim.report.tables import collective_table
 from t3sim.report.text import rows_csv, to_json
 from t3sim.simulation import load_system
 from t3sim.simulation.collective import FREE_MEMORY
+from t3sim.simulation.lab import ALL, MIRROR
 from t3sim.simulation.run import DEFAULT_SYSTEM, data_mode
 from t3sim.workload.operations import MOST_GPUS
 
@@ -38,8 +39,8 @@ from t3sim.workload.operations import MOST_GPUS
 class Simulated(StrEnum):
     """Which GPUs are simulated."""
 
-    MIRROR = "mirror"
-    ALL = "all"
+    MIRROR = MIRROR
+    ALL = ALL
 
 
 @app.command()

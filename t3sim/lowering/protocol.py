@@ -24,14 +24,16 @@ LEAST_SHARE = 0.01
 
 
 class PipelineSpec(Spec):
-    """Stages of a kernel that hand loops of chunks over: all channels move one chunk for every rank in a loop.
+    """Stages of a kernel that hand loops of chunks over: in a loop all its channels move one chunk for every rank.
+
+    A channel is NCCL's, a group of workgroups with a ring of its own; none of DRAM or of a link.
 
     The later the largest chunks, the sooner the first of them is through: a chunk of ``chunks[i]`` is taken when the
     buffer is at least ``loops[i]`` loops of it, else the next smaller one (NCCL, src/enqueue.cc, ``calcCollChunking``).
     """
 
     channels: Annotated[int, Field(gt=0, le=1024)]
-    """Channels that each move a chunk for every rank at once."""
+    """Of the library: each moves a chunk for every rank at once."""
     chunks: tuple[PositiveBytes, ...] = Field(min_length=1)
     """Sizes of chunks that there are, the largest first."""
     loops: tuple[Annotated[int, Field(gt=0)], ...]

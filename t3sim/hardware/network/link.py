@@ -149,7 +149,7 @@ class Link:
         return [*passing, *self.own, *(packet for lane in self.lanes.values() for packet in lane.packets())]
 
     def starved(self) -> list[int]:
-        """List the channels in which a packet waits for room at the receiver."""
+        """List the virtual channels in which a packet waits for room at the receiver."""
         if self.sending is not None:
             return []
         now = int(self.env.now)
@@ -235,7 +235,7 @@ class Link:
         call_at(self.env, carried.end_fs, self._sent)
 
     def _pick(self) -> Packet | None:
-        """Choose the packet to start, from the next channel whose turn it is and that has room at the receiver."""
+        """Choose the packet to start, from the next virtual channel with its turn and room at the receiver."""
         if not self._waiting:
             own = self.own[0] if self._accepted else None
             if own is None or not self._has_room(own.channel, own.nbytes):
@@ -257,7 +257,7 @@ class Link:
         return None
 
     def _channels(self) -> list[int]:
-        """List the channels in which a packet may go, in order."""
+        """List the virtual channels in which a packet may go, in order."""
         if not self._accepted or self.own[0].channel in self._waiting:
             return self._waiting
         return sorted((self.own[0].channel, *self._waiting))

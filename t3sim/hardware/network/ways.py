@@ -62,7 +62,7 @@ class Ways:
         return leg.end
 
     def last(self, source: int, destination: int, piece: int) -> tuple[Link, int]:
-        """Give the link by which a message reaches ``destination``, and its channel there."""
+        """Give the link by which a message reaches ``destination``, and its virtual channel there."""
         key = (source, destination, piece % self._wiring.cabling.spread)
         found = self._last.get(key)
         if found is None:

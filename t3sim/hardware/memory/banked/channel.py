@@ -1,4 +1,4 @@
-"""One simulated channel behind arbitration: lanes of requests in, bursts out; compiled.
+"""One simulated DRAM channel behind arbitration: lanes of requests in, bursts out; compiled.
 
 As in the fluid channel, requests wait in four lanes (stream, read or write) until the policy lets them into the queues
 of the channel. A copy of the state runs ahead to the next burst that completes; when nothing arrives before, the copy

@@ -1,4 +1,4 @@
-"""The fluid channel: one server behind the front end, compiled; what it is to take is in ``spec``."""
+"""The fluid channel: one server behind the front end for all DRAM channels, compiled; its settings are in ``spec``."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ _FOREVER = np.iinfo(np.int64).max
 
 
 class FluidChannel:
-    """Queue and channel of one GPU's memory; advanced lazily and exactly by compiled code."""
+    """Queue and channel of one GPU's memory, all DRAM channels as one; advanced lazily and exactly by compiled code."""
 
     def __init__(self, queue_entries: int, times: ServiceTimes) -> None:
         self._state = new_state(queue_entries, times)

@@ -1,4 +1,4 @@
-"""State of one channel and the commands that change it; compiled.
+"""State of one DRAM channel and the commands that change it; compiled.
 
 Requests wait in a read queue and a write queue (updates are writes that keep their bank group for longer). Each bank
 keeps its requests of either queue in a list, oldest first, and knows the oldest that hits its open row: finding the
