@@ -75,12 +75,12 @@ def measure(job: Job) -> tuple[float, float]:
 def main() -> None:
     """Run all jobs and print the table."""
     missed = False
-    print(f"{'job':42} {'wall s':>8} {'budget s':>8} {'peak MB':>8}")
+    print(f"{'job':58} {'wall s':>8} {'budget s':>8} {'peak MB':>8}")
     with tempfile.TemporaryDirectory() as empty_cache:
         for job in jobs(empty_cache):
             wall, peak = measure(job)
             budget = "" if job.budget_s is None else f"{job.budget_s:.0f}"
-            print(f"{job.name:42} {wall:8.2f} {budget:>8} {peak:8.0f}")
+            print(f"{job.name:58} {wall:8.2f} {budget:>8} {peak:8.0f}")
             missed |= job.budget_s is not None and wall > job.budget_s
             missed |= peak > PEAK_MB
     raise SystemExit(missed)
