@@ -53,6 +53,7 @@ class NamedFields(Protocol):
 
 _config: Any = numba.config
 _njit: Any = numba.njit
+_typeof: Any = numba.typeof
 PLAIN = bool(_config.DISABLE_JIT)
 """Whether nothing is compiled at all: numba was told so."""
 
@@ -79,6 +80,24 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
         _config.CACHE_DIR = before  # others in this process keep theirs
     _dispatchers.append(dispatcher)
     return cast("Callable[P, R]", dispatcher)
+
+
+class Direct(Generic[P, R]):
+    """A compiled function that is called with arguments of the same types every time, which are looked at once.
+
+    Looking at the types of tuples of arrays takes ten times as long as the rest of a call.
+    """
+
+    __slots__ = ("_function", "call")
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        self._function = function
+        self.call: Callable[P, R] = function if PLAIN else self._first
+
+    def _first(self, *arguments: P.args, **named: P.kwargs) -> R:
+        assert not named, "compiled code takes its arguments by their places"
+        self.call = cast("Any", self._function).compile(tuple(map(_typeof, arguments)))
+        return self.call(*arguments, **named)
 
 
 def _count_trailing_zeros(_typing: Any, _value: Any) -> Any:

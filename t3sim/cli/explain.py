@@ -27,10 +27,10 @@ from t3sim.errors import InputError, Problem
 from t3sim.experiments.explanations import explain as run_study
 from t3sim.experiments.explanations import metric
 from t3sim.files import prepare_folder, write_files
-from t3sim.report.explanation_tables import bucket_table, metric_text, what_if_table
+from t3sim.report.explanation_tables import bucket_table, hardware_table, metric_text, what_if_table
 from t3sim.report.html.material import EXPLANATION
 from t3sim.report.text import rows_csv, to_json
-from t3sim.results.explanation import Explanations
+from t3sim.results.explanation import NESTED, Explanations
 from t3sim.simulation.run import DEFAULT_SYSTEM
 
 
@@ -88,7 +88,7 @@ def explain(
         typer.echo(to_json(document), nl=False)
     elif form is Format.CSV:
         rows = found.rows()
-        typer.echo(rows_csv(rows, [name for name in rows[0] if name != "what_if"]), nl=False)
+        typer.echo(rows_csv(rows, [name for name in rows[0] if name not in NESTED]), nl=False)
     else:
         print_tables(_tables(found))
 
@@ -97,4 +97,5 @@ def _tables(found: Explanations) -> Iterator[Table]:
     for _, group in groupby(found.rows(), key=lambda row: str(row["point_id"])):
         rows = list(group)
         yield bucket_table(rows)
+        yield hardware_table(rows)
         yield from (what_if_table(row) for row in rows if row["what_if"])

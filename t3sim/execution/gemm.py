@@ -62,10 +62,11 @@ class GemmKernel:
         """Run all stages; ends when the last stage's output is issued."""
         env, cus, memory, run = self._ports.env, self._ports.cus, self._ports.memory, self.run
         memory.start_kernel()
+        cus.loaded(run.traffic.asked_bytes, int(run.traffic.read_bytes.sum()))
         total = run.kernel.workgroups
         started, own_before = int(env.now), self._own_bytes()
         for stage, first in enumerate(range(0, total, run.stage_workgroups)):
-            last = min(first + run.stage_workgroups, total)
+            last, begun = min(first + run.stage_workgroups, total), int(env.now)
             yield from self._stage(stage, last - first)
             yield from self._busy(cus.epilogue_fs(run.kernel, last - first))
             if stage == 0:
@@ -80,9 +81,13 @@ class GemmKernel:
             room = self.store_buffer.room()
             if room is not None:
                 yield room
+            # A workgroup keeps its CU until its output has left it; several of them share one.
+            cus.occupied(READ.operation, min(run.cus, last - first), int(env.now) - begun)
         if run.kernel.split_k > 1:
+            begun = int(env.now)
             yield from self._busy(cus.reduction_fs(run.kernel))
             self.last_store_fs = int(env.now)
+            cus.occupied(READ.operation, run.cus, int(env.now) - begun)
         memory.end_kernel()
 
     def missing(self) -> list[str]:

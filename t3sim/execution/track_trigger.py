@@ -214,8 +214,8 @@ class TrackTrigger:
             self._sum(tiles, piece)
 
     def _sum(self, tiles: _Tiles, piece: int) -> None:
-        """Let CUs read all contributions and write the sum over the local one."""
-        nbytes, memory = tiles.sizes[piece], self._ports.memory
+        """Let a workgroup on a CU of its own read all contributions and write the sum over the local one."""
+        nbytes, memory, begun = tiles.sizes[piece], self._ports.memory, int(self._ports.env.now)
         slots = [None, *(self._slots[move] for move in tiles.station.arrivals)]
         left = [len(slots)]
         one = range(piece, piece + 1)
@@ -230,6 +230,7 @@ class TrackTrigger:
                 memory.submit(Stream.COMMUNICATION, Access.WRITE, nbytes, self._write_cause, place, written)
 
         def written() -> None:
+            self._ports.cus.occupied(self._read_cause.operation, 1, int(self._ports.env.now) - begun)
             self._keep(tiles, piece, Access.WRITE, summed(taken))
             self._complete(tiles, piece)
 

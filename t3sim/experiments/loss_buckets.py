@@ -23,6 +23,7 @@ from t3sim.schemes.phases import Phase, gemm_alone
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
 from t3sim.simulation import Point
+from t3sim.simulation.activity import activity_of
 from t3sim.simulation.lab import SystemLab
 
 _SHORT = {"reduce_scatter": "rs", "all_gather": "ag"}
@@ -92,7 +93,8 @@ def losses(point: Point, schemes: Iterable[str]) -> list[Losses]:
 def _losses(lab: RecordingLab, point: Point, name: str) -> Losses:
     lab.used = []
     scheme: Scheme = get(SCHEME, name)()
-    total = scheme.simulate(lab, point.works).total_fs
+    outcome = scheme.simulate(lab, point.works)
+    total = outcome.total_fs
     buckets = dict.fromkeys((bucket.name for bucket in BUCKETS), 0)
     for run in lab.used:
         found = _buckets(lab, run)
@@ -102,7 +104,7 @@ def _losses(lab: RecordingLab, point: Point, name: str) -> Losses:
             buckets[bucket] += length
     # One run is the scheme; several are put together by it, less what it takes as overlapped.
     buckets["hidden"] = total - sum(buckets.values())
-    return Losses(scheme=name, total_fs=total, buckets=buckets)
+    return Losses(scheme=name, total_fs=total, buckets=buckets, activity=activity_of(outcome))
 
 
 def _buckets(lab: RecordingLab, run: _Run) -> dict[str, int]:

@@ -31,6 +31,14 @@ class GpuReport:
     dram_busy_fs: int
     link_busy_fs: int
     """Time its busiest own link was sending."""
+    dram_commands: dict[str, int]
+    """Commands and requests, by the memory model's names; empty where it has no rows."""
+    llc_asked_bytes: int
+    """Operand bytes that the GEMMs' workgroups asked of the LLC."""
+    llc_missed_bytes: int
+    """What it had to read from DRAM for that."""
+    cu_busy_fs: dict[str, int]
+    """By operation: time that its workgroups held a CU, added up over the CUs."""
     operand_stall_fs: int
     tracker_peak_entries: int
     tracker_waits: int
@@ -114,6 +122,10 @@ class Machine:
             link_bytes=sum(link.sent_bytes for link in links),
             dram_busy_fs=gpu.memory.busy_fs(),
             link_busy_fs=max((link.busy_fs for link in links), default=0),
+            dram_commands=gpu.memory.commands(),
+            llc_asked_bytes=gpu.compute.llc_asked_bytes,
+            llc_missed_bytes=gpu.compute.llc_missed_bytes,
+            cu_busy_fs=dict(gpu.compute.busy_fs),
             operand_stall_fs=gpu.compute.stall_fs,
             tracker_peak_entries=gpu.tracker.peak_entries,
             tracker_waits=gpu.tracker.waited,
@@ -134,14 +146,10 @@ class Machine:
         faults = [f"left in a queue: {line}" for gpu in self.gpus for line in gpu.waiting()]
         faults += [f"left in a queue: {line}" for line in self.network.waiting()]
         for gpu in self.gpus:
-            served = gpu.memory.served_bytes()
-            faults += [
-                f"{gpu.memory.name}: {asked} B of {cause.operation} {cause.direction} asked, {served[cause]} B served"
-                for cause, asked in gpu.memory.submitted.items()
-                if asked != served[cause]
-            ]
-            if gpu.memory.busy_fs() > int(self.env.now):
-                faults.append(f"{gpu.memory.name}: busy for longer than the run took")
+            faults += gpu.memory.faults()
+            if gpu.compute.llc_missed_bytes > gpu.compute.llc_asked_bytes:
+                missed, asked = gpu.compute.llc_missed_bytes, gpu.compute.llc_asked_bytes
+                faults.append(f"{gpu.name}.Llc: {missed} B missed of {asked} B asked for")
             if gpu.tracker.issued != gpu.tracker.counted:
                 faults.append(f"{gpu.tracker.name}: {gpu.tracker.issued} updates issued, {gpu.tracker.counted} counted")
         faults += self.network.faults(total_fs)

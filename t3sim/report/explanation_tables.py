@@ -1,10 +1,11 @@
 """Explanations and the glossary for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from t3sim.results import Column, Row
+from t3sim.results import GLOSSARY, Column, Row
+from t3sim.results.activity import ACTIVITY_COLUMNS
 from t3sim.results.losses import BOUNDS, BUCKETS
 from t3sim.units import FS_PER_US
 
@@ -32,6 +33,22 @@ def bucket_table(rows: Sequence[Row]) -> Table:
     return table
 
 
+def hardware_table(rows: Sequence[Row]) -> Table:
+    """Show what the hardware of a GPU did: a line a counter, a column a scheme; counters that stayed 0 are left out."""
+    title = f"{_label(rows[0])}: what the hardware of a GPU did (--metric NAME says what is counted)"
+    table = Table(title=title, title_justify="left")
+    for name in ("counter", "unit"):
+        table.add_column(name)
+    for row in rows:
+        table.add_column(row["scheme"], justify="right")
+    for name in ACTIVITY_COLUMNS:
+        counts = [row.get(name) for row in rows]
+        if any(counts):
+            table.add_row(name, GLOSSARY[name].unit, *map(_count, counts))
+    table.add_row("busiest link", "B", *(_busiest(row["hardware"]["links"]) for row in rows))
+    return table
+
+
 def what_if_table(row: Row) -> Table:
     """Show which parameters would help a scheme most, measured by running it with each of them relaxed."""
     title = f"{_label(row)}, {row['scheme']}: what would help (run again with each changed)"
@@ -54,6 +71,18 @@ def metric_text(column: Column) -> str:
 
 def _label(row: Row) -> str:
     return f"{row['model']} tp{row['tp']} {row['sublayer']}"
+
+
+def _count(value: float | None) -> str:
+    if not value:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
+
+
+def _busiest(links: Mapping[str, Row]) -> str:
+    """Name the link that carried most, and what it did."""
+    name = max(links, key=lambda name: int(links[name]["sent_bytes"]), default="")
+    return f"{name} {links[name]['sent_bytes']:,}" if name else ""
 
 
 def _us(length_fs: int | None) -> str:

@@ -44,6 +44,14 @@ _UNITS = {
     "_s": "s",
     "pct_of_ideal": "%",
 }
+
+
+def _command(name: str, meaning: str, counted: str) -> Column:
+    """Describe the count of one kind of command or access of the DRAM."""
+    formula = f"{counted}, of the simulated channels x channels / simulated channels"
+    return Column(f"dram_{name}", int, f"{meaning}; empty for memory without rows", formula)
+
+
 COLUMNS: tuple[Column, ...] = (
     Column(
         "point_id",
@@ -171,6 +179,42 @@ COLUMNS: tuple[Column, ...] = (
         float,
         "largest relative error of a sum by rounding, in the order in which it was added up; only with --data-dtype",
         "largest over all sums of: |sum rounded at every addition - sum in fp64| / sum in fp64",
+    ),
+    _command("activates", "rows opened in the banks of a GPU's DRAM", "ACT commands"),
+    _command("precharges", "rows closed for another one of their bank, per GPU", "PRE commands of one bank"),
+    _command("refreshes", "refreshes of a channel per GPU", "REF commands; each closes all banks of its channel"),
+    _command("row_hits", "DRAM accesses per GPU whose row was open", "accesses without a command before theirs"),
+    _command("row_misses", "DRAM accesses per GPU whose bank was closed", "accesses for which ACT came first"),
+    _command("row_conflicts", "DRAM accesses per GPU for which a row was closed", "accesses for which PRE came first"),
+    Column(
+        "llc_hit_bytes",
+        int,
+        "operand bytes that GEMM workgroups read from the LLC, per GPU",
+        "sum over workgroups of (tile rows + tile columns) x K x element bytes, less llc_missed_bytes",
+    ),
+    Column(
+        "llc_missed_bytes",
+        int,
+        "operand bytes of GEMM workgroups that the LLC reads from DRAM, per GPU; stores and collectives pass it by",
+        "sum over stages and slabs of the LLC's misses",
+    ),
+    Column(
+        "cu_busy_gemm_us",
+        float,
+        "us in which GEMM workgroups hold a CU, added up over the CUs of a GPU",
+        "sum over stages of (first load to stores gone) x min(CUs, workgroups); split-K's sum on all CUs",
+    ),
+    Column(
+        "cu_busy_collective_us",
+        float,
+        "us in which workgroups of collectives hold a CU, added up over the CUs of a GPU",
+        "kernels: collective_cus x (end - start, without the launch); sums of CUs under T3: one CU a tile; DMA: none",
+    ),
+    Column(
+        "wire_bytes",
+        int,
+        "bytes that all links carry, per GPU; without flags and what is sent again",
+        "sum over the links of the bytes of all messages on them / GPUs; on every link of its way a message counts",
     ),
 )
 

@@ -9,6 +9,9 @@ from t3sim.results.losses import BOUNDS, Losses
 WHERE = ("point_id", "system", "model", "phase", "sublayer", "tp", "topology")
 """Columns that say what an explanation is of, beside its scheme."""
 
+NESTED = ("what_if", "hardware")
+"""What a row of a flat table leaves out."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WhatIf:
@@ -33,7 +36,10 @@ class Explanation:
     """What helps most comes first; empty where nobody asked, and for ideals, which no machine runs."""
 
     def row(self) -> Row:
-        """Give the point, the scheme, its time, what binds it, what would help, and the buckets in fs."""
+        """Give the point, the scheme, its time, what binds it, what would help, the buckets in fs, and the counters.
+
+        Of ``NESTED``, each value is a table of its own.
+        """
         best = self.what_if[0] if self.what_if else None
         return {
             **self.where,
@@ -44,7 +50,9 @@ class Explanation:
             "helps_most": best and best.assignment,
             "helps_most_saves": best and best.saved,
             **{f"{name}_fs": length for name, length in self.losses.buckets.items()},
+            **self.losses.activity.columns(),
             "what_if": [asdict(found) for found in self.what_if],
+            "hardware": self.losses.activity.document(),
         }
 
 

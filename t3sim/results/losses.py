@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from t3sim.results.activity import Activity
 from t3sim.results.columns import Column
 
 
@@ -87,6 +88,8 @@ class Losses:
     total_fs: int
     buckets: dict[str, int]
     """fs by name, in the order of ``BUCKETS``; the sum is ``total_fs``."""
+    activity: Activity
+    """What the hardware did meanwhile."""
 
     @property
     def bound(self) -> str:

@@ -17,6 +17,8 @@ class RunResult:
 
     rows: tuple[Row, ...]
     manifest: dict[str, Any]
+    hardware: tuple[Row, ...] = ()
+    """What the hardware did in each run that did not fail (``Activity``), where that was kept."""
 
     @property
     def failed(self) -> tuple[Row, ...]:
@@ -41,7 +43,8 @@ class RunResult:
 
     def document(self) -> dict[str, Any]:
         """Everything as plain data, as ``--format json`` prints it."""
-        return {"rows": list(self.rows), "geomean": self.geomean(), "manifest": self.manifest}
+        kept = {"hardware": list(self.hardware)} if self.hardware else {}
+        return {"rows": list(self.rows), "geomean": self.geomean(), "manifest": self.manifest, **kept}
 
 
 def geomean(values: Iterable[float]) -> float:
@@ -56,4 +59,5 @@ def merged(results: Sequence[RunResult]) -> RunResult:
     """Put the rows of several results of one system into one; the manifest is the first one's with all notes."""
     notes = [note for result in results for note in result.manifest["notes"]]
     rows = tuple(row for result in results for row in result.rows)
-    return RunResult(rows, {**results[0].manifest, "notes": notes})
+    hardware = tuple(found for result in results for found in result.hardware)
+    return RunResult(rows, {**results[0].manifest, "notes": notes}, hardware)

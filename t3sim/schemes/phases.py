@@ -117,7 +117,10 @@ class CollectivePhase:
         start = int(gpu.env.now)
         if self.launched:
             yield gpu.env.timeout(launch)
+        began = int(gpu.env.now)
         yield from kernel.run()
+        # Its workgroups stay on their CUs while they wait for data.
+        gpu.compute.occupied(self.work.operation, gpu.compute.spec.collective_cus, int(gpu.env.now) - began)
         _check(gpu, number)
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now), launch))
 

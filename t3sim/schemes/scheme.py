@@ -30,9 +30,17 @@ class Outcome:
     """Time of each operation, by its name: the longest of the GPUs'."""
     served_bytes: dict[Cause, int]
     link_bytes: int
+    wire_bytes: int
+    """Bytes that all links carried, by GPU; what takes several links counts on each."""
     dram_busy_fs: int
     link_busy_fs: int
     tracker_peak_entries: int
+    dram_commands: dict[str, int]
+    """Commands and requests of all channels, by the memory model's names; empty where it has no rows."""
+    llc_asked_bytes: int
+    llc_missed_bytes: int
+    cu_busy_fs: dict[str, int]
+    """By operation: time that its workgroups held a CU, added up over the CUs."""
     links: dict[str, LinkReport]
     """By name; where one GPU stands for all, its links do for theirs."""
     gpus_simulated: int
@@ -69,9 +77,14 @@ def in_sequence(parts: Sequence[Outcome], *, saved_fs: int = 0) -> Outcome:
         operation_fs=_summed([part.operation_fs for part in parts]),
         served_bytes=_summed([part.served_bytes for part in parts]),
         link_bytes=sum(part.link_bytes for part in parts),
+        wire_bytes=sum(part.wire_bytes for part in parts),
         dram_busy_fs=sum(part.dram_busy_fs for part in parts),
         link_busy_fs=sum(part.link_busy_fs for part in parts),
         tracker_peak_entries=max(part.tracker_peak_entries for part in parts),
+        dram_commands=_summed([part.dram_commands for part in parts]),
+        llc_asked_bytes=sum(part.llc_asked_bytes for part in parts),
+        llc_missed_bytes=sum(part.llc_missed_bytes for part in parts),
+        cu_busy_fs=_summed([part.cu_busy_fs for part in parts]),
         links=_summed([part.links for part in parts]),
         gpus_simulated=max(part.gpus_simulated for part in parts),
         data=reduce(add, found) if (found := [part.data for part in parts if part.data is not None]) else None,

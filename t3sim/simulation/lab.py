@@ -1,7 +1,8 @@
 """Runs phases on fresh machines of one system, and remembers what was run alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.errors import DataError, SimulationError
@@ -14,6 +15,8 @@ from t3sim.simulation.fit import check_conditions
 from t3sim.simulation.mirror import mirror_shape
 from t3sim.simulation.plans import facts_of, wiring_of
 from t3sim.simulation.system import SystemSpec
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 MIRROR = "mirror"
 ALL = "all"
@@ -97,16 +100,25 @@ def _outcome(total_fs: int, gpus: Sequence[GpuReport], links: dict[str, LinkRepo
     def mean(values: Sequence[int]) -> int:
         return round(sum(values) / len(values))
 
+    def means(counts: Sequence[Mapping[_Key, int]]) -> dict[_Key, int]:
+        keys = dict.fromkeys(key for count in counts for key in count)
+        return {key: mean([count.get(key, 0) for count in counts]) for key in keys}
+
     operations = dict.fromkeys(span.operation for gpu in gpus for span in gpu.spans)
-    causes = dict.fromkeys(cause for gpu in gpus for cause in gpu.served_bytes)
     return Outcome(
         total_fs=total_fs,
         operation_fs={operation: longest(operation) for operation in operations},
-        served_bytes={cause: mean([gpu.served_bytes.get(cause, 0) for gpu in gpus]) for cause in causes},
+        served_bytes=means([gpu.served_bytes for gpu in gpus]),
         link_bytes=mean([gpu.link_bytes for gpu in gpus]),
+        # Mirrored, each link stands for one of every GPU.
+        wire_bytes=round(sum(link.sent_bytes for link in links.values()) / len(gpus)),
         dram_busy_fs=mean([gpu.dram_busy_fs for gpu in gpus]),
         link_busy_fs=mean([gpu.link_busy_fs for gpu in gpus]),
         tracker_peak_entries=max(gpu.tracker_peak_entries for gpu in gpus),
+        dram_commands=means([gpu.dram_commands for gpu in gpus]),
+        llc_asked_bytes=mean([gpu.llc_asked_bytes for gpu in gpus]),
+        llc_missed_bytes=mean([gpu.llc_missed_bytes for gpu in gpus]),
+        cu_busy_fs=means([gpu.cu_busy_fs for gpu in gpus]),
         links=links,
         gpus_simulated=len(gpus),
         gpus=tuple(gpus),

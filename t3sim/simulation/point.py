@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import NamedTuple
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Loaded
@@ -16,8 +17,10 @@ from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.lowering.work import Work, lower
 from t3sim.registry import get, names
 from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
+from t3sim.results.activity import Activity
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
+from t3sim.simulation.activity import activity_of
 from t3sim.simulation.bandwidth import bandwidths
 from t3sim.simulation.fit import misfits
 from t3sim.simulation.lab import ALL, MIRROR, SystemLab
@@ -103,8 +106,21 @@ Observe = Callable[[str, Machine], None]
 """Called with every machine before it runs, and with what it is to run: model, TP degree, sublayer, scheme."""
 
 
+class Measured(NamedTuple):
+    """What the simulation of a point under one scheme gives."""
+
+    row: Row
+    activity: Activity | None
+    """What the hardware did; ``None`` where the run failed."""
+
+
 def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None = None) -> list[Row]:
-    """Simulate ``point`` under ``schemes``; rows in their order.
+    """Simulate ``point`` under ``schemes`` as ``measure`` does; rows in their order."""
+    return [found.row for found in measure(point, schemes, observe)]
+
+
+def measure(point: Point, schemes: Sequence[str], observe: Observe | None = None) -> list[Measured]:
+    """Simulate ``point`` under ``schemes``; what was measured, in their order.
 
     Where something is random, every seed is run, and a row is of the run of median time. ``observe`` sees the machines
     of ``schemes`` alone, of the first seed; what two of them share runs, and is seen, once.
@@ -129,7 +145,7 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
             errors[name] = error
         walls[name] = time.perf_counter() - started
     medians = {name: found.median for name, found in runs.items()}
-    rows = []
+    measured = []
     for name in schemes:
         row: Row = {**identity(point), "scheme": name, "status": "ok", "wall_s": walls[name], "seeds": len(labs)}
         if name in runs:
@@ -142,8 +158,9 @@ def simulate_point(point: Point, schemes: Sequence[str], observe: Observe | None
         # Without a baseline no row can say what it gains: what was measured stands, but the row has failed.
         if (failure := errors.get(name, errors.get(BASELINE))) is not None:
             row |= {"status": "failed", "error_type": type(failure).__name__, "error_message": str(failure)}
-        rows.append(complete(row))
-    return rows
+        activity = activity_of(medians[name]) if name in medians else None
+        measured.append(Measured(complete(row), activity))
+    return measured
 
 
 def identity(point: Point) -> Row:
@@ -189,6 +206,7 @@ def _measured(point: Point, outcome: Outcome, baseline: Outcome | None, ideal: O
         "wire_bytes_max": outcome.wire_bytes_max,
         "gpus_simulated": outcome.gpus_simulated,
         "tracker_peak_entries": outcome.tracker_peak_entries,
+        **activity_of(outcome).columns(),
     }
     if baseline is not None:
         row["speedup"] = baseline.total_fs / outcome.total_fs

@@ -15,11 +15,12 @@ from t3sim.hardware.memory.values import Precision
 from t3sim.lowering.work import fusable
 from t3sim.registry import get
 from t3sim.results import Row, RunResult
+from t3sim.results.activity import RUN
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation.fit import check_conditions, check_fit
 from t3sim.simulation.lab import ALL, MIRROR
 from t3sim.simulation.plans import facts_of
-from t3sim.simulation.point import Observe, Point, scheme_names, simulate_point
+from t3sim.simulation.point import Observe, Point, measure, scheme_names
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
 from t3sim.workload.operations import Sublayer, Trace
@@ -98,13 +99,17 @@ def run_points(
 ) -> RunResult:
     """Simulate ``points`` under ``schemes``. Raises ``InputError`` when a point cannot be simulated at all."""
     rows: list[Row] = []
+    hardware: list[Row] = []
     for number, point in enumerate(points):
         if progress is not None:
             progress(number, len(points), point.sublayer.label)
-        rows += simulate_point(point, schemes, observe)
+        for row, activity in measure(point, schemes, observe):
+            rows.append(row)
+            if activity is not None:
+                hardware.append({**{name: row[name] for name in RUN}, **activity.document()})
     if progress is not None:
         progress(len(points), len(points), "done")
-    return RunResult(tuple(rows), manifest(points))
+    return RunResult(tuple(rows), manifest(points), tuple(hardware))
 
 
 def manifest(points: Sequence[Point]) -> dict[str, Any]:

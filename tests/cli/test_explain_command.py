@@ -65,11 +65,29 @@ def test_the_table_names_buckets_bound_and_help(t3sim, trace):
     assert "gemm_cus_taken" not in result.out
 
 
+def test_what_the_hardware_did_is_shown_by_scheme(t3sim, document, trace):
+    """A person sees counters that are not 0 and the busiest link; scripts get those of `run`, with all tables."""
+    options = ("--sublayer", "op", "--scheme", "sequential,t3")
+    (first, second) = document("explain", trace, *options, "--no-what-if")["rows"]
+    ran = document("run", trace, *options)
+    for row, result, hardware in zip((first, second), ran["rows"], ran["hardware"], strict=True):
+        assert row["llc_hit_bytes"] == result["llc_hit_bytes"]
+        assert row["hardware"].items() <= hardware.items()
+        assert "dram_activates" not in row
+    shown = t3sim("explain", trace, *options, "--no-what-if").out
+    assert f"{first['llc_missed_bytes']:,}" in shown
+    assert "Link[0->1]" in shown
+    assert "dram_activates" not in shown
+    assert "dram_activates" in t3sim("explain", trace, *options, "--no-what-if", "--system", "t3-paper-banked").out
+
+
 def test_csv_has_a_line_a_scheme(t3sim, trace):
-    """CSV holds the same rows, without the list of changes."""
+    """CSV holds the same rows, without the list of changes and the tables of counters."""
     result = t3sim("explain", trace, "--sublayer", "op", "--no-what-if", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(result.out)))
     assert len(rows) == 5
+    assert not {"what_if", "hardware"} & set(rows[0])
+    assert all(float(row["cu_busy_gemm_us"]) > 0 for row in rows)
     assert all(int(row["total_fs"]) == sum(int(row[name]) for name in NAMES) for row in rows)
 
 

@@ -18,10 +18,13 @@ COLUMNS = (  # noqa: SIM905 - easier to compare with the contract than a list
     "dram_rs_write_bytes dram_ag_read_bytes dram_ag_write_bytes dram_total_bytes dram_reduction link_bytes dram_util "
     "link_util tracker_peak_entries wall_s version config_hash seed error_type error_message "
     "algbw_gbps busbw_gbps wire_bytes_max gpus_simulated total_us_min total_us_p50 total_us_p99 seeds data_errors "
-    "data_spread"
+    "data_spread dram_activates dram_precharges dram_refreshes dram_row_hits dram_row_misses dram_row_conflicts "
+    "llc_hit_bytes llc_missed_bytes cu_busy_gemm_us cu_busy_collective_us wire_bytes"
 ).split()
 DATA = ["data_errors", "data_spread"]
 """What data mode alone fills."""
+COMMANDS = COLUMNS[COLUMNS.index("dram_activates") : COLUMNS.index("llc_hit_bytes")]
+"""What memory without rows leaves empty."""
 SCHEMES = ["sequential", "t3", "t3-mca", "ideal-overlap", "ideal-overlap-nmc"]
 
 
@@ -44,15 +47,20 @@ def test_csv_keeps_the_column_contract(t3sim, trace):
 
 
 def test_no_column_is_empty(t3sim, trace):
-    """A column that is declared is filled, in every row: errors and data mode's findings aside."""
+    """A column that is declared is filled, in every row: errors and data mode's findings aside.
+
+    Commands of the DRAM are counted by memory that has rows.
+    """
     for row in table(t3sim("run", trace, "--format", "csv").out):
+        assert [name for name in COLUMNS if not row[name]] == ["error_type", "error_message", *DATA, *COMMANDS]
+    for row in table(t3sim("run", trace, "--system", "t3-paper-banked", "--format", "csv").out):
         assert [name for name in COLUMNS if not row[name]] == ["error_type", "error_message", *DATA]
 
 
 def test_json_is_one_document(document, trace):
     """Stdout holds one JSON document with rows, means by scheme and the manifest, and nothing else."""
     found = document("run", trace)
-    assert list(found) == ["rows", "geomean", "manifest"]
+    assert list(found) == ["rows", "geomean", "manifest", "hardware"]
     assert [list(row) for row in found["rows"]] == [COLUMNS] * 10
     assert list(found["geomean"]) == SCHEMES
     assert found["manifest"]["systems"] == {"t3-paper": load_system().config_hash}
@@ -60,6 +68,25 @@ def test_json_is_one_document(document, trace):
     for row in found["rows"]:
         product *= row["speedup"] if row["scheme"] == "t3-mca" else 1
     assert found["geomean"]["t3-mca"] == pytest.approx(product**0.5)
+
+
+def test_json_has_the_counters_of_every_run(document, trace):
+    """Per row: DRAM bytes and CU time by operation, and what each link carried; the columns are sums of them."""
+    found = document("run", trace, "--scheme", "sequential,t3", "--gpus", "2")
+    for row, hardware in zip(found["rows"], found["hardware"], strict=True):
+        assert [hardware[name] for name in ("point_id", "scheme")] == [row["point_id"], row["scheme"]]
+        operations = ["gemm", "reduce_scatter", "all_gather"]
+        assert list(hardware["dram_bytes"]) == operations
+        moved = [nbytes for each in hardware["dram_bytes"].values() for nbytes in each.values()]
+        assert sum(moved) == row["dram_total_bytes"]
+        busy = hardware["cu_busy_us"]
+        assert list(busy) == [name for name in operations if row["scheme"] != "t3" or name != "reduce_scatter"]
+        assert busy.pop("gemm") == row["cu_busy_gemm_us"]
+        assert sum(busy.values()) == pytest.approx(row["cu_busy_collective_us"])
+        links = hardware["links"]
+        assert set(links) == {"Link[0->1]", "Link[1->0]"}
+        assert sum(link["sent_bytes"] for link in links.values()) == 2 * row["wire_bytes"] > 0
+        assert max(link["sent_bytes"] for link in links.values()) == row["wire_bytes_max"]
 
 
 def test_the_table_is_the_default(t3sim, trace):

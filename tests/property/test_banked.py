@@ -14,8 +14,10 @@ from t3sim.hardware.clock import Order, call_at
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.memory.arbitration import KIND, decision_table
 from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
+from t3sim.hardware.memory.banked.channel import BankedChannel
 from t3sim.hardware.memory.banked.dram.spec import load_dram
 from t3sim.hardware.memory.banked.mappings.mop4_xor import Mop4Xor
+from t3sim.hardware.memory.banked.mappings.ro_ba_co import RoBaCo
 from t3sim.hardware.memory.banked.spec import BankedSpec
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.model import MOST_CAUSES
@@ -285,6 +287,60 @@ def test_counters_are_those_of_all_simulated_channels(simulated):
     assert counters["updates"] == accesses[Access.UPDATE]
     assert counters["row_hits"] + counters["row_misses"] + counters["row_conflicts"] == sum(accesses.values())
     assert controller.busy_fs() == sum(accesses.values()) * HBM2.nBL * CLOCK_FS // simulated
+
+
+def test_commands_of_a_stream_are_counted_for_all_channels():
+    """Twice a row of each of 16 banks on each of 4 channels, of which one is simulated: 64 rows open, then 64 others.
+
+    The first accesses find their banks closed, the next rows the first ones open; all others of a row of 32 hit.
+    """
+    spec = memory(channel_hash=False, address_mapping=RoBaCo(), refresh=False)
+    banks, columns = 4 * HBM2.banks, HBM2.page // HBM2.access
+    row_bytes = banks * columns * HBM2.access
+    bursts = [
+        Burst(number * 10**10, Stream.COMPUTE, Access.READ, row_bytes, number * row_bytes, GEMM_READ, is_awaited=True)
+        for number in range(2)
+    ]
+    _, controller = replay(spec, get(KIND, "round-robin")(), bursts)
+    counted = {name: count for name, count in controller.commands().items() if count}
+    assert counted == {
+        "activates": 2 * banks,
+        "precharges": banks,
+        "row_hits": 2 * banks * (columns - 1),
+        "row_misses": banks,
+        "row_conflicts": banks,
+        "reads": 2 * banks * columns,
+    }
+    assert controller.faults() == []
+
+
+@pytest.mark.parametrize("refresh", [True, False])
+def test_an_idle_channel_is_refreshed_all_the_time(refresh):
+    """Each of the four channels is refreshed once an interval, whatever it serves, and never without refresh."""
+    spec = memory(refresh=refresh)
+    interval_fs = HBM2.nREFI * CLOCK_FS
+    bursts = [
+        Burst(time, Stream.COMPUTE, Access.READ, 1024, 0, GEMM_READ, is_awaited=True)
+        for time in (0, 10 * interval_fs + interval_fs // 2)
+    ]
+    _, controller = replay(spec, get(KIND, "round-robin")(), bursts)
+    passed = controller.env.now // interval_fs
+    assert passed >= 10
+    assert controller.commands()["refreshes"] == (4 * passed if refresh else 0)
+
+
+@pytest.mark.parametrize("name", ["row_hits", "row_conflicts", "reads"])
+def test_a_request_that_is_not_counted_by_its_row_is_a_fault(name, monkeypatch):
+    """Requests served are hits, misses and conflicts of their rows, each one of these: anything else is named."""
+    spec = memory(channels=1)
+    bursts = [Burst(0, Stream.COMPUTE, Access.READ, 1024, 0, GEMM_READ, is_awaited=True)]
+    _, controller = replay(spec, get(KIND, "round-robin")(), bursts)
+    assert controller.faults() == []
+    counters = BankedChannel.counters
+    monkeypatch.setattr(BankedChannel, "counters", lambda self: Counter(counters(self)) + Counter([name]))
+    (fault,) = controller.faults()
+    assert fault.startswith("Gpu[0].Memory: channel 0: 1")
+    assert "requests served" in fault
 
 
 def test_bytes_are_counted_for_causes_made_at_run_time():

@@ -81,6 +81,21 @@ class ComputeArray:
         self.probe: Probe | None = None
         self.stall_fs = 0
         """Time in which stages waited for operands (not for stores), of all kernels."""
+        self.busy_fs: dict[str, int] = {}
+        """By operation: time that its workgroups held a CU, added up over the CUs."""
+        self.llc_asked_bytes = 0
+        """Operand bytes that the workgroups of all GEMMs asked of the LLC."""
+        self.llc_missed_bytes = 0
+        """What of them the LLC did not hold."""
+
+    def occupied(self, operation: str, cus: int, duration_fs: int) -> None:
+        """Count ``cus`` CUs that ``operation`` has held for ``duration_fs``."""
+        self.busy_fs[operation] = self.busy_fs.get(operation, 0) + cus * duration_fs
+
+    def loaded(self, asked_bytes: int, missed_bytes: int) -> None:
+        """Count the operands that a GEMM loads through the LLC."""
+        self.llc_asked_bytes += asked_bytes
+        self.llc_missed_bytes += missed_bytes
 
     def slab_fs(self, tiling: Tiling, dtype: str, depth: int, workgroups: int, cus: int) -> int:
         """Time of one slab of ``depth`` K elements when ``workgroups`` share ``cus`` CUs and the LLC."""

@@ -57,6 +57,8 @@ class LlcSpec(Spec):
 class LlcTraffic:
     """DRAM bytes that one GEMM causes through the LLC, at the place in the kernel where they arise."""
 
+    asked_bytes: int
+    """Operand bytes that all workgroups read, from the LLC or through it."""
     read_bytes: IntArray
     """Operand misses, shape (stages, slabs)."""
     evicted_bytes: IntArray
@@ -153,7 +155,10 @@ def gemm_traffic(
     if with_places:
         flushed = cache[_TAG][cache[_DIRTY_BYTES] > 0]
         places = LlcPlaces(blocks, np.argsort(rows), np.argsort(columns), workgroups, trail, flushed)
+    # Its own rows of A and columns of B, once along K: what a workgroup reads does not depend on the cache.
+    lines = tiling.row_heights[workgroups // tiling.grid_n] + tiling.column_widths[workgroups % tiling.grid_n]
     return LlcTraffic(
+        asked_bytes=int(lines.sum() * tiling.slab_depths.sum()) * tiling.element_bytes,
         read_bytes=reads,
         evicted_bytes=evicted,
         store_evicted_bytes=store_evicted,

@@ -107,6 +107,23 @@ class MemoryController:
         """Time the channel has spent serving."""
         return self._channel.busy_fs()
 
+    def commands(self) -> dict[str, int]:
+        """Commands and requests of all channels up to now, by the model's names; empty for one that has no rows."""
+        self._advance()
+        return self._channel.commands()
+
+    def faults(self) -> list[str]:
+        """Say in what a run that has ended contradicts itself."""
+        served = self.served_bytes()
+        found = [
+            f"{self.name}: {asked} B of {cause.operation} {cause.direction} asked, {served[cause]} B served"
+            for cause, asked in self.submitted.items()
+            if asked != served[cause]
+        ]
+        if self.busy_fs() > int(self.env.now):
+            found.append(f"{self.name}: busy for longer than the run took")
+        return found + [f"{self.name}: {fault}" for fault in self._channel.faults()]
+
     def pending(self) -> int:
         """Bursts not yet served."""
         return sum(self._channel.pending().values())

@@ -49,6 +49,12 @@ class Channels(Protocol):
     def counters(self) -> dict[str, int]:
         """Count what the model did so far, by names of its own; ``bus_turnarounds`` is one of every model's."""
 
+    def commands(self) -> dict[str, int]:
+        """Count the commands and requests of all channels so far; empty for a model that has no rows."""
+
+    def faults(self) -> list[str]:
+        """Say in what the model contradicts itself when nothing is left to serve."""
+
 
 class MemorySpec(Protocol):
     """What the controller needs to know of any memory model's spec."""

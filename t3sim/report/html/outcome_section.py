@@ -34,6 +34,19 @@ _SHOWN: Final[Mapping[str, tuple[str, str, int, float]]] = {
     "dram_util": ("DRAM busy", "%", 1, 100),
     "link_util": ("link busy", "%", 1, 100),
 }
+_HARDWARE: Final[Mapping[str, tuple[str, str, int, float]]] = {
+    "dram_activates": ("rows opened", "thousands", 1, 1e-3),
+    "dram_row_hits": ("row hits", "thousands", 1, 1e-3),
+    "dram_row_misses": ("row misses", "thousands", 1, 1e-3),
+    "dram_row_conflicts": ("row conflicts", "thousands", 1, 1e-3),
+    "dram_refreshes": ("refreshes", "thousands", 1, 1e-3),
+    "llc_hit_bytes": ("LLC hits", "MiB", 1, 1 / _MIB),
+    "llc_missed_bytes": ("LLC misses", "MiB", 1, 1 / _MIB),
+    "cu_busy_gemm_us": ("CUs held by GEMMs", "CU ms", 2, 1e-3),
+    "cu_busy_collective_us": ("CUs held by collectives", "CU ms", 2, 1e-3),
+    "wire_bytes": ("on all links", "MiB", 1, 1 / _MIB),
+    "wire_bytes_max": ("on the busiest link", "MiB", 1, 1 / _MIB),
+}
 _CHARTED: Final = ("speedup", "total_us", "gemm_us", "exposed_comm_us", "dram_total_bytes", "dram_reduction")
 _CAUSES: Final = {
     "dram_gemm_read_bytes": ("GEMM reads", 0, 0),
@@ -66,7 +79,10 @@ def outcome_section(material: Material, rows: Sequence[Row], style: Style) -> Pa
         charts += [_over(material, name, style) for name in axes if _varies(material, name)]
     elif rows:
         charts += [_by_sublayer(material, rows, style), _traffic(material, rows)]
-    tables = [_means(material, rows), _all(material, rows, axes)] if rows else []
+    tables = [_means(material, rows), _every(material, rows, axes, "Every result", _SHOWN)] if rows else []
+    # Results of a version that did not count have a busiest link at most.
+    if any(row.get("wire_bytes") is not None for row in rows):
+        tables.append(_every(material, rows, axes, "What the hardware of a GPU did", _HARDWARE))
     lead = "A mark a scheme. Hollow marks are ideals, which no machine runs: bounds to measure the others by."
     return section("results", "Speedups, times and traffic", lead, [part for part in charts if part["views"]] + tables)
 
@@ -75,9 +91,9 @@ def _place(row: Row, axes: Sequence[str]) -> tuple[Any, ...]:
     return tuple(row.get(name) for name in ("system", "model", "tp", "phase", "sublayer", "M", *axes))
 
 
-def _value(row: Row, name: str) -> float | None:
+def _value(row: Row, name: str, factor: float) -> float | None:
     value = row.get(name)
-    return None if value is None else float(value) * _SHOWN[name][3]
+    return None if value is None else float(value) * factor
 
 
 def _axis(name: str) -> str:
@@ -96,7 +112,7 @@ def _by_sublayer(material: Material, rows: Sequence[Row], style: Style) -> Part:
     views = []
     for metric in _CHARTED:
         lines = [
-            series(name, [_value(found.get(name, {}), metric) for found in points.values()], **look)
+            series(name, [_value(found.get(name, {}), metric, _SHOWN[metric][3]) for found in points.values()], **look)
             for name, look in style.items()
             if not (metric in {"speedup", "dram_reduction"} and name == baseline())
         ]
@@ -176,16 +192,26 @@ def _means(material: Material, rows: Sequence[Row]) -> Part:
     return table("Speedup by scheme", columns, found, command)
 
 
-def _all(material: Material, rows: Sequence[Row], axes: Sequence[str]) -> Part:
+def _every(
+    material: Material,
+    rows: Sequence[Row],
+    axes: Sequence[str],
+    caption: str,
+    of: Mapping[str, tuple[str, str, int, float]],
+) -> Part:
+    """Show the columns ``of`` the results, a line a row; those that are empty in every row are left out."""
     labels = [name for name in ("system", "model", "tp", "phase", "sublayer", "scheme", *axes) if name in rows[0]]
     several = [name for name in labels if name in {"sublayer", "scheme"} or len({row[name] for row in rows}) > 1]
-    shown = [name for name in _SHOWN if any(row.get(name) is not None for row in rows)]
+    shown = {name: look for name, look in of.items() if any(row.get(name) is not None for row in rows)}
     columns = [column(name, meaning=_meaning(name), choose=True) for name in several]
-    columns += [column(_SHOWN[name][0], _SHOWN[name][1], _meaning(name), _SHOWN[name][2]) for name in shown]
+    columns += [column(title, unit, _meaning(name), digits) for name, (title, unit, digits, _) in shown.items()]
     return table(
-        "Every result",
+        caption,
         columns,
-        [[*(row[name] for name in several), *(_value(row, name) for name in shown)] for row in rows],
+        [
+            [*(row[name] for name in several), *(_value(row, name, look[3]) for name, look in shown.items())]
+            for row in rows
+        ],
         material.command,
     )
 

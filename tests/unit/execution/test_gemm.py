@@ -17,6 +17,7 @@ from t3sim.lowering.tiling import Tiling
 NS = 10**6
 GEMM_READ, GEMM_WRITE = (Cause("gemm", direction) for direction in Direction)
 CUS = 2
+ASKED = 10_000
 
 
 class _Memory:
@@ -92,6 +93,7 @@ class _Rig:
         resident = cus * self.per_cu
         shape = (-(-tiles * split_k // resident), -(-depth // 8))
         traffic = LlcTraffic(
+            asked_bytes=ASKED,
             read_bytes=np.zeros(shape, np.int64) if reads is None else np.array(reads),
             evicted_bytes=np.zeros(shape, np.int64) if evicted is None else np.array(evicted),
             store_evicted_bytes=np.array(store_evicted or [0] * shape[0]),
@@ -248,6 +250,48 @@ def test_kernel_on_some_of_the_cus_has_smaller_stages():
 def test_workgroups_share_the_cus_that_the_kernel_has():
     """Two workgroups a CU on one CU of two take turns as they do on two CUs, two stages for four tiles."""
     assert _Rig(per_cu=2).run(tiles=4, depth=8, cus=1) == 2 * 2_300_000
+
+
+@pytest.mark.parametrize(
+    ("per_cu", "gemm", "held_fs"),
+    [
+        (1, {"tiles": 4}, 2 * CUS * 3_800_000),
+        (1, {"tiles": 3}, (CUS + 1) * 3_800_000),  # the last stage is one workgroup
+        (2, {"tiles": 3}, CUS * 7_300_000),  # which share the CUs: neither is free
+        (1, {"tiles": 3, "cus": 1}, 3 * 3_800_000),
+    ],
+)
+def test_workgroups_hold_cus_for_the_time_of_their_stages(per_cu, gemm, held_fs):
+    """Each stage counts with its time, 0.3 + 3.5 ns a workgroup of a CU, on as many CUs as have a workgroup."""
+    rig = _Rig(per_cu=per_cu)
+    rig.run(depth=28, **gemm)
+    assert rig.array.busy_fs == {"gemm": held_fs}
+
+
+def test_workgroups_hold_cus_while_operands_and_stores_wait():
+    """Stages of 1.3 ns whose 101 B need 5 ns to leave a buffer of 100 B hold both CUs for 6.3 ns each."""
+    rig = _Rig(stores=_Stores(nbytes=101, hold_fs=5_000_000))
+    rig.run(tiles=4, depth=8)
+    assert rig.array.busy_fs == {"gemm": 2 * CUS * 6_300_000}
+    rig = _Rig(memory_ns=10)
+    rig.run(tiles=2, depth=8, reads=[[64]])
+    assert rig.array.busy_fs == {"gemm": CUS * 11_000_000}
+
+
+def test_the_sum_of_split_k_holds_all_cus():
+    """One tile in four parts: two stages of two workgroups, and 2 ns in which all CUs add the parts up."""
+    rig = _Rig(stage_overhead=2_000_000)
+    rig.run(tiles=1, depth=8, split_k=4)
+    assert rig.array.busy_fs == {"gemm": CUS * (2 * 3_300_000 + 2_000_000)}
+
+
+def test_operands_of_all_kernels_are_counted():
+    """What a kernel asks of the LLC, and what of it is read from DRAM, adds up over the kernels of a GPU."""
+    rig = _Rig()
+    for _ in range(2):
+        rig.run(tiles=4, depth=16, reads=[[64, 32], [0, 8]])
+    assert (rig.array.llc_asked_bytes, rig.array.llc_missed_bytes) == (2 * ASKED, 2 * 104)
+    assert rig.memory.served_bytes()[GEMM_READ] == rig.array.llc_missed_bytes
 
 
 def test_missing_names_the_bytes_that_have_not_left():

@@ -131,6 +131,19 @@ def test_equals_a_plain_lru_cache(gemm, spec, data):
 
 
 @QUICK
+@given(gemms(), caches(), st.integers(1, 3))
+def test_operands_asked_for_are_those_of_every_tile(gemm, spec, split_k):
+    """Every tile column reads all of A once, and every tile row all of B; no cache asks for less than it misses."""
+    tiling, order, resident = gemm
+    got = gemm_traffic(spec, tiling, order, resident, write_allocate=True, split_k=split_k)
+    rows, columns = ceil_div(tiling.M, tiling.tile_m), ceil_div(tiling.N, tiling.tile_n)
+    # Of K, ``tiling`` has the depth of one part.
+    elements = (columns * tiling.M + rows * tiling.N) * tiling.K * split_k
+    assert got.asked_bytes == elements * tiling.element_bytes
+    assert got.read_bytes.sum() <= got.asked_bytes
+
+
+@QUICK
 @given(gemms(), caches())
 def test_output_written_through_takes_the_same_room(gemm, spec):
     """Output that is in memory already displaces the same operands, and nothing is written back."""

@@ -139,6 +139,22 @@ def test_total_is_the_end_of_the_last_gpu(build):
     assert machine.run(program) == 3_000
 
 
+def test_a_cache_that_misses_more_than_it_was_asked_for_is_a_fault(build):
+    """Books of the LLC that do not add up end the run, by name."""
+    machine = build(2)
+    machine.gpus[1].compute.loaded(100, 101)
+    with pytest.raises(SimulationError, match=r"Gpu\[1\]\.Llc: 101 B missed of 100 B asked for"):
+        machine.run(idle)
+
+
+def test_faults_of_the_memory_model_end_the_run(build, monkeypatch):
+    """What a memory model finds wrong with itself is an error of the run."""
+    machine = build(2)
+    monkeypatch.setattr(machine.gpus[0].memory.channel, "faults", lambda: ["a row is lost"])
+    with pytest.raises(SimulationError, match=r"Gpu\[0\]\.Memory: a row is lost"):
+        machine.run(idle)
+
+
 def test_stall_names_what_waits(build):
     """A run in which nothing can happen any more says which tiles, updates and packets are stuck, and where."""
     machine = build(2)

@@ -84,6 +84,21 @@ def test_every_result_is_in_a_table_with_units():
     assert table["rows"][2] == ["op", "t3-mca", 2, 150, 8]
 
 
+def test_what_the_hardware_did_is_in_a_table():
+    """Counts in thousands, bytes in MiB, CU time in ms; what no row counted is left out, in older results the table."""
+    counted = {"dram_activates": 1500, "llc_hit_bytes": 2**21, "cu_busy_gemm_us": 250.0, "wire_bytes": 3 * 2**20}
+    table = table_of(by_id(build(material([row("t3", 100.0, **counted)])))["results"], "What the hardware of a GPU did")
+    assert [column["name"] for column in table["columns"][2:]] == [
+        "rows opened",
+        "LLC hits",
+        "CUs held by GEMMs",
+        "on all links",
+    ]
+    assert table["rows"] == [["op", "t3", 1.5, 2, 0.25, 3]]
+    older = by_id(build(material([row("t3", 100.0, wire_bytes_max=2**20)])))["results"]
+    assert "What the hardware of a GPU did" not in [table["caption"] for table in older["tables"]]
+
+
 def test_means_by_scheme():
     """One line a scheme: how many, geomean, smallest, largest."""
     rows = table_of(by_id(build(material(TWO)))["results"], "Speedup by scheme")["rows"]

@@ -9,6 +9,9 @@ def row(scheme, speedup, status="ok"):
     return complete({"scheme": scheme, "speedup": speedup, "status": status})
 
 
+COMMANDS = {
+    f"dram_{name}" for name in ("activates", "precharges", "refreshes", "row_hits", "row_misses", "row_conflicts")
+}
 RESULT = RunResult(
     (row("sequential", 1.0), row("t3", 2.0), row("t3", 8.0), row("t3", None, "failed"), row("gone", None, "failed")),
     {"t3sim": "1"},
@@ -41,14 +44,14 @@ def test_columns_are_named_once_and_explained():
 
 
 def test_columns_with_a_quantity_name_its_unit():
-    """A time ends in _us or _s, a rate in _gbps, an amount of traffic in _bytes; every other float is a ratio."""
+    """A time ends in _us or _s, a rate in _gbps, traffic in _bytes; other floats are ratios, other integers counts."""
     times = ("_us", "_us_min", "_us_p50", "_us_p99", "_s")
     for column in COLUMNS:
         if column.kind is float:
             ratios = ("speedup", "pct_of_ideal", "dram_reduction", "dram_util", "link_util", "data_spread")
             assert column.name.endswith((*times, "_gbps")) or column.name in ratios
         if column.name.startswith("dram_") and column.kind is int:
-            assert column.name.endswith("_bytes")
+            assert column.name.endswith("_bytes") or column.name in COMMANDS
 
 
 def test_a_row_is_complete():
@@ -90,6 +93,6 @@ def test_the_document_has_rows_means_and_manifest():
 def test_results_are_merged_in_order():
     """Merging keeps all rows, in the order of the results."""
     first = RunResult(RESULT.rows, {"t3sim": "1", "notes": ["a"]})
-    other = RunResult((row("t3-mca", 3.0),), {"t3sim": "1", "notes": ["b"]})
+    other = RunResult((row("t3-mca", 3.0),), {"t3sim": "1", "notes": ["b"]}, ({"scheme": "t3-mca"},))
     assert merged([first, other]).rows == (*RESULT.rows, *other.rows)
     assert merged([first, other]).manifest == {"t3sim": "1", "notes": ["a", "b"]}

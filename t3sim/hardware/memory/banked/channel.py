@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from t3sim.compiled import IntArray, Packed, Records, compiled, record_of, record_type
+from t3sim.compiled import Direct, IntArray, Packed, Records, compiled, record_of, record_type
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.address import AddressBits
 from t3sim.hardware.memory.banked.dram.channel import (
@@ -143,7 +143,7 @@ class BankedChannel:
         return self._planned
 
     def _run(self, state: State, table: IntArray, until: int, *, only_first: bool) -> int:
-        return int(_serve(state, self._requests, table, until, only_first, self._completed))
+        return _SERVE.call(state, self._requests, table, until, only_first, self._completed)
 
     def _grow_rings(self) -> None:
         old = self._requests
@@ -248,3 +248,6 @@ def _serve(state: State, requests: Records, table: IntArray, until: int, only_fi
 def _holds_requests(channel: Channel) -> bool:
     queues = channel.queues
     return bool(queues[READ_QUEUE].count or queues[WRITE_QUEUE].count or channel.state[0].opened_banks)
+
+
+_SERVE = Direct(_serve)

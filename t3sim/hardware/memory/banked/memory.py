@@ -40,6 +40,7 @@ class BankedMemory:
         channel_hash: bool,
     ) -> None:
         self._clock = dram.clock
+        self._all = channels
         bits = address_bits(mapping, dram)
         spread = Spread(channels=channels, interleave=interleave, access=dram.access, hashed=channel_hash)
         # Spread over the stacks: neighbouring channels see neighbouring blocks.
@@ -114,6 +115,21 @@ class BankedMemory:
         """Count commands and requests of the simulated channels together (see ``dram.channel.COUNTERS``)."""
         by_channel = [channel.counters() for channel in self._channels]
         return {name: sum(counted[name] for counted in by_channel) for name in by_channel[0]}
+
+    def commands(self) -> dict[str, int]:
+        """Count as ``counters`` does, but for all channels: those that are not simulated do as those that are."""
+        return {name: round(count * self._all / len(self._channels)) for name, count in self.counters().items()}
+
+    def faults(self) -> list[str]:
+        """Say on which channels not every request counts once as a hit, a miss or a conflict of its row."""
+        found = []
+        for channel in self._channels:
+            counted = channel.counters()
+            served = counted["reads"] + counted["writes"] + counted["updates"]
+            by_row = counted["row_hits"] + counted["row_misses"] + counted["row_conflicts"]
+            if served != by_row:
+                found.append(f"channel {channel.number}: {served} requests served, {by_row} by the state of their row")
+        return found
 
     def _cycle(self, now: int) -> int:
         """Last cycle whose edge is not after ``now``."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from t3sim.compiled import IntArray, compiled
+from t3sim.compiled import Direct, IntArray, compiled
 from t3sim.hardware.memory.fluid.frontend import (
     AHEAD,
     BURST,
@@ -48,13 +48,13 @@ class FluidChannel:
 
         Returns the awaited bursts this completed: lane, number, end in fs; an end may lie after ``now``.
         """
-        done = _advance(self._state, NOW, table, now, False)
+        done = _SERVE.call(self._state, NOW, table, now, False)
         completed: list[tuple[int, int, int]] = self._state.completed[:done].tolist() if done else []
         return completed
 
     def admit(self, table: IntArray, now: int) -> int:
         """Let in what was pushed, at ``now``; the end of the next awaited burst if nothing more comes, or 0."""
-        return int(_admit_and_predict(self._state, self._tails, table, now))
+        return _ADMIT.call(self._state, self._tails, table, now)
 
     def pending(self) -> dict[int, int]:
         """Bursts not yet served, by lane."""
@@ -76,6 +76,14 @@ class FluidChannel:
     def counters(self) -> dict[str, int]:
         """Count changes of direction and of stream so far, by the names of ``frontend.COUNTERS``."""
         return {name: int(self._state.server[name][NOW]) for name in COUNTERS}
+
+    def commands(self) -> dict[str, int]:
+        """Count nothing: there are no rows to open."""
+        return {}
+
+    def faults(self) -> list[str]:
+        """Find nothing: what is served is what came."""
+        return []
 
     def _grow(self) -> None:
         old = self._state.bursts
@@ -160,3 +168,6 @@ def _admit_and_predict(state: State, tails: IntArray, table: IntArray, now: int)
     if _advance(state, AHEAD, table, _FOREVER, True) > 0:
         return int(state.completed[0].end)
     return 0
+
+
+_SERVE, _ADMIT = Direct(_advance), Direct(_admit_and_predict)
