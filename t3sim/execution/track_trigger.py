@@ -169,7 +169,8 @@ class TrackTrigger:
             (tiles, piece) for tiles in self._tiles if not tiles.station.own for piece in range(len(tiles.sizes))
         ]
         order = [*self._dispatched, *arriving]
-        for number, (tiles, piece) in enumerate(order, self._ports.tracker.reserve(len(order))):
+        counted = [bool(tiles.station.arrivals) for tiles, _ in order]
+        for number, (tiles, piece) in enumerate(order, self._ports.tracker.reserve(counted)):
             tiles.numbers[piece] = number
 
     def _numbered(self) -> dict[MoveId, int]:
