@@ -150,7 +150,6 @@ def test_any_tracker_is_large_enough(network, variant, tracker, gpus, tiny_syste
         pytest.skip("the algorithm needs another number of GPUs")
     for full, again in runs(system, works, gpus):
         assert full.tracker_peak_entries <= entries
-        assert any(report.tracker_waits for report in full.gpus) or not full.tracker_peak_entries
         found = again(SystemLab(system, gpus, "all", data=DataMode()))
         assert found.data.errors == 0, found.data
         assert found.total_fs == full.total_fs
@@ -161,7 +160,9 @@ def test_halving_and_doubling_gain_little_from_a_larger_tracker(scheme, tiny_sys
     """Tiles are completed in the order they are produced, so one set of four does nearly what 4096 entries do."""
     halving = ("topology={kind: fully-connected}", "algorithms={reduce_scatter: halving-doubling}")
     small, large = (
-        run_scheme(tiny_system(*halving, f"tracker.entries={entries}", "tracker.ways=4"), halves(8, (512, 128, 40)), scheme)
+        run_scheme(
+            tiny_system(*halving, f"tracker.entries={entries}", "tracker.ways=4"), halves(8, (512, 128, 40)), scheme
+        )
         for entries in (64, 4096)
     )
     assert large.total_fs <= small.total_fs <= 1.1 * large.total_fs
