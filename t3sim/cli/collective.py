@@ -39,6 +39,7 @@ class Simulated(StrEnum):
     """Which GPUs are simulated."""
 
     MIRROR = "mirror"
+    ONE = "one"
     ALL = "all"
 
 
@@ -57,7 +58,8 @@ def collective(
         bool, typer.Option("--free-memory", help="Memory, launches and protocols cost nothing: the network alone.")
     ] = False,
     simulate: Annotated[
-        Simulated, typer.Option(help="mirror: one GPU stands for all, wherever it can; all: all of them.")
+        Simulated,
+        typer.Option(help="mirror: one GPU where it is each of them; one: also where nearly; all: all of them."),
     ] = Simulated.MIRROR,
     bound: Annotated[  # noqa: FBT002 - a flag of the command line
         bool, typer.Option(help="Run each size again with each resource doubled, to see what binds it.")

@@ -88,9 +88,13 @@ def collectives(
 
 
 def _notes(points: Sequence[Point]) -> list[str]:
-    """Say why all GPUs are simulated where one was to stand for all."""
+    """Say why all GPUs are simulated where one was to stand for all, or why one that does is not each of them."""
     gpus = points[0].sublayer.tp
     if points[0].data is not None:
         return [f"memories hold numbers (--data), for which all {gpus} GPUs are simulated"]
     reasons = dict.fromkeys(point.why_all for point in points if point.why_all is not None)
-    return [f"all {gpus} GPUs are simulated, since {reason}" for reason in reasons]
+    nearly = dict.fromkeys(point.approximation for point in points if point.approximation)
+    return [
+        *(f"all {gpus} GPUs are simulated, since {reason}" for reason in reasons),
+        *(f"one GPU stands for {gpus}, which is an approximation, since {difference}" for difference in nearly),
+    ]

@@ -17,12 +17,15 @@ from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.lowering.work import Work, lower
 from t3sim.registry import get, names
 from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
+from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
+from t3sim.schemes.sequential import kernel_phase
+from t3sim.schemes.t3 import fused_phases
 from t3sim.simulation.bandwidth import bandwidths
 from t3sim.simulation.fit import misfits
-from t3sim.simulation.lab import ALL, MIRROR, SystemLab
-from t3sim.simulation.mirror import mirror_shape
+from t3sim.simulation.lab import ALL, MIRROR, ONE, SystemLab
+from t3sim.simulation.mirror import mirror_shape, size_difference, size_spread
 from t3sim.simulation.plans import plans_of, wiring_of
 from t3sim.simulation.system import SystemSpec
 from t3sim.units import FS_PER_US, ceil_div
@@ -54,7 +57,7 @@ class Point:
     system: Loaded[SystemSpec]
     sublayer: Sublayer
     gpus: str = MIRROR
-    """``mirror``: one that stands for all, wherever it can; ``all``."""
+    """``mirror``: one that stands for all, where it is each of them; ``one``: also where it is nearly; ``all``."""
     data: DataMode | None = None
     """Whether memories hold numbers, which are compared with what they have to be; all GPUs are simulated then."""
 
@@ -68,9 +71,32 @@ class Point:
     @cached_property
     def why_all(self) -> str | None:
         """Why all GPUs are simulated where one was to stand for all; ``None``: it does, or all were asked for."""
-        if self.gpus != MIRROR:
+        if self.gpus == ALL:
             return None
-        shape = mirror_shape(self.system.spec, wiring_of(self.system.spec, self.sublayer.tp), self.works)
+        return self._why_not_one([kernel_phase(work) for work in self.works])
+
+    @cached_property
+    def why_all_when_fused(self) -> str | None:
+        """The same of fused GEMMs, whose output travels tile by tile."""
+        if self.gpus == ALL:
+            return None
+        return self._why_not_one(self._fused)
+
+    @cached_property
+    def approximation(self) -> str:
+        """In what GPUs differ that one stands for; empty where it is each of them, or all are simulated."""
+        if self.gpus != ONE or self.why_all_when_fused is not None:
+            return ""
+        difference, spread = size_difference(self._fused), size_spread(self._fused)
+        return f"{difference}, by {spread:.2%}" if spread else difference
+
+    @property
+    def _fused(self) -> list[Phase]:
+        return fused_phases(self.works, self.system.spec.track_trigger)
+
+    def _why_not_one(self, phases: Sequence[Phase]) -> str | None:
+        system = self.system.spec
+        shape = mirror_shape(system, wiring_of(system, self.sublayer.tp), phases, approximate=self.gpus == ONE)
         return shape if isinstance(shape, str) else None
 
     def check(self) -> None:

@@ -165,7 +165,7 @@ def test_tiles_can_be_completed_in_the_order_they_are_produced(plan, staggered, 
         at |= {(rank, move): each for each in stations(plan, rank) for move in each.arrivals}
     for rank in range(plan.ranks):
         for each in stations(plan, rank):
-            for fire, destination in ((fire, other) for fire in each.fires for other in fire.destinations):
+            for fire, destination in ((fired, other) for fired in each.fires for other in fired.destinations):
                 merged = plan.merged.get(fire.move.number, (fire.move.number,))
                 arrives = at[destination, fire.move._replace(number=merged[0])]
                 for piece in range(counts[each.part]):

@@ -6,8 +6,8 @@ by the first update of the tile and freed by the last. The tracker is off the cr
 update itself is in memory already and only its count waits, first come, first served. (Were the stores to wait, a
 ring whose chunks hold more tiles than the tracker has entries would wait for itself.)
 
-The last free entry of a set is for the first of its tiles, in dispatch order, that is not complete. Else tiles that wait
-for what other GPUs trigger could hold all entries, here and there, while the tiles that would trigger it wait for one.
+The last free entry of a set is for the first of its tiles, in dispatch order, that is not complete. Else tiles that
+wait for what other GPUs trigger could hold all entries, here and there, while those that trigger it wait for one.
 """
 
 from collections import defaultdict
