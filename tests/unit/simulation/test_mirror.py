@@ -110,12 +110,12 @@ def test_chunks_of_other_sizes_make_gpus_differ(fused, answer, pair):
     assert answer(sublayer, fused=fused, approximate=True) == (4,)
 
 
-def test_kernels_send_bytes_and_fused_gemms_send_tiles(answer, gemm_op, collective_op, sublayer_of):
+def test_kernels_send_bytes_and_fused_gemms_send_tiles(answer, pair):
     """Chunks of as many bytes in other tiles differ where tiles travel, and nowhere else."""
-    # Columns of 16, 16, 16, 16, 16 and 8 elements in two rows of tiles, of 16 and 8: chunks of tiles are unequal, but
-    # two whole rows of 16 and a last of 8 make 3 to 2; so is every cut but that of two equal halves.
-    sublayer = sublayer_of(2, gemm_op("g", (24, 32, 64)), collective_op("r", "reduce_scatter", 24 * 32 * 2, "g"))
-    assert answer(sublayer, fused=False) == (2,)
+    # Four tile rows in columns of 16, 16 and 8 elements: four chunks of two tiles, and the last one of four halves.
+    sublayer = pair(5, (64, 40, 64))
+    assert answer(sublayer) == "chunks of the reduce_scatter are cut into different tiles"
+    assert answer(sublayer, fused=False) == (5,)
 
 
 def test_operands_shared_unlike_make_fused_gemms_differ(answer, pair):
