@@ -43,7 +43,10 @@ SublayerOption = Annotated[
 SchemeOption = Annotated[str, typer.Option("--scheme", help="Schemes, comma-separated; all by default.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override a value of the system: a.b.c=value.")]
 GpusOption = Annotated[
-    str, typer.Option("--gpus", help="'mirror': one GPU stands for all; or the TP degree: all of them.")
+    str,
+    typer.Option(
+        "--gpus", help="'mirror': one GPU where it is each of them; 'one': also where nearly; the TP degree: all."
+    ),
 ]
 TopologyOption = Annotated[
     str,

@@ -43,7 +43,7 @@ def sensitivity(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="Of a trace: override a value of the system: a.b.c=value.")
     ] = None,
-    gpus: Annotated[str | None, typer.Option(help="Of a trace: 'mirror' (default), or the TP degree.")] = None,
+    gpus: Annotated[str | None, typer.Option(help="Of a trace: 'mirror' (default), 'one', or the TP degree.")] = None,
     metric: Annotated[str, typer.Option(help="Column of results to rank by.")] = "speedup",
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes of this machine; all cores by default.")] = None,
     form: FormatOption = Format.TABLE,

@@ -18,13 +18,16 @@ from t3sim.lowering.work import Work, lower
 from t3sim.registry import get, names
 from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
 from t3sim.results.activity import Activity
+from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
+from t3sim.schemes.sequential import kernel_phase
+from t3sim.schemes.t3 import fused_phases
 from t3sim.simulation.activity import activity_of
 from t3sim.simulation.bandwidth import bandwidths
 from t3sim.simulation.fit import misfits
-from t3sim.simulation.lab import ALL, MIRROR, SystemLab
-from t3sim.simulation.mirror import mirror_shape
+from t3sim.simulation.lab import ALL, MIRROR, ONE, SystemLab
+from t3sim.simulation.mirror import mirror_shape, size_difference, size_spread
 from t3sim.simulation.plans import plans_of, wiring_of
 from t3sim.simulation.seeds import SeedRuns, by_seed
 from t3sim.simulation.system import SystemSpec
@@ -56,7 +59,7 @@ class Point:
     system: Loaded[SystemSpec]
     sublayer: Sublayer
     gpus: str = MIRROR
-    """``mirror``: one that stands for all, wherever it can; ``all``."""
+    """``mirror``: one that stands for all, where it is each of them; ``one``: also where it is nearly; ``all``."""
     data: DataMode | None = None
     """Whether memories hold numbers, which are compared with what they have to be; all GPUs are simulated then."""
 
@@ -70,9 +73,32 @@ class Point:
     @cached_property
     def why_all(self) -> str | None:
         """Why all GPUs are simulated where one was to stand for all; ``None``: it does, or all were asked for."""
-        if self.gpus != MIRROR:
+        if self.gpus == ALL:
             return None
-        shape = mirror_shape(self.system.spec, wiring_of(self.system.spec, self.sublayer.tp), self.works)
+        return self._why_not_one([kernel_phase(work) for work in self.works])
+
+    @cached_property
+    def why_all_when_fused(self) -> str | None:
+        """The same of fused GEMMs, whose output travels tile by tile."""
+        if self.gpus == ALL:
+            return None
+        return self._why_not_one(self._fused)
+
+    @cached_property
+    def approximation(self) -> str:
+        """In what GPUs differ that one stands for; empty where it is each of them, or all are simulated."""
+        if self.gpus != ONE or self.why_all_when_fused is not None:
+            return ""
+        difference, spread = size_difference(self._fused), size_spread(self._fused)
+        return f"{difference}, by {spread:.2%}" if spread else difference
+
+    @property
+    def _fused(self) -> list[Phase]:
+        return fused_phases(self.works, self.system.spec.track_trigger)
+
+    def _why_not_one(self, phases: Sequence[Phase]) -> str | None:
+        system = self.system.spec
+        shape = mirror_shape(system, wiring_of(system, self.sublayer.tp), phases, approximate=self.gpus == ONE)
         return shape if isinstance(shape, str) else None
 
     @property
@@ -83,6 +109,10 @@ class Point:
             yield f"memories hold numbers (--data), for which all {gpus} GPUs are simulated"
         elif self.why_all is not None:
             yield f"all {gpus} GPUs are simulated, since {self.why_all}"
+        elif self.why_all_when_fused is not None:
+            yield f"all {gpus} GPUs are simulated where GEMMs are fused, since {self.why_all_when_fused}"
+        elif self.approximation:
+            yield f"one GPU stands for {gpus}, which is an approximation, since {self.approximation}"
         if gpus > 1 and getattr(topology, "shape", ()) is None:
             shape = " x ".join(map(str, wiring_of(self.system.spec, gpus).shape))
             yield f"{gpus} GPUs are wired as a {topology.kind} of {shape}; topology.shape says another"

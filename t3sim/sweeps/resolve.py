@@ -15,7 +15,7 @@ from t3sim.hardware.network.topologies import KIND as TOPOLOGY
 from t3sim.registry import names
 from t3sim.results import Row
 from t3sim.simulation import SYSTEM_FORMAT, Point, SystemSpec, scheme_names, schemes_of_any_network
-from t3sim.simulation.lab import ALL, MIRROR
+from t3sim.simulation.lab import ALL, MIRROR, ONE
 from t3sim.simulation.plans import network_settings
 from t3sim.simulation.point import identity as point_identity
 from t3sim.simulation.run import DEFAULT_SYSTEM
@@ -119,7 +119,7 @@ class Resolver:
             "dtype": tuple(DTYPE_BYTES),
             "topology": names(TOPOLOGY),
             "algorithm": names(ALGORITHM),
-            "gpus": (MIRROR, ALL),
+            "gpus": (MIRROR, ONE, ALL),
         }
         checks: list[Callable[[], object]] = [
             *(partial(_refuse_unknown, key, _texts(settings, key), known[key]) for key in known),
