@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from t3sim.validation.collectives import load_measured, simulated
+from t3sim.validation.collectives import load_measured_collectives, simulated
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ PARAMETERS: dict[str, tuple[str, tuple[Parameter, ...]]] = {
     ),
     "a100-80g-2-nodes": (
         "NCCL, two nodes",
-        (Parameter({"protocols.tree.extra_latency": 0}, "us", 750, (100, 50)),),
+        (Parameter({"protocols.tree.base_latency": 8.4}, "us", 750, (100, 50)),),
     ),
 }
 """Of each system: the group of rows that it is fitted to, and what is fitted."""
@@ -66,7 +66,7 @@ class Fit:
     def __init__(self, system: str) -> None:
         self.system = system
         self.group, self.parameters = PARAMETERS[system]
-        self.rows = [item for item in load_measured() if item.system == system]
+        self.rows = [item for item in load_measured_collectives() if item.system == system]
         self.fitted = [item for item in self.rows if (item.group, item.use) == (self.group, "fit")]
         self._errors: dict[tuple[float, ...], float] = {}
 

@@ -22,7 +22,7 @@ from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, inf
 from numba.extending import infer_getattr, intrinsic, lower_builtin, lower_getattr_generic, register_model
 from numpy.typing import NDArray
 
-from t3sim.kernels import PLAIN
+from t3sim.compiled import PLAIN
 
 T = TypeVar("T", bound=tuple[Any, ...])
 

@@ -17,7 +17,7 @@ FS_PER_US: Final = 10**9
 FS_PER_NS: Final = 10**6
 """Femtoseconds in a nanosecond."""
 
-_LARGEST: Final = 2**63 - 1  # compiled kernels hold every quantity in a signed 64-bit integer
+_LARGEST: Final = 2**63 - 1  # compiled functions hold every quantity in a signed 64-bit integer
 # The lengths are bounded so that no text can ask for a number of a million digits.
 _QUANTITY: Final = re.compile(
     r"(?P<number>[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,2})?)"

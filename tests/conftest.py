@@ -17,7 +17,7 @@ from t3sim.simulation.lab import SystemLab
 from t3sim.simulation.plans import plans_of
 from t3sim.workload.operations import Collective, Gemm, Sublayer
 
-# The first example of a test may compile kernels; and the same examples run everywhere.
+# The first example of a test may compile functions; and the same examples run everywhere.
 settings.register_profile("t3sim", deadline=None, derandomize=True)
 settings.load_profile("t3sim")
 

@@ -11,7 +11,7 @@ import typer
 from t3sim.collectives.planning import KIND as ALGORITHM
 from t3sim.errors import InputError, Problem
 from t3sim.hardware.network.topologies import KIND as TOPOLOGY
-from t3sim.registry import names as registered
+from t3sim.registry import names
 from t3sim.simulation import load_system
 from t3sim.simulation.plans import network_settings
 from t3sim.version import __version__
@@ -33,8 +33,8 @@ class Format(StrEnum):
     JSON = "json"
 
 
-_TOPOLOGIES = registered(TOPOLOGY)
-_ALGORITHMS = registered(ALGORITHM)
+_TOPOLOGIES = names(TOPOLOGY)
+_ALGORITHMS = names(ALGORITHM)
 
 SystemOption = Annotated[str, typer.Option("--system", help="Hardware: name of a shipped config, or a YAML file.")]
 SublayerOption = Annotated[
@@ -43,7 +43,10 @@ SublayerOption = Annotated[
 SchemeOption = Annotated[str, typer.Option("--scheme", help="Schemes, comma-separated; all by default.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override a value of the system: a.b.c=value.")]
 GpusOption = Annotated[
-    str, typer.Option("--gpus", help="'mirror': one GPU stands for all; or the TP degree: all of them.")
+    str,
+    typer.Option(
+        "--gpus", help="'mirror': one GPU where it is each of them; 'one': also where nearly; the TP degree: all."
+    ),
 ]
 TopologyOption = Annotated[
     str,
@@ -82,7 +85,7 @@ def system_overrides(system: str, topology: str, algorithm: str, assignments: Se
     return (*(f"{key}={json.dumps(value)}" for key, value in settings.items()), *(assignments or ()))
 
 
-def names(text: str) -> tuple[str, ...]:
+def listed(text: str) -> tuple[str, ...]:
     """Split a comma-separated list."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 

@@ -17,7 +17,7 @@ from t3sim.cli.app import (
     SystemOption,
     TopologyOption,
     app,
-    names,
+    listed,
     system_overrides,
 )
 from t3sim.cli.output import ProgressReport, finish, print_result
@@ -54,8 +54,8 @@ def break_even(
             tp,
             config,
             tokens=(fewest, most),
-            sublayers=names(sublayer),
-            schemes=names(scheme),
+            sublayers=listed(sublayer),
+            schemes=listed(scheme),
             gpus=gpus,
             progress=progress,
         )

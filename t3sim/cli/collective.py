@@ -31,6 +31,7 @@ from t3sim.report.tables import collective_table
 from t3sim.report.text import rows_csv, to_json
 from t3sim.simulation import load_system
 from t3sim.simulation.collective import FREE_MEMORY
+from t3sim.simulation.lab import ALL, MIRROR, ONE
 from t3sim.simulation.run import DEFAULT_SYSTEM, data_mode
 from t3sim.workload.operations import MOST_GPUS
 
@@ -38,8 +39,9 @@ from t3sim.workload.operations import MOST_GPUS
 class Simulated(StrEnum):
     """Which GPUs are simulated."""
 
-    MIRROR = "mirror"
-    ALL = "all"
+    MIRROR = MIRROR
+    ONE = ONE
+    ALL = ALL
 
 
 @app.command()
@@ -57,7 +59,8 @@ def collective(
         bool, typer.Option("--free-memory", help="Memory, launches and protocols cost nothing: the network alone.")
     ] = False,
     simulate: Annotated[
-        Simulated, typer.Option(help="mirror: one GPU stands for all, wherever it can; all: all of them.")
+        Simulated,
+        typer.Option(help="mirror: one GPU where it is each of them; one: also where nearly; all: all of them."),
     ] = Simulated.MIRROR,
     bound: Annotated[  # noqa: FBT002 - a flag of the command line
         bool, typer.Option(help="Run each size again with each resource doubled, to see what binds it.")

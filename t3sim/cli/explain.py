@@ -19,7 +19,7 @@ from t3sim.cli.app import (
     SystemOption,
     TopologyOption,
     app,
-    names,
+    listed,
     system_overrides,
 )
 from t3sim.cli.output import ProgressReport, print_tables, with_command
@@ -63,7 +63,7 @@ def explain(
     With --metric NAME: what a column of the results or a loss bucket (NAME_fs) means, its unit and formula.
     """
     if metrics:
-        typer.echo("\n\n".join(metric_text(metric(name)) for name in names(metrics)))
+        typer.echo("\n\n".join(metric_text(metric(name)) for name in listed(metrics)))
         return
     if trace is None:
         raise InputError(Problem(message="needs a trace to explain, or a column with --metric", key="TRACE"))
@@ -73,8 +73,8 @@ def explain(
         found = run_study(
             trace,
             system=system,
-            sublayers=names(sublayer),
-            schemes=names(scheme),
+            sublayers=listed(sublayer),
+            schemes=listed(scheme),
             overrides=system_overrides(system, topology, algorithm, assignments),
             gpus=gpus,
             relax=what_if,

@@ -12,10 +12,11 @@ from t3sim.files import prepare_folder, write_files
 from t3sim.report.paper_figures import by_point, dram_accesses, dram_traffic, speedups, sublayer_times
 from t3sim.report.text import rows_csv
 from t3sim.simulation import load_system
+from t3sim.simulation.lab import ONE
 from t3sim.simulation.run import DEFAULT_SYSTEM, load_points
 from t3sim.studies import load_published
 from t3sim.studies import reproduce as run_study
-from t3sim.studies.traffic import dram_traffic as record_traffic
+from t3sim.studies.traffic import record_traffic
 
 _TRAFFIC_SCHEMES = ("sequential", "t3", "t3-mca")
 
@@ -36,7 +37,7 @@ def figures(
     published = load_published().spec
     prepare_folder(out)
     trace, _, sublayer = traffic.partition(":")
-    (point, *_), _ = load_points(trace, system, [sublayer] if sublayer else [], [], (), "mirror")
+    (point, *_), _ = load_points(trace, system, [sublayer] if sublayer else [], [], (), ONE)
     sets = tuple(published.sets) if experiments is ExperimentSet.ALL else (experiments.value,)
     with ProgressReport() as progress:
         result = run_study(published, config, sets, progress).result

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from t3sim import kernels
+from t3sim import compiled
 from t3sim.cli.app import Format
 from t3sim.config import dump_yaml
 from t3sim.files import write_files
@@ -75,10 +75,10 @@ class ProgressReport(LiveReport):
 
 def announce_compilation(console: Console) -> None:
     """Say that the first point will take longer, when it will."""
-    if missing := kernels.uncached():
-        folder = kernels.cache_folder()
+    if missing := compiled.uncached():
+        folder = compiled.cache_folder()
         once = f"this first time only (cached in {folder})" if folder else "every time: no folder to cache them in"
-        console.print(f"compiling {len(missing)} kernels, {once}", soft_wrap=True, highlight=False)
+        console.print(f"compiling {len(missing)} functions, {once}", soft_wrap=True, highlight=False)
 
 
 def _new_bar(console: Console, total: int) -> Progress:

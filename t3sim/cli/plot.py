@@ -12,7 +12,7 @@ from t3sim.files import prepare_folder
 from t3sim.report.plots import Plot, write_figure
 
 
-class Kind(StrEnum):
+class PlotKind(StrEnum):
     """Kinds of figures."""
 
     LINE = "line"
@@ -26,7 +26,7 @@ def plot(
     results: ResultsArgument,
     x: Annotated[str, typer.Option(help="Column on the horizontal axis; of a tornado, the changes.")],
     out: Annotated[Path, typer.Option(help="File to write: .png, .svg or .pdf.", dir_okay=False)],
-    kind: Annotated[Kind, typer.Option(help="Kind of figure.")] = Kind.LINE,
+    kind: Annotated[PlotKind, typer.Option(help="Kind of figure.")] = PlotKind.LINE,
     metric: Annotated[str, typer.Option(help="Column of numbers that is shown.")] = "speedup",
     by: Annotated[str, typer.Option(help="Column of lines or groups; of a heat map, the vertical axis.")] = "scheme",
     agg: Annotated[str, typer.Option(help="geomean, mean, median, min or max of the points of a mark.")] = "geomean",

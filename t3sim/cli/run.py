@@ -21,7 +21,7 @@ from t3sim.cli.app import (
     SystemOption,
     TopologyOption,
     app,
-    names,
+    listed,
     system_overrides,
 )
 from t3sim.cli.output import ProgressReport, finish, print_result, with_command, write_result
@@ -66,8 +66,8 @@ def run(
         result = simulate(
             trace,
             system=system,
-            sublayers=names(sublayer),
-            schemes=names(scheme),
+            sublayers=listed(sublayer),
+            schemes=listed(scheme),
             overrides=overrides,
             gpus=gpus,
             progress=progress,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from t3sim.cli.app import Format, FormatOption, app, names
+from t3sim.cli.app import Format, FormatOption, app, listed
 from t3sim.cli.output import print_tables
 from t3sim.cli.sweep import INTERRUPTED
 from t3sim.cli.sweep_progress import SweepProgress
@@ -23,7 +23,7 @@ from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM, choose_gpus
 from t3sim.sweeps.launch import cores
 from t3sim.sweeps.pool import LocalPool
-from t3sim.sweeps.sensitivity import COLUMNS, Sensitivity, is_sweep, load_experiment, run_sensitivity
+from t3sim.sweeps.sensitivity import SENSITIVITY_COLUMNS, Sensitivity, is_sweep, load_experiment, run_sensitivity
 from t3sim.workload.trace import load_trace
 
 _SCHEMES = "t3,t3-mca"
@@ -43,7 +43,7 @@ def sensitivity(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="Of a trace: override a value of the system: a.b.c=value.")
     ] = None,
-    gpus: Annotated[str | None, typer.Option(help="Of a trace: 'mirror' (default), or the TP degree.")] = None,
+    gpus: Annotated[str | None, typer.Option(help="Of a trace: 'mirror' (default), 'one', or the TP degree.")] = None,
     metric: Annotated[str, typer.Option(help="Column of results to rank by.")] = "speedup",
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes of this machine; all cores by default.")] = None,
     form: FormatOption = Format.TABLE,
@@ -88,8 +88,8 @@ def _experiment(ref: str, given: dict[str, Any]) -> str | dict[str, Any]:
         return ref
     hardware, overrides = given.get("system", DEFAULT_SYSTEM), given.get("set", ())
     load_system(hardware, overrides)  # says what is wrong with them in their own words
-    base = {"trace": ref, "system": hardware, "scheme": list(names(given.get("scheme", _SCHEMES)))}
-    if sublayers := names(given.get("sublayer", "")):
+    base = {"trace": ref, "system": hardware, "scheme": list(listed(given.get("scheme", _SCHEMES)))}
+    if sublayers := listed(given.get("sublayer", "")):
         base["sublayer"] = list(sublayers)
     tp = load_trace(ref, folder=traces_dir()).spec.tp
     base["gpus"] = choose_gpus(given.get("gpus", "mirror"), tp)
@@ -110,7 +110,7 @@ def _folder(out: Path | None) -> Iterator[Path]:
 
 
 def _write(out: Path, found: Sensitivity) -> None:
-    write_files(out, {_TABLE: rows_csv(found.rows, COLUMNS)})
+    write_files(out, {_TABLE: rows_csv(found.rows, SENSITIVITY_COLUMNS)})
     drawn = write_tornado(found.rows, found.metric, out / _FIGURE)
     typer.echo(f"wrote {_TABLE}{f' and {_FIGURE}' if drawn else ''} to {out}", err=True)
 
@@ -119,6 +119,6 @@ def _print(found: Sensitivity, form: Format) -> None:
     if form is Format.JSON:
         typer.echo(to_json({"metric": found.metric, "rows": list(found.rows)}), nl=False)
     elif form is Format.CSV:
-        typer.echo(rows_csv(found.rows, COLUMNS), nl=False)
+        typer.echo(rows_csv(found.rows, SENSITIVITY_COLUMNS), nl=False)
     else:
         print_tables(tornado_tables(found.rows, found.metric))

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from t3sim.cli.app import Format, FormatOption, app, names
+from t3sim.cli.app import Format, FormatOption, app, listed
 from t3sim.cli.output import print_tables
 from t3sim.errors import InputError, Problem
-from t3sim.report.pareto import pareto as pareto_front
+from t3sim.report.pareto import pareto_front
 from t3sim.report.pivot import pivot, pivot_table, require_columns
 from t3sim.report.text import rows_csv, to_json
 from t3sim.results import COLUMN_NAMES, Row, read_frame
@@ -38,7 +38,7 @@ def table(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Pivot results: a metric over all points with the same labels, with their number, smallest and largest."""
-    result = pivot(load_results(results, where), names(rows), names(cols), metric, agg)
+    result = pivot(load_results(results, where), listed(rows), listed(cols), metric, agg)
     if form is Format.JSON:
         document = {"metric": metric, "agg": agg, "cells": result.records(), "excluded": list(result.excluded)}
         typer.echo(to_json(document), nl=False)
@@ -62,15 +62,15 @@ def pareto(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Pick the points that no other beats in every metric; a metric may be an axis, such as system.link.bandwidth."""
-    metrics = (*names(least), *names(most))
+    metrics = (*listed(least), *listed(most))
     frame = load_results(results, where)
-    front = pareto_front(frame, names(least), names(most))
+    front = pareto_front(frame, listed(least), listed(most))
     axes = [name for name in frame.columns if name not in COLUMN_NAMES and name not in metrics]
     columns = [*_IDENTITY, *axes, *(name for name in metrics if name not in _IDENTITY)]
     plain = front[columns].astype(object).where(front[columns].notna(), None)
     rows: list[Row] = [dict(zip(columns, row, strict=True)) for row in plain.itertuples(index=False)]
     if form is Format.JSON:
-        typer.echo(to_json({"min": names(least), "max": names(most), "rows": rows}), nl=False)
+        typer.echo(to_json({"min": listed(least), "max": listed(most), "rows": rows}), nl=False)
     elif form is Format.CSV:
         typer.echo(rows_csv(rows, columns), nl=False)
     else:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from t3sim import kernels
+from t3sim import compiled
 from t3sim.cli.app import app
 from t3sim.config import Spec
 from t3sim.data import drams_dir, models_dir, sweeps_dir, systems_dir, traces_dir
@@ -55,7 +55,7 @@ def schema(kind: Annotated[Schema, typer.Argument(help="Which file format.")] = 
 
 @app.command()
 def doctor() -> None:
-    """Check the installation: versions, shipped files, compiled kernels, and a small run."""
+    """Check the installation: versions, shipped files, compiled functions, and a small run."""
     failed = False
     for name, check in _checks():
         started = time.perf_counter()
@@ -85,7 +85,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
     )
     yield "sweeps", lambda: _load_all(sweeps_dir().glob("*.yaml"), load_sweep)
     yield "published figures", lambda: f"{len(load_published().spec.targets)} targets"
-    yield "compiled kernels", _kernel_state
+    yield "compiled functions", _compiled_state
     yield "a small run", _small_run
 
 
@@ -98,12 +98,12 @@ def _load_all(paths: Iterator[object], loader: Callable[[str], object]) -> str:
     return f"{len(names)} files are valid"
 
 
-def _kernel_state() -> str:
-    if kernels.PLAIN:
+def _compiled_state() -> str:
+    if compiled.PLAIN:
         return "none: NUMBA_DISABLE_JIT is set"
-    missing = kernels.uncached()
+    missing = compiled.uncached()
     state = f"not compiled yet: {', '.join(missing)}" if missing else "compiled"
-    folder = kernels.cache_folder()
+    folder = compiled.cache_folder()
     return f"{state}, cached in {folder}" if folder else f"{state}, not cached: no folder can be written to"
 
 

@@ -75,7 +75,7 @@ def _dram_check(against: str | None, reference: Path) -> validation.Check:
         raise InputError(
             Problem(message="--reference goes with --against dram", key="--reference", value=str(reference))
         )
-    # Only when asked for: they bring kernels, which every other command would report as not compiled yet.
+    # Only when asked for: they bring compiled functions, which every other command would report as not compiled yet.
     from t3sim.validation.dram import DramChannel  # noqa: PLC0415
     from t3sim.validation.dram_table import load_table  # noqa: PLC0415
 

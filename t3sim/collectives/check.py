@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NoReturn
 
-from t3sim.collectives.plan import Kind, Move, Operation, Plan, rotated
+from t3sim.collectives.grid import rotated
+from t3sim.collectives.plan import Kind, Move, Operation, Plan
 from t3sim.errors import PlanError
 
 _SHOWN = 8

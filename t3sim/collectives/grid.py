@@ -3,25 +3,14 @@
 from collections.abc import Sequence
 
 
-def add(rank: int, by: int, shape: Sequence[int]) -> int:
-    """Move ``rank`` on by the coordinates of ``by``, each wrapping around over its axis of ``shape``."""
-    total, weight = 0, 1
-    for length in reversed(shape):
-        rank, here = divmod(rank, length)
-        by, step = divmod(by, length)
-        total += (here + step) % length * weight
-        weight *= length
-    return total
+def rotated(rank: int, by: int, shape: Sequence[int]) -> int:
+    """Move ``rank`` on by ``by``: coordinate by coordinate over ``shape``, each wrapping around."""
+    return _combined(rank, by, shape, 1)
 
 
-def negated(rank: int, shape: Sequence[int]) -> int:
-    """Return the rank that added to ``rank`` gives rank 0."""
-    total, weight = 0, 1
-    for length in reversed(shape):
-        rank, here = divmod(rank, length)
-        total += -here % length * weight
-        weight *= length
-    return total
+def turn(start: int, end: int, shape: Sequence[int]) -> int:
+    """By how much ``start`` has to be moved on to become ``end``: the ``by`` of ``rotated``."""
+    return _combined(end, start, shape, -1)
 
 
 def generators(shape: Sequence[int]) -> tuple[int, ...]:
@@ -32,3 +21,13 @@ def generators(shape: Sequence[int]) -> tuple[int, ...]:
             steps.append(weight)
         weight *= length
     return tuple(reversed(steps))
+
+
+def _combined(rank: int, by: int, shape: Sequence[int], sign: int) -> int:
+    result, scale = 0, 1
+    for size in reversed(shape):
+        rank, here = divmod(rank, size)
+        by, further = divmod(by, size)
+        result += (here + sign * further) % size * scale
+        scale *= size
+    return result

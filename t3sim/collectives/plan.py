@@ -9,11 +9,13 @@ those of home ``h`` are the same with every rank moved on by ``h`` over ``shape`
 So a plan of a thousand ranks is as small as one of eight, and that one rank may stand for all is part of what it says.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import NamedTuple
+
+from t3sim.collectives.grid import rotated, turn
 
 
 class Kind(Enum):
@@ -214,26 +216,6 @@ def part_of(plan: Plan, chunk: int) -> int:
     if plan.operation is Operation.SEND:
         return sub
     return (plan.homes - 1 - home) * plan.subs + sub
-
-
-def rotated(rank: int, by: int, shape: Sequence[int]) -> int:
-    """Move ``rank`` on by ``by``: coordinate by coordinate over ``shape``, each wrapping around."""
-    return _combined(rank, by, shape, 1)
-
-
-def turn(start: int, end: int, shape: Sequence[int]) -> int:
-    """By how much ``start`` has to be moved on to become ``end``: the ``by`` of ``rotated``."""
-    return _combined(end, start, shape, -1)
-
-
-def _combined(rank: int, by: int, shape: Sequence[int], sign: int) -> int:
-    result, scale = 0, 1
-    for size in reversed(shape):
-        rank, here = divmod(rank, size)
-        by, further = divmod(by, size)
-        result += (here + sign * further) % size * scale
-        scale *= size
-    return result
 
 
 def _tasks(plan: Plan, rank: int) -> Iterator[Task]:

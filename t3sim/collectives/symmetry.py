@@ -4,7 +4,8 @@ import math
 from collections import Counter
 from dataclasses import replace
 
-from t3sim.collectives.plan import Move, Plan, rotated
+from t3sim.collectives.grid import rotated
+from t3sim.collectives.plan import Move, Plan
 
 
 def written_out(plan: Plan) -> Plan:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias
 
-from t3sim.config.layers import KINDS, OVERRIDE, merged
+from t3sim.config.layers import KINDS, OVERRIDE, overlaid
 from t3sim.config.problems import place_of, problems_at
 from t3sim.config.source import MAX_DEPTH, Document, KeyPath
 from t3sim.config.sourcing import Fault
@@ -40,7 +40,7 @@ def with_parts(document: Document, root: Path, read: Read) -> tuple[Document, li
         section = _at(document.data, path)
         bare = _with(document.data, path, {key: item for key, item in section.items() if key != "extends"})
         lines = {(*path, *below): place for below, place in part.lines.items()}
-        joined = merged(Document(_nested(part.data, path), lines, part.digests), replace(document, data=bare))
+        joined = overlaid(Document(_nested(part.data, path), lines, part.digests), replace(document, data=bare))
         document = replace(joined, data={key: joined.data[key] for key in bare})
     return document, problems
 
@@ -126,7 +126,7 @@ def _with_ancestors(
         chain.append(path)
         document = extended
         problems += _check_header(document, format_name)
-        body = merged(_body(document), body)
+        body = overlaid(_body(document), body)
     return body, problems
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from t3sim.config.source import Document, KeyPath, Place, read_value
+from t3sim.config.source import Document, KeyPath, SourceLine, read_value
 from t3sim.errors import InputError, Problem
 from t3sim.results.provenance import Provenance, is_sourced, plain, sourced
 
@@ -15,10 +15,10 @@ KINDS: Final = ("model", "policy", "mapping", "kind")
 """Keys that say which kind of part a mapping configures: keys of another kind mean nothing to it."""
 
 _ORIGIN: Final = Provenance(OVERRIDE, "assumed")
-_PLACE: Final[Place] = (OVERRIDE, None)
+_PLACE: Final[SourceLine] = (OVERRIDE, None)
 
 
-def merged(base: Document, over: Document) -> Document:
+def overlaid(base: Document, over: Document) -> Document:
     """Return `base` with the keys of `over` added to it: mappings are joined, everything else replaced."""
     replaced: set[KeyPath] = set()
     data = _joined(base.data, over.data, (), replaced)
@@ -69,7 +69,7 @@ def _joined(base: Any, over: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
     return kept | fresh
 
 
-def _without(document: Document, removed: set[KeyPath]) -> dict[KeyPath, Place]:
+def _without(document: Document, removed: set[KeyPath]) -> dict[KeyPath, SourceLine]:
     """Return the lines of a document except those of the given places and all below them."""
     return {
         path: place

@@ -14,7 +14,7 @@ from t3sim.config.layers import assigned, overridden
 from t3sim.config.problems import problems_at, problems_of
 from t3sim.config.quantity import FROM_FILE
 from t3sim.config.source import Document, read_document
-from t3sim.config.sourcing import faults
+from t3sim.config.sourcing import source_faults
 from t3sim.config.spec import Spec
 from t3sim.errors import InputError, Problem
 from t3sim.results.provenance import plain
@@ -111,13 +111,13 @@ def config_hash(spec: Spec) -> str:
 
 
 def _validated(model: type[S], document: Document) -> tuple[S | None, list[Problem]]:
-    source_faults = list(faults(document.data))
-    problems = problems_at(source_faults, document)
+    unsourced = list(source_faults(document.data))
+    problems = problems_at(unsourced, document)
     try:
         return model.model_validate(_immutable(plain(document.data)), context={FROM_FILE: True}), problems
     except ValidationError as error:
         # Where a value is missing beside its source, that it is none of the right type is no news.
-        valueless = {".".join(map(str, f.path[:-1])) for f in source_faults if f.path[-1] == "value"}
+        valueless = {".".join(map(str, f.path[:-1])) for f in unsourced if f.path[-1] == "value"}
         return None, problems + [p for p in problems_of(error, document) if p.key not in valueless]
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from t3sim.config import spec
-from t3sim.config.source import Document, KeyPath, Place
+from t3sim.config.source import Document, KeyPath, SourceLine
 from t3sim.config.sourcing import Fault
 from t3sim.errors import NO_VALUE, Problem
 from t3sim.registry import UnknownNameError
@@ -54,7 +54,7 @@ def _problem(fault: Fault, document: Document) -> Problem:
     return Problem(message=fault.message, file=file, line=line, key=key, value=fault.value, known=fault.known)
 
 
-def place_of(path: KeyPath, document: Document) -> Place:
+def place_of(path: KeyPath, document: Document) -> SourceLine:
     """Return where a key was written, or the nearest mapping around it."""
     written = tuple(_written(path, document.data))
     inside = next(length for length in range(len(written), -1, -1) if written[:length] in document.lines)

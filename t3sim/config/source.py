@@ -19,7 +19,7 @@ import yaml
 from t3sim.errors import InputError, Problem
 
 KeyPath: TypeAlias = tuple[str | int, ...]
-Place: TypeAlias = tuple[str, int | None]
+SourceLine: TypeAlias = tuple[str, int | None]
 """A file and a line in it, counted from 1; None where there are no lines, as on the command line."""
 
 MAX_BYTES: Final = 4 * 2**20
@@ -47,7 +47,7 @@ class Document:
     """The plain data of a file, and where each of its keys and list items was written."""
 
     data: dict[str, Any]
-    lines: Mapping[KeyPath, Place]
+    lines: Mapping[KeyPath, SourceLine]
     digests: tuple[str, ...] = ()
     """SHA-256 of each file that was read for the data, whatever is left of it, in an order that they fix: the data
     follows from them. None: of no file."""
@@ -185,7 +185,7 @@ class _Builder:
 
     name: str
     root: Any = None
-    lines: dict[KeyPath, Place] = field(default_factory=dict)
+    lines: dict[KeyPath, SourceLine] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     stack: list[_Level] = field(default_factory=list)
     documents: int = 0

@@ -19,7 +19,7 @@ class Fault(NamedTuple):
     known: tuple[str, ...] = ()
 
 
-def faults(data: Any) -> Iterator[Fault]:
+def source_faults(data: Any) -> Iterator[Fault]:
     """Yield what is wrong with the sources in the data."""
     for path, node in sourced_nodes(data):
         yield from _faults_of(path, node)

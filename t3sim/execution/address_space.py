@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from t3sim.collectives.plan import Arrival, Kind, MoveId, Operation, Plan, Task, arrivals_of, part_of, tasks_of
+from t3sim.compiled import IntArray
 from t3sim.errors import PlanError
-from t3sim.kernels import IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ def dispatch(plan: Plan, rank: int, counts: tuple[int, ...], *, staggered: bool)
         groups = [list(turns)] if turns else []
         groups += [[part] for part in own if part not in turns]
     pairs = [(part, piece) for group in groups for piece, part in _in_turns(group, counts)]
-    parts, pieces = zip(*pairs, strict=True)
+    parts, pieces = [part for part, _ in pairs], [piece for _, piece in pairs]
     return Dispatch(np.array(parts, np.int64), np.array(pieces, np.int64))
 
 

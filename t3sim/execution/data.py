@@ -10,9 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from t3sim.collectives.plan import Operation, arrivals_of, part_of, rotated
+from t3sim.collectives.grid import rotated
+from t3sim.collectives.plan import Operation, arrivals_of, part_of
+from t3sim.compiled import BoolArray
 from t3sim.execution.address_space import own_chunks
-from t3sim.execution.diagnosis import Evidence, explain
+from t3sim.execution.diagnosis import Evidence, diagnosis
 from t3sim.hardware.memory.values import (
     EMPTY,
     FloatArray,
@@ -24,7 +26,6 @@ from t3sim.hardware.memory.values import (
     cells_of,
     contribution,
 )
-from t3sim.kernels import BoolArray
 from t3sim.lowering.chunks import Chunks
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work
 from t3sim.units import ceil_div
@@ -204,7 +205,7 @@ class DataRun:
             home = next(rank for rank in range(self._ranks) if result.part in self._parts_of(number, rank))
             if home != rank and self.values[home].store(number, None).exact[cell] == there:
                 return f"holds what GPU {home} has there, which is wrong"
-        return explain(evidence, lambda other: next((p, q) for p, q, at in places if at.start <= other < at.stop))
+        return diagnosis(evidence, lambda other: next((p, q) for p, q, at in places if at.start <= other < at.stop))
 
     def _summing(self, number: int) -> int:
         """Find the operation that made the sums that ``number`` moves; itself, if it makes them or none are."""

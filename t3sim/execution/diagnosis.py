@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from t3sim.compiled import BoolArray, IntArray
 from t3sim.hardware.memory.values import EMPTY
-from t3sim.kernels import BoolArray, IntArray
 
 MOST_SUBSETS_OF = 10
 """Ranks of which all subsets are tried; of more, only those that follow one another, as on a ring."""
@@ -33,7 +33,7 @@ class Evidence:
     """Whether the result is a sum over ranks."""
 
 
-def explain(evidence: Evidence, locate: Locate) -> str:
+def diagnosis(evidence: Evidence, locate: Locate) -> str:
     """Say in words what is wrong with a cell."""
     if evidence.wanted == EMPTY:
         return "no GPU has what belongs there"

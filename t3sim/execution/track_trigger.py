@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from simpy.events import Event
 
-from t3sim.collectives.plan import MoveId, Operation
+from t3sim.collectives.plan import Kind, MoveId, Operation
 from t3sim.execution.address_space import Dispatch, Fire, Station
 from t3sim.execution.exchange import Exchange
 from t3sim.execution.gemm import WRITE as GEMM_WRITE
@@ -53,13 +53,16 @@ class AddressSpace:
 class _Tiles:
     """The tiles of one station, and the groups of them that one DMA command moves."""
 
-    def __init__(self, station: Station, sizes: tuple[int, ...], tiles_per_command: int) -> None:
+    def __init__(self, station: Station, sizes: tuple[int, ...], space: AddressSpace) -> None:
         """Take the station's tiles, of these ``sizes`` in bytes."""
         self.station = station
         self.sizes = sizes
+        copied = not space.stored_locally and all(fire.kind is Kind.COPY for fire in station.fires)
+        self.stays = station.is_kept or copied
+        """Whether they are in this GPU's memory at the end: what it keeps, and what it had and gives copies of."""
         self.numbers = [0] * len(sizes)
         """Number of each tile among all of this unit, by which it is tracked."""
-        self._groups = ceil_div(len(sizes), tiles_per_command) if sizes else 0
+        self._groups = ceil_div(len(sizes), space.tiles_per_command) if sizes else 0
         bounds = [number * len(sizes) // self._groups for number in range(self._groups + 1)]
         # Cut as ``pieces_completed`` does, so that a group arrives as its tiles.
         self.groups = [range(low, high) for low, high in pairwise(bounds)]
@@ -87,7 +90,7 @@ class TrackTrigger:
         operation = exchange.plan.operation.value
         self._read_cause, self._write_cause = Cause(operation, Direction.READ), Cause(operation, Direction.WRITE)
         pieces = exchange.chunks.piece_bytes
-        self._tiles = [_Tiles(station, pieces[station.part], space.tiles_per_command) for station in space.stations]
+        self._tiles = [_Tiles(station, pieces[station.part], space) for station in space.stations]
         self._own_of = {tiles.station.part: tiles for tiles in self._tiles if tiles.station.own}
         self._dispatched = [
             (self._own_of[part], piece)
@@ -101,7 +104,7 @@ class TrackTrigger:
             self._values = ports.values.open(
                 exchange.number, exchange.chunks, self._slots, produced=space.stored_locally
             )
-        self._kept_open = sum(len(tiles.sizes) for tiles in self._tiles if tiles.station.is_kept)
+        self._kept_open = sum(len(tiles.sizes) for tiles in self._tiles if tiles.stays)
         exchange.open(self, {move: tiles.station.part for move, tiles in self._at.items()})
 
     def start(self) -> None:
@@ -169,7 +172,8 @@ class TrackTrigger:
             (tiles, piece) for tiles in self._tiles if not tiles.station.own for piece in range(len(tiles.sizes))
         ]
         order = [*self._dispatched, *arriving]
-        for number, (tiles, piece) in enumerate(order, self._ports.tracker.reserve(len(order))):
+        counted = [bool(tiles.station.arrivals) for tiles, _ in order]
+        for number, (tiles, piece) in enumerate(order, self._ports.tracker.reserve(counted)):
             tiles.numbers[piece] = number
 
     def _numbered(self) -> dict[MoveId, int]:
@@ -244,7 +248,7 @@ class TrackTrigger:
         if group is not None:
             for fire in tiles.station.fires:
                 self._trigger(tiles, fire, group)
-        if not tiles.station.is_kept:
+        if not tiles.stays:
             return
         if self.kept is not None:
             self.kept(tiles.station.part, piece)

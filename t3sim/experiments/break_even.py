@@ -20,7 +20,7 @@ _CLOSE = 1.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Threshold:
+class WinningSizes:
     """At which sizes one scheme wins on one sublayer. All sizes are some that were simulated."""
 
     sublayer: str
@@ -36,7 +36,7 @@ class BreakEven:
     """Every size that was simulated, and where each scheme starts to win."""
 
     result: RunResult
-    thresholds: tuple[Threshold, ...]
+    thresholds: tuple[WinningSizes, ...]
 
     def document(self) -> dict[str, Any]:
         """Everything as plain data, as ``--format json`` prints it."""
@@ -67,7 +67,7 @@ def break_even(
     names = [part.sublayer for part in choose_sublayers(transformer_trace(model, tp, tokens=most), sublayers)]
     points: list[Point] = []
     rows: list[Row] = []
-    thresholds: list[Threshold] = []
+    thresholds: list[WinningSizes] = []
     for number, name in enumerate(names):
         if progress is not None:
             progress(number, len(names), f"{model.name} tp{tp} {name}")
@@ -113,7 +113,7 @@ class _Sweep:
         self.points[tokens] = point
         self.known[tokens] = {row["scheme"]: row for row in rows}
 
-    def threshold(self, scheme: str) -> Threshold:
+    def threshold(self, scheme: str) -> WinningSizes:
         """Find where ``scheme`` wins; between a size where it does and one where it does not, search on."""
         self._refine(scheme)
         ranges = []
@@ -122,7 +122,7 @@ class _Sweep:
                 each = list(sizes)
                 ranges.append((each[0], each[-1]))
         wins_from = ranges[-1][0] if ranges and ranges[-1][1] == max(self.known) else None
-        return Threshold(sublayer=self.name, scheme=scheme, wins_from=wins_from, wins=tuple(ranges))
+        return WinningSizes(sublayer=self.name, scheme=scheme, wins_from=wins_from, wins=tuple(ranges))
 
     def _refine(self, scheme: str) -> None:
         """Halve the gap at every change between winning and not, until its ends are close."""

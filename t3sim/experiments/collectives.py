@@ -8,8 +8,8 @@ from t3sim.config import Loaded
 from t3sim.execution.data import DataMode
 from t3sim.experiments.binding import bound, judged_bytes
 from t3sim.results import Row
-from t3sim.simulation import Point, SystemSpec
-from t3sim.simulation.collective import collective_point, collective_row, run_collective
+from t3sim.simulation import SystemSpec
+from t3sim.simulation.collective import collective_point, collective_row, run_seeds
 from t3sim.simulation.lab import MIRROR
 from t3sim.simulation.plans import plans_of
 from t3sim.simulation.run import Progress, manifest
@@ -30,6 +30,11 @@ COLLECTIVE_COLUMNS = (
     "data_errors",
     "data_spread",
     "gpus_simulated",
+    "time_us_min",
+    "time_us_p50",
+    "time_us_p99",
+    "seed",
+    "seeds",
 )
 
 
@@ -58,11 +63,11 @@ def collectives(
     data: DataMode | None = None,
     progress: Progress | None = None,
 ) -> Collectives:
-    """Run one collective alone for each of ``sizes`` (bytes).
+    """Run one collective alone for each of ``sizes`` (bytes), under every seed where something is random.
 
-    ``simulated``: ``mirror`` or ``all``. ``bounds``: say what binds each (runs it again, up to six times). ``data``:
-    let memories hold numbers. Raises ``InputError`` when the algorithm does not work there or a size cannot be
-    simulated, before anything runs; ``SimulationError`` when a run fails its own checks.
+    ``simulated``: ``mirror`` or ``all``. ``bounds``: say what binds each under the first seed (runs it again, up to six
+    times). ``data``: let memories hold numbers. Raises ``InputError`` when the algorithm does not work there or a size
+    cannot be simulated, before anything runs; ``SimulationError`` when a run fails its own checks.
     """
     points = [collective_point(system, operation, gpus, nbytes, simulated, data) for nbytes in sizes]
     for point in points:
@@ -74,23 +79,15 @@ def collectives(
     for number, (point, nbytes) in enumerate(zip(points, sizes, strict=True)):
         if progress is not None:
             progress(number, len(points), f"{operation} {nbytes} B")
-        outcome = run_collective(point)
-        row = collective_row(point, outcome)
-        if outcome.data is not None and outcome.data.errors:
-            failures.append(f"{operation} {nbytes} B: {outcome.data}")
+        found = run_seeds(point)
+        row = collective_row(point, found)
+        if found.data is not None and found.data.errors:
+            failures.append(f"{operation} {nbytes} B: {found.data}")
         judged = judged_bytes(nbytes, gpus)
         if bounds and judged not in binding:
             binding[judged] = bound(system, operation, gpus, nbytes)
         rows.append({name: {**row, "bound": binding.get(judged)}.get(name) for name in COLLECTIVE_COLUMNS})
     if progress is not None:
         progress(len(points), len(points), "done")
-    return Collectives(tuple(rows), {**manifest(points), "notes": _notes(points)}, tuple(failures))
-
-
-def _notes(points: Sequence[Point]) -> list[str]:
-    """Say why all GPUs are simulated where one was to stand for all."""
-    gpus = points[0].sublayer.tp
-    if points[0].data is not None:
-        return [f"memories hold numbers (--data), for which all {gpus} GPUs are simulated"]
-    reasons = dict.fromkeys(point.why_all for point in points if point.why_all is not None)
-    return [f"all {gpus} GPUs are simulated, since {reason}" for reason in reasons]
+    notes = list(dict.fromkeys(note for point in points for note in point.notes))
+    return Collectives(tuple(rows), {**manifest(points), "notes": notes}, tuple(failures))

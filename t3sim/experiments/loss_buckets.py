@@ -113,7 +113,9 @@ def _buckets(lab: RecordingLab, run: _Run) -> dict[str, int]:
     alone: dict[TimePart, int] = {}
     for phase in filter(None, map(gemm_alone, run.phases)):
         reference = run if run.phases == (phase,) else lab.recorded_alone(phase)
-        own = next(record for record in reference.recorder.gpus if record.gpu.index == gpu.gpu.index)
+        # A kernel that is the same on all GPUs is run on one for them, also where the whole run takes all.
+        records = {record.gpu.index: record for record in reference.recorder.gpus}
+        own = records.get(gpu.gpu.index, reference.recorder.gpus[0])
         for part, length in split(own).items():
             alone[part] = alone.get(part, 0) + length
     return {**_gemm(parts, alone), **_collectives(parts)}

@@ -1,1 +1,1 @@
-"""Hardware components: each owns its state, schedules its events, and knows the others only by its ports."""
+"""Hardware components: each owns its state, schedules its events, and knows no other but those it is handed."""

@@ -16,7 +16,7 @@ from t3sim.hardware.network.conditions import Conditions, LinkCondition
 from t3sim.hardware.network.wiring import Wiring, link_name
 from t3sim.registry import UnknownNameError
 
-ALL = "all"
+_ALL = "all"
 """In place of the name of a GPU or link: all that are not named."""
 MOST_SEEDS = 10_000
 _LATEST_FS = HORIZON_FS // 4  # leaves room for the run itself
@@ -78,8 +78,8 @@ class ConditionsSpec(Spec):
     @classmethod
     def _are_numbers(cls, value: dict[str, GpuCondition]) -> dict[str, GpuCondition]:
         for name in value:
-            if name != ALL and (not name.isdecimal() or name != str(int(name))):
-                raise ValueError(f"{name!r} is no GPU: give a number, counted from 0, or {ALL!r}")
+            if name != _ALL and (not name.isdecimal() or name != str(int(name))):
+                raise ValueError(f"{name!r} is no GPU: give a number, counted from 0, or {_ALL!r}")
         return value
 
     @property
@@ -95,21 +95,21 @@ class ConditionsSpec(Spec):
             return "kernels start at random times"
         if any(condition.loss for condition in self.links.values()):
             return "links lose packets at random"
-        rest = self.gpus.get(ALL, GpuCondition())
+        rest = self.gpus.get(_ALL, GpuCondition())
         named = [f"GPU {name}" for name, condition in self.gpus.items() if condition != rest]
-        other = self.links.get(ALL, LinkCondition())
+        other = self.links.get(_ALL, LinkCondition())
         named += [name for name, condition in self.links.items() if condition != other]
         return f"the others do not share the condition of {' and '.join(named)}" if named else ""
 
     def of_gpu(self, rank: int) -> GpuCondition:
         """Give the condition of one GPU."""
-        return self.gpus.get(str(rank), self.gpus.get(ALL, GpuCondition()))
+        return self.gpus.get(str(rank), self.gpus.get(_ALL, GpuCondition()))
 
     def of_links(self, wiring: Wiring, ranks: Iterable[int]) -> Conditions:
         """Give the conditions of the links that belong to ``ranks``."""
         if not self.links:
             return Conditions()
-        rest = self.links.get(ALL, LinkCondition())
+        rest = self.links.get(_ALL, LinkCondition())
         found = {name: self.links.get(name, rest) for name in _links_of(wiring, ranks)}
         in_trouble = {name: condition for name, condition in found.items() if condition != LinkCondition()}
         return Conditions(links=in_trouble, seed=self.seed)
@@ -123,12 +123,12 @@ class ConditionsSpec(Spec):
     def unknown(self, wiring: Wiring) -> Iterator[UnknownNameError]:
         """Yield an error for each GPU and link that is named and does not exist."""
         for name in self.gpus:
-            if name != ALL and int(name) >= wiring.gpus:
-                yield UnknownNameError("GPU", name, (ALL, *map(str, range(wiring.gpus))))
+            if name != _ALL and int(name) >= wiring.gpus:
+                yield UnknownNameError("GPU", name, (_ALL, *map(str, range(wiring.gpus))))
         links = _links_of(wiring, range(wiring.gpus)) if self.links else ()
         for name in self.links:
-            if name != ALL and name not in links:
-                yield UnknownNameError("link", name, (ALL, *links))
+            if name != _ALL and name not in links:
+                yield UnknownNameError("link", name, (_ALL, *links))
 
 
 def _links_of(wiring: Wiring, ranks: Iterable[int]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from t3sim.kernels import IntArray
+from t3sim.compiled import IntArray
 from t3sim.lowering.tiling import Tiling
 
 

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from t3sim.kernels import IntArray
+from t3sim.compiled import IntArray
 from t3sim.lowering.tiling import Tiling
 
 Region = IntArray
@@ -138,7 +138,7 @@ class Buffers:
         return received_address(self._stride)
 
 
-def part_of(region: Region, index: IntArray, nbytes: int) -> Region:
+def part_of_region(region: Region, index: IntArray, nbytes: int) -> Region:
     """Cut each block of ``region`` into parts of ``nbytes``, at whole rows, and return part ``index`` of each."""
     address, rows, row_bytes, stride = region.T
     first = np.minimum(index * nbytes // row_bytes, rows)

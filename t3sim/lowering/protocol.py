@@ -24,14 +24,16 @@ LEAST_SHARE = 0.01
 
 
 class PipelineSpec(Spec):
-    """Stages of a kernel that hand loops of chunks over: all channels move one chunk for every rank in a loop.
+    """Stages of a kernel that hand loops of chunks over: in a loop all its channels move one chunk for every rank.
+
+    A channel is NCCL's, a group of workgroups with a ring of its own; none of DRAM or of a link.
 
     The later the largest chunks, the sooner the first of them is through: a chunk of ``chunks[i]`` is taken when the
     buffer is at least ``loops[i]`` loops of it, else the next smaller one (NCCL, src/enqueue.cc, ``calcCollChunking``).
     """
 
     channels: Annotated[int, Field(gt=0, le=1024)]
-    """Channels that each move a chunk for every rank at once."""
+    """Of the library: each moves a chunk for every rank at once."""
     chunks: tuple[PositiveBytes, ...] = Field(min_length=1)
     """Sizes of chunks that there are, the largest first."""
     loops: tuple[Annotated[int, Field(gt=0)], ...]
@@ -121,7 +123,7 @@ class ProtocolSpec(Spec):
         return math.ceil(load.moved_bytes * FS_PER_S / self.bytes_per_s(load.bytes_per_s))
 
 
-PLAIN = ProtocolSpec(base_latency=0, step_latency=0, payload_share=1.0)
+NO_PROTOCOL = ProtocolSpec(base_latency=0, step_latency=0, payload_share=1.0)
 """Costs nothing beyond what is simulated: for algorithms that no protocol is for."""
 
 
@@ -138,4 +140,4 @@ def usable(
 
 def chosen(protocols: Mapping[str, ProtocolSpec], load: Load) -> ProtocolSpec:
     """Choose what the library takes for the fastest; the first of equals; ``PLAIN`` if there is none."""
-    return min(protocols.values() or (PLAIN,), key=lambda protocol: protocol.expected_fs(load))
+    return min(protocols.values() or (NO_PROTOCOL,), key=lambda protocol: protocol.expected_fs(load))

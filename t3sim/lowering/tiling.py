@@ -7,8 +7,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from t3sim.compiled import IntArray
 from t3sim.config import Spec
-from t3sim.kernels import IntArray
 from t3sim.units import ceil_div
 
 # Far beyond any kernel: a slip of the keyboard is named instead of simulated.

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from t3sim.collectives.plan import Operation, Plan
+from t3sim.compiled import IntArray
 from t3sim.errors import InputError, Problem
-from t3sim.kernels import IntArray
 from t3sim.lowering.chunks import Chunks, TileChunks, even_chunks, resliced
 from t3sim.lowering.kernel_choice import GemmRates, KernelChoice, fastest, fastest_split, tiled
 from t3sim.lowering.tiling import GemmKernelSpec, MacroTile, Tiling

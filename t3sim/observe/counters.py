@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t3sim.hardware.memory.access import Cause
-from t3sim.observe.recorder import UNKNOWN, GpuRecord, Packet
+from t3sim.observe.recorder import UNKNOWN, GpuRecord, PacketRecord
 from t3sim.results import USUAL_OPERATIONS, short_name
 from t3sim.results.timeline import Counter
 from t3sim.units import FS_PER_US, ceil_div
@@ -80,7 +80,7 @@ def _order(cause: Cause) -> tuple[int, str, str]:
     return (USUAL_OPERATIONS.index(cause.operation) if usual else len(USUAL_OPERATIONS), *cause)
 
 
-def _carried(packets: Iterable[Packet], edges: NDArray[np.int64], arriving: int) -> Floats:
+def _carried(packets: Iterable[PacketRecord], edges: NDArray[np.int64], arriving: int) -> Floats:
     """Link bytes in each bin, when they leave or (``arriving`` = 1) a latency later; a GPU's links add up."""
     total = np.zeros(len(edges) - 1)
     spans = []

@@ -9,7 +9,7 @@ from t3sim.hardware.network.message import Message
 from t3sim.hardware.probe import Probe
 
 
-class Record(NamedTuple):
+class LogEntry(NamedTuple):
     """One event of a run."""
 
     time_fs: int
@@ -28,7 +28,7 @@ class EventLog(Probe):
 
     def __init__(self, machine: Machine) -> None:
         self.env = machine.env
-        self.records: list[Record] = []
+        self.records: list[LogEntry] = []
         machine.observe(self)
 
     def text(self) -> str:
@@ -69,7 +69,7 @@ class EventLog(Probe):
 
     def _add(self, rank: int, where: str, event: str, **details: object) -> None:
         text = " ".join(f"{name}={value}" for name, value in details.items())
-        self.records.append(Record(int(self.env.now), f"Gpu[{rank}].{where}", event, text))
+        self.records.append(LogEntry(int(self.env.now), f"Gpu[{rank}].{where}", event, text))
 
     def _noting(self, action: Action, rank: int, where: str, event: str, **details: object) -> Action:
         """Make an action that records the event and then does ``action``."""

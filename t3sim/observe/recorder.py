@@ -55,7 +55,7 @@ class Transfer:
 
 
 @dataclass(slots=True)
-class Packet:
+class PacketRecord:
     """A message: queued at its sender's link, on the wires, delivered, and in the receiver's memory."""
 
     operation: int
@@ -120,9 +120,9 @@ class GpuRecord:
     stages: list[Stage] = field(default_factory=list)
     tiles: list[Tile] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
-    packets: list[Packet] = field(default_factory=list)
+    packets: list[PacketRecord] = field(default_factory=list)
     """What it sent, in the order of sending."""
-    received: list[Packet] = field(default_factory=list)
+    received: list[PacketRecord] = field(default_factory=list)
     """What was delivered to it, in the order of delivery."""
     bursts: list[Burst] = field(default_factory=list)
     dram: list[DramSample] = field(default_factory=list)
@@ -138,11 +138,11 @@ class Recorder(Probe):
         self._env = machine.env
         self._open_tiles: list[dict[int, int]] = [{} for _ in self.gpus]
         self._transfers: dict[Any, tuple[int, Transfer]] = {}
-        self._packets: dict[int, Packet] = {}
-        self._arriving: dict[tuple[int, int, int], Packet] = {}
+        self._packets: dict[int, PacketRecord] = {}
+        self._arriving: dict[tuple[int, int, int], PacketRecord] = {}
         self._firing = UNKNOWN
         self._sending = UNKNOWN
-        self._consumed: Packet | None = None
+        self._consumed: PacketRecord | None = None
         machine.observe(self)
 
     @property
@@ -244,7 +244,7 @@ class Recorder(Probe):
 
     def message_sent(self, rank: int, message: Message) -> None:
         """Note a message that is queued at the sender's link."""
-        packet = Packet(message.operation, message.part, message.nbytes, self._sending, self._now, rank)
+        packet = PacketRecord(message.operation, message.part, message.nbytes, self._sending, self._now, rank)
         self.gpus[rank].packets.append(packet)
         self._packets[message.serial] = packet
 

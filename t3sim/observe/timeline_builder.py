@@ -8,7 +8,7 @@ from t3sim.hardware.gpu import Span
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Stream
 from t3sim.observe.counters import counters
-from t3sim.observe.recorder import UNKNOWN, Burst, GpuRecord, Packet, Recorder, Stage, Tile, Transfer
+from t3sim.observe.recorder import UNKNOWN, Burst, GpuRecord, PacketRecord, Recorder, Stage, Tile, Transfer
 from t3sim.results import short_name
 from t3sim.results.timeline import Arrow, Detail, GpuTimeline, Slice, Stop, Timeline, Track
 from t3sim.units import FS_PER_NS
@@ -123,9 +123,9 @@ def _stages(span: Span, stages: Sequence[Stage], *, operands: bool) -> Iterator[
         yield Slice("store wait", cursor, span.end_fs)
 
 
-def _chunks(packets: Iterable[Packet], start: str, end: str) -> Iterator[Slice]:
+def _chunks(packets: Iterable[PacketRecord], start: str, end: str) -> Iterator[Slice]:
     """One slice a chunk, from the start of its first message to the end of its last."""
-    chunks: dict[tuple[int, int], list[Packet]] = {}
+    chunks: dict[tuple[int, int], list[PacketRecord]] = {}
     for packet in packets:
         if packet.consumed_fs != UNKNOWN:
             chunks.setdefault((packet.operation, packet.part), []).append(packet)
@@ -143,13 +143,13 @@ def _command(gpu: int, number: int, transfer: Transfer) -> Slice:
     return Slice("DMA", transfer.trigger_fs, transfer.accepted_fs, args, inside, ("dma", gpu, number))
 
 
-def _on_wire(gpu: int, number: int, packet: Packet) -> Slice:
+def _on_wire(gpu: int, number: int, packet: PacketRecord) -> Slice:
     args = {"bytes": packet.nbytes}
     name = f"chunk {packet.part}"
     return Slice(name, packet.wire_start_fs, packet.wire_end_fs, args, key=("out", gpu, number))
 
 
-def _into_memory(gpu: int, number: int, packet: Packet) -> Slice:
+def _into_memory(gpu: int, number: int, packet: PacketRecord) -> Slice:
     args = {"bytes": packet.nbytes, "from": packet.sender}
     name = f"chunk {packet.part}"
     return Slice(name, packet.delivered_fs, packet.consumed_fs, args, key=("in", gpu, number))

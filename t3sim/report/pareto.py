@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def pareto(frame: "pd.DataFrame", least: Sequence[str], most: Sequence[str]) -> "pd.DataFrame":
+def pareto_front(frame: "pd.DataFrame", least: Sequence[str], most: Sequence[str]) -> "pd.DataFrame":
     """Return the rows of the front, in their order, where ``least`` are better small and ``most`` better large.
 
     A metric may be the column of an axis: its quantities count as numbers. Of equal points all are kept; failed ones

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from t3sim.errors import InputError, Problem
 from t3sim.files import replacing
 from t3sim.report.pivot import Pivot, pivot, require_columns
-from t3sim.report.quantities import quantity, unit_of
+from t3sim.report.quantities import quantity, unit_of_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,4 +191,4 @@ def _label(frame: "pd.DataFrame", name: str) -> str:
 
 
 def _metric_label(plot: Plot) -> str:
-    return f"{plot.metric}, {plot.agg} ({unit_of(plot.metric)})"
+    return f"{plot.metric}, {plot.agg} ({unit_of_column(plot.metric)})"

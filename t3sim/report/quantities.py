@@ -56,7 +56,7 @@ def quantity(frame: "pd.DataFrame", name: str) -> Quantity | None:
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     filled = column.notna() & (column.astype(str) != "")
     if bool(numbers[filled].notna().all()) and bool(filled.any()):
-        return Quantity(name, unit_of(name), numbers)
+        return Quantity(name, unit_of_column(name), numbers)
     texts = [str(text) for text in column[filled].unique()]
     try:
         dimension, *others = [units.dimension_of(text) for text in texts]
@@ -70,7 +70,7 @@ def quantity(frame: "pd.DataFrame", name: str) -> Quantity | None:
     return Quantity(name, unit, column.map({text: amount / factor for text, amount in amounts.items()}))
 
 
-def unit_of(name: str) -> str:
+def unit_of_column(name: str) -> str:
     """Return the unit of a column of plain numbers; ``count`` where its name says no other."""
     suffixes = (unit for suffix, unit in _SUFFIXES.items() if name.endswith(suffix))
     return _NAMED.get(name) or next(suffixes, "count")

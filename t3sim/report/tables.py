@@ -123,25 +123,36 @@ def target_table(targets: Sequence[EvaluatedTarget]) -> Table:
 
 
 def collective_table(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Table:
-    """One line per size of a collective alone, with the columns that nccl-tests has, and what binds it."""
+    """One line per size of a collective alone, with the columns that nccl-tests has, and what binds it.
+
+    Where several seeds were run, the time is the median, and the smallest and the 99th percentile stand beside it.
+    Where sizes take several algorithms, each line names its own.
+    """
     first = rows[0]
-    what = f"{first['op']}, {first['algorithm']} on {first['topology']}, {first['gpus']} GPUs"
+    algorithms = dict.fromkeys(row["algorithm"] for row in rows)
+    what = f"{first['op']}, {' or '.join(algorithms)} on {first['topology']}, {first['gpus']} GPUs"
+    what += f", {first['seeds']} seeds" if first["seeds"] > 1 else ""
     table = Table(title=f"{what}; {_systems(manifest)}", title_justify="left")
-    numbers = ("size B", "time us", "algbw GB/s", "busbw GB/s", "#wrong", "wire B, busiest link", "link util")
-    for name in numbers:
+    spread = {"time_us_min": "min us", "time_us_p99": "p99 us"} if first["seeds"] > 1 else {}
+    times = {"time_us": "time us", **spread}
+    numbers = ("algbw GB/s", "busbw GB/s", "#wrong", "wire B, busiest link", "link util")
+    for name in ("size B", *times.values(), *numbers):
         table.add_column(name, justify="right")
     table.add_column("bound")
+    if len(algorithms) > 1:
+        table.add_column("algorithm")
     for row in rows:
         cells = (
             str(row["bytes"]),
-            f"{row['time_us']:.2f}",
+            *(f"{row[name]:.2f}" for name in times),
             _or_blank(row["algbw_gbps"], "{:.2f}"),
             _or_blank(row["busbw_gbps"], "{:.2f}"),
             "N/A" if row["data_errors"] is None else str(row["data_errors"]),
             str(row["wire_bytes_max"]),
             f"{row['link_util']:.1%}",
         )
-        table.add_row(*cells, row["bound"] or "")
+        named = (row["algorithm"],) if len(algorithms) > 1 else ()
+        table.add_row(*cells, row["bound"] or "", *named)
     return table
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from t3sim.lowering.work import CollectiveWork, GemmWork, Work
 
 class Phase(Protocol):
     """A part of a scheme's program."""
+
+    by_tile: ClassVar[bool]
+    """Whether output tiles of a producer are what is made in each GPU's own order, or travels."""
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -58,6 +61,7 @@ def program(phases: Sequence[Phase]) -> Callable[[Gpu], Process]:
 class GemmPhase:
     """A GEMM as one kernel: output through the LLC, dirty lines written back before the kernel counts as done."""
 
+    by_tile: ClassVar[bool] = False
     work: GemmWork
 
     @property
@@ -93,6 +97,7 @@ class GemmPhase:
 class CollectivePhase:
     """A collective as a kernel on the CUs, or the second half of one."""
 
+    by_tile: ClassVar[bool] = False
     work: CollectiveWork
     launched: bool = True
     """Whether it starts a kernel; the second half of an all-reduce goes on in the first half's."""
@@ -129,6 +134,7 @@ class CollectivePhase:
 class FusedPhase:
     """A GEMM and its collective fused by track and trigger: staggered, output bypasses the LLC as updates."""
 
+    by_tile: ClassVar[bool] = True
     work: CollectiveWork
     gather: CollectiveWork | None = None
     """The all-gather of the sums, if it is triggered as well."""
@@ -161,6 +167,7 @@ class FusedPhase:
 class StaggeredGemmPhase:
     """The GEMM of a fused phase without any communication: what its kernel takes when nothing contends with it."""
 
+    by_tile: ClassVar[bool] = True
     work: CollectiveWork
 
     @property
@@ -178,6 +185,7 @@ class StaggeredGemmPhase:
 class NearMemoryPhase:
     """A collective alone, by DMA and near-memory updates: as fast as NMC makes it, with no GEMM beside it."""
 
+    by_tile: ClassVar[bool] = True
     work: CollectiveWork
 
     @property

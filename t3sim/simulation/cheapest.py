@@ -34,7 +34,7 @@ def cheapest_algorithm(
     def _cost_fs(operation: Operation, algorithm: str, nbytes: int, found: Mapping[str, ProtocolSpec]) -> int | None:
         """Give the cost to rank 0; ``None`` where the algorithm does not work."""
         try:
-            plans = in_halves(make_plan(operation, algorithm, facts), facts)
+            plans = split_halves(make_plan(operation, algorithm, facts), facts)
         except PlanError:
             return None
         # What rank 0 receives along a ring comes from another node, if there are several.
@@ -44,7 +44,7 @@ def cheapest_algorithm(
     return choose
 
 
-def in_halves(plan: Plan, facts: NetworkFacts) -> tuple[Plan, ...]:
+def split_halves(plan: Plan, facts: NetworkFacts) -> tuple[Plan, ...]:
     """Return an all-reduce as a reduce-scatter and an all-gather, where its algorithm does both.
 
     Not where the halves go on at the same time, slice by slice: one after the other they would take longer.

@@ -11,6 +11,7 @@ from t3sim.schemes.sequential import kernel_phase
 from t3sim.simulation.bandwidth import bandwidths
 from t3sim.simulation.lab import MIRROR, SystemLab
 from t3sim.simulation.point import Point
+from t3sim.simulation.seeds import SeedRuns, by_seed
 from t3sim.simulation.system import SystemSpec
 from t3sim.units import FS_PER_US
 from t3sim.workload.operations import Collective, Sublayer
@@ -45,17 +46,27 @@ def collective_point(
     return Point(system=system, sublayer=sublayer, gpus=simulated, data=data)
 
 
+def run_seeds(point: Point) -> SeedRuns:
+    """Run the kernels of ``point`` under every seed, where something is random; raises as ``run_collective``."""
+    return SeedRuns.of(run_collective(point, system) for system in by_seed(point.system.spec))
+
+
 def run_collective(point: Point, system: SystemSpec | None = None) -> Outcome:
     """Run the kernels of ``point`` one after the other; on ``system``, if given, with the plans of the point's own.
 
+    Where something is random, under the first seed alone.
     Raises ``InputError`` when they do not fit the system, ``SimulationError`` when the run fails its own checks.
     """
     lab = SystemLab(system or point.system.spec, point.sublayer.tp, point.gpus, data=point.data)
     return lab.run([kernel_phase(work) for work in point.works], "sequential")
 
 
-def collective_row(point: Point, outcome: Outcome) -> Row:
-    """Say what the run of a collective alone measured: the columns of ``t3sim collective`` but for what binds it."""
+def collective_row(point: Point, found: SeedRuns) -> Row:
+    """Say what the runs of a collective alone measured: the columns of ``t3sim collective`` but for what binds it.
+
+    The row is of the run of median time, as those of ``t3sim run``.
+    """
+    outcome, data = found.median, found.data
     (operation,) = (op for op in point.sublayer.operations if isinstance(op, Collective))
     works = [work for work in point.works if isinstance(work, CollectiveWork)]
     busiest = max(outcome.links, key=lambda name: outcome.links[name].busy_fs, default=None)
@@ -72,6 +83,9 @@ def collective_row(point: Point, outcome: Outcome) -> Row:
         "link_util": busy_fs / outcome.total_fs if outcome.total_fs else 0.0,
         "busiest_link": busiest,
         "gpus_simulated": outcome.gpus_simulated,
-        "data_errors": outcome.data.errors if outcome.data is not None else None,
-        "data_spread": outcome.data.spread if outcome.data is not None else None,
+        "data_errors": data.errors if data is not None else None,
+        "data_spread": data.spread if data is not None else None,
+        **found.spread("time_us"),
+        "seed": point.system.spec.conditions.seed,
+        "seeds": len(found.runs),
     }

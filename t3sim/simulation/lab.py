@@ -19,6 +19,7 @@ from t3sim.simulation.system import SystemSpec
 _Key = TypeVar("_Key", bound=Hashable)
 
 MIRROR = "mirror"
+ONE = "one"
 ALL = "all"
 
 
@@ -33,7 +34,9 @@ class SystemLab:
         observe: Callable[[Machine], None] | None = None,
         data: DataMode | None = None,
     ) -> None:
-        """Simulate one GPU that stands for all wherever it can (``mirror``), or ``all`` of them.
+        """Simulate one GPU that stands for all wherever it is each of them (``mirror``), or ``all`` of them.
+
+        ``one``: a single GPU also where chunks differ, which is an approximation (see ``mirror_shape``).
 
         ``observe`` is called with every machine before it runs. With ``data``, memories hold numbers; all GPUs are
         simulated then. Raises ``InputError`` for conditions of what the system does not have.
@@ -53,8 +56,9 @@ class SystemLab:
         """
         wiring = wiring_of(self.system, self.gpus)
         works = [work for phase in phases for work in phase.works]
-        one_for_all = self.simulated == MIRROR and self.data is None
-        shape = mirror_shape(self.system, wiring, works) if one_for_all else None
+        one_for_all = self.simulated != ALL and self.data is None
+        approximate = self.simulated == ONE
+        shape = mirror_shape(self.system, wiring, phases, approximate=approximate) if one_for_all else None
         data = DataRun(works, self.gpus, self.data.precision) if self.data is not None else None
         mirrored = isinstance(shape, tuple)
         if isinstance(shape, tuple):

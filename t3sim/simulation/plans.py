@@ -11,7 +11,7 @@ from t3sim.hardware.network.topologies import Topology
 from t3sim.hardware.network.wiring import Wiring
 from t3sim.lowering.work import PlansOf
 from t3sim.registry import get, names
-from t3sim.simulation.cheapest import cheapest_algorithm, in_halves
+from t3sim.simulation.cheapest import cheapest_algorithm, split_halves
 from t3sim.simulation.system import SystemSpec
 
 
@@ -68,7 +68,7 @@ def plans_of(system: SystemSpec, gpus: int) -> PlansOf:
         algorithm = system.algorithms.get(op) or cheapest(operation, nbytes)
         algorithm = algorithm or default_algorithm(operation, system.topology.suited)
         try:
-            return in_halves(make_plan(operation, algorithm, facts), facts)
+            return split_halves(make_plan(operation, algorithm, facts), facts)
         except PlanError as error:
             raise InputError(Problem(message=str(error), key=f"algorithms.{op}")) from None
 

@@ -3,39 +3,41 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from operator import attrgetter
 from typing import NamedTuple
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.config import Loaded
 from t3sim.errors import DataError, InputError, SimulationError
-from t3sim.execution.data import DataMode, DataReport
+from t3sim.execution.data import DataMode
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.lowering.work import Work, lower
 from t3sim.registry import get, names
 from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
 from t3sim.results.activity import Activity
+from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
+from t3sim.schemes.sequential import kernel_phase
+from t3sim.schemes.t3 import fused_phases
 from t3sim.simulation.activity import activity_of
 from t3sim.simulation.bandwidth import bandwidths
 from t3sim.simulation.fit import misfits
-from t3sim.simulation.lab import ALL, MIRROR, SystemLab
-from t3sim.simulation.mirror import mirror_shape
+from t3sim.simulation.lab import ALL, MIRROR, ONE, SystemLab
+from t3sim.simulation.mirror import mirror_shape, size_difference, size_spread
 from t3sim.simulation.plans import plans_of, wiring_of
+from t3sim.simulation.seeds import SeedRuns, by_seed
 from t3sim.simulation.system import SystemSpec
-from t3sim.units import FS_PER_US, ceil_div
+from t3sim.units import FS_PER_US
 from t3sim.version import __version__
 from t3sim.workload.operations import Gemm, Sublayer
 
 BASELINE = "sequential"
 IDEAL = "ideal-overlap"
 _NO_TRAFFIC = {Cause(operation, direction): 0 for operation in USUAL_OPERATIONS for direction in Direction}
-_MEDIAN = 50
 _LEAST_GAIN = 0.001  # a smaller gain of the ideal is none, and no share of it means anything
 
 
@@ -57,7 +59,7 @@ class Point:
     system: Loaded[SystemSpec]
     sublayer: Sublayer
     gpus: str = MIRROR
-    """``mirror``: one that stands for all, wherever it can; ``all``."""
+    """``mirror``: one that stands for all, where it is each of them; ``one``: also where it is nearly; ``all``."""
     data: DataMode | None = None
     """Whether memories hold numbers, which are compared with what they have to be; all GPUs are simulated then."""
 
@@ -71,10 +73,49 @@ class Point:
     @cached_property
     def why_all(self) -> str | None:
         """Why all GPUs are simulated where one was to stand for all; ``None``: it does, or all were asked for."""
-        if self.gpus != MIRROR:
+        if self.gpus == ALL:
             return None
-        shape = mirror_shape(self.system.spec, wiring_of(self.system.spec, self.sublayer.tp), self.works)
+        return self._why_not_one([kernel_phase(work) for work in self.works])
+
+    @cached_property
+    def why_all_when_fused(self) -> str | None:
+        """The same of fused GEMMs, whose output travels tile by tile."""
+        if self.gpus == ALL:
+            return None
+        return self._why_not_one(self._fused)
+
+    @cached_property
+    def approximation(self) -> str:
+        """In what GPUs differ that one stands for; empty where it is each of them, or all are simulated."""
+        if self.gpus != ONE or self.why_all_when_fused is not None:
+            return ""
+        difference, spread = size_difference(self._fused), size_spread(self._fused)
+        return f"{difference}, by {spread:.2%}" if spread else difference
+
+    @property
+    def _fused(self) -> list[Phase]:
+        return fused_phases(self.works, self.system.spec.track_trigger)
+
+    def _why_not_one(self, phases: Sequence[Phase]) -> str | None:
+        system = self.system.spec
+        shape = mirror_shape(system, wiring_of(system, self.sublayer.tp), phases, approximate=self.gpus == ONE)
         return shape if isinstance(shape, str) else None
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """Say of GPUs and network what was not asked for in so many words."""
+        topology, gpus = self.system.spec.topology, self.sublayer.tp
+        if self.data is not None:
+            yield f"memories hold numbers (--data), for which all {gpus} GPUs are simulated"
+        elif self.why_all is not None:
+            yield f"all {gpus} GPUs are simulated, since {self.why_all}"
+        elif self.why_all_when_fused is not None:
+            yield f"all {gpus} GPUs are simulated where GEMMs are fused, since {self.why_all_when_fused}"
+        elif self.approximation:
+            yield f"one GPU stands for {gpus}, which is an approximation, since {self.approximation}"
+        if gpus > 1 and getattr(topology, "shape", ()) is None:
+            shape = " x ".join(map(str, wiring_of(self.system.spec, gpus).shape))
+            yield f"{gpus} GPUs are wired as a {topology.kind} of {shape}; topology.shape says another"
 
     def check(self) -> None:
         """Raise ``InputError`` with everything for which the point cannot be simulated."""
@@ -120,8 +161,8 @@ def measure(point: Point, schemes: Sequence[str], observe: Observe | None = None
     """
     system, sublayer = point.system.spec, point.sublayer
     point.check()
-    labs = [SystemLab(each, sublayer.tp, point.gpus, data=point.data) for each in _by_seed(system)]
-    outcomes: dict[str, list[Outcome]] = {}
+    labs = [SystemLab(each, sublayer.tp, point.gpus, data=point.data) for each in by_seed(system)]
+    runs: dict[str, SeedRuns] = {}
     errors: dict[str, SimulationError] = {}
     walls: dict[str, float] = {}
     for name in dict.fromkeys((BASELINE, IDEAL, *schemes)):
@@ -129,52 +170,27 @@ def measure(point: Point, schemes: Sequence[str], observe: Observe | None = None
         scheme: Scheme = get(SCHEME, name)()
         labs[0].observe = partial(observe, f"{sublayer.label} {name}") if observe and name in schemes else None
         try:
-            outcomes[name] = sorted((scheme.simulate(lab, point.works) for lab in labs), key=attrgetter("total_fs"))
+            runs[name] = SeedRuns.of(scheme.simulate(lab, point.works) for lab in labs)
         except SimulationError as error:
             errors[name] = error
         walls[name] = time.perf_counter() - started
-    medians = {name: runs[_rank(len(runs), _MEDIAN)] for name, runs in outcomes.items()}
+    medians = {name: found.median for name, found in runs.items()}
     measured = []
     for name in schemes:
         row: Row = {**identity(point), "scheme": name, "status": "ok", "wall_s": walls[name], "seeds": len(labs)}
-        if name in outcomes:
-            row |= _measured(point, medians[name], medians.get(BASELINE), medians.get(IDEAL)) | _spread(outcomes[name])
-            if (found := _worst([run.data for run in outcomes[name] if run.data is not None])) is not None:
-                row |= {"data_errors": found.errors, "data_spread": found.spread}
-                if found.errors:
-                    errors[name] = DataError(str(found))
+        if name in runs:
+            row |= _measured(point, medians[name], medians.get(BASELINE), medians.get(IDEAL))
+            row |= runs[name].spread("total_us")
+            if (data := runs[name].data) is not None:
+                row |= {"data_errors": data.errors, "data_spread": data.spread}
+                if data.errors:
+                    errors[name] = DataError(str(data))
         # Without a baseline no row can say what it gains: what was measured stands, but the row has failed.
         if (failure := errors.get(name, errors.get(BASELINE))) is not None:
             row |= {"status": "failed", "error_type": type(failure).__name__, "error_message": str(failure)}
         activity = activity_of(medians[name]) if name in medians else None
         measured.append(Measured(complete(row), activity))
     return measured
-
-
-def _worst(reports: Sequence[DataReport]) -> DataReport | None:
-    """Give the report with most errors: a run that moves wrong data is wrong, median or not."""
-    return max(reports, key=attrgetter("errors"), default=None)
-
-
-def _by_seed(system: SystemSpec) -> list[SystemSpec]:
-    """Give the system under each of its seeds; itself where they could change nothing."""
-    conditions = system.conditions
-    if not conditions.is_random:
-        return [system]
-    seeds = range(conditions.seed, conditions.seed + conditions.seeds)
-    changed = [conditions.model_copy(update={"seed": seed}) for seed in seeds]
-    return [system.model_copy(update={"conditions": each}) for each in changed]
-
-
-def _rank(count: int, percent: int) -> int:
-    """Index of the smallest of ``count`` sorted values that ``percent`` of them do not exceed."""
-    return ceil_div(count * percent, 100) - 1
-
-
-def _spread(runs: Sequence[Outcome]) -> Row:
-    """Say how far the times of runs, which are sorted by them, lie apart."""
-    places = {"min": 0, "p50": _rank(len(runs), _MEDIAN), "p99": _rank(len(runs), 99)}
-    return {f"total_us_{name}": runs[place].total_fs / FS_PER_US for name, place in places.items()}
 
 
 def identity(point: Point) -> Row:

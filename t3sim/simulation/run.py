@@ -18,7 +18,7 @@ from t3sim.results import Row, RunResult
 from t3sim.results.activity import RUN
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation.fit import check_conditions, check_fit
-from t3sim.simulation.lab import ALL, MIRROR
+from t3sim.simulation.lab import ALL, MIRROR, ONE
 from t3sim.simulation.plans import facts_of
 from t3sim.simulation.point import Observe, Point, measure, scheme_names
 from t3sim.simulation.system import SystemSpec
@@ -60,10 +60,11 @@ def simulate(
     """Simulate the sublayers of a trace: the whole way from files to results.
 
     ``trace``, ``system``: name of a shipped one, or a path. ``sublayers``, ``schemes``: which ones; none: all.
-    ``overrides``: ``a.b.c=value`` for the system. ``gpus``: ``mirror`` or the number of GPUs, which must be the
-    trace's TP degree. ``observe`` sees every machine before it runs. ``data``: let every GPU's memory hold numbers and
-    compare what is there at the end; ``data_dtype`` (``fp32``, ``fp16``, ``bf16``): and see what rounding does to sums.
-    Both simulate all GPUs. Raises ``InputError`` for anything in these that cannot be.
+    ``overrides``: ``a.b.c=value`` for the system. ``gpus``: ``mirror`` (one GPU where it is each of them, else
+    all), ``one`` (also where it is nearly), or the number of GPUs, which must be the trace's TP degree. ``observe``
+    sees every machine before it runs. ``data``: let every GPU's memory hold numbers and compare what is there at the
+    end; ``data_dtype`` (``fp32``, ``fp16``, ``bf16``): and see what rounding does to sums. Both simulate all GPUs.
+    Raises ``InputError`` for anything in these that cannot be.
     """
     mode = data_mode(data=data, dtype=data_dtype)
     points, chosen = load_points(trace, system, sublayers, schemes, overrides, gpus, mode)
@@ -126,11 +127,7 @@ def manifest(points: Sequence[Point]) -> dict[str, Any]:
 
 def _notes(point: Point) -> Iterator[str]:
     """Say what a reader of the results could mistake or wonder at: nothing to overlap, all GPUs simulated."""
-    if point.data is not None:
-        gpus = point.sublayer.tp
-        yield f"{point.sublayer.label}: memories hold numbers (--data), for which all {gpus} GPUs are simulated"
-    elif point.why_all is not None:
-        yield f"{point.sublayer.label}: all {point.sublayer.tp} GPUs are simulated, since {point.why_all}"
+    yield from (f"{point.sublayer.label}: {note}" for note in point.notes)
     if not fusable(point.works):
         yield (
             f"{point.sublayer.label}: nothing to overlap, since no reduce-scatter or "
@@ -179,9 +176,9 @@ def data_mode(*, data: bool, dtype: str | None = None) -> DataMode | None:
 
 def choose_gpus(gpus: str, tp: int) -> str:
     """Say which GPUs ``--gpus`` asks to simulate. Raises ``InputError`` when it is no way to say that."""
-    if gpus == MIRROR:
-        return MIRROR
+    if gpus in (MIRROR, ONE):
+        return gpus
     if gpus in (ALL, str(tp)):
         return ALL
-    message = "is neither 'mirror' nor the number of GPUs in the trace's tensor-parallel group"
-    raise InputError(Problem(message=message, key="--gpus", value=gpus, known=(MIRROR, str(tp))))
+    message = "is neither 'mirror', 'one' nor the number of GPUs in the trace's tensor-parallel group"
+    raise InputError(Problem(message=message, key="--gpus", value=gpus, known=(MIRROR, ONE, str(tp))))

@@ -9,6 +9,7 @@ from t3sim.data import traces_dir
 from t3sim.results import Row, RunResult, geomean, merged
 from t3sim.results.published import EvaluatedTarget
 from t3sim.simulation import Point, SystemSpec, schemes_of_any_network
+from t3sim.simulation.lab import ONE
 from t3sim.simulation.run import Progress, run_points
 from t3sim.studies.cu_sharing import rows_with_cus_shared
 from t3sim.studies.metrics import CUS_SHARED, METRICS
@@ -70,7 +71,9 @@ def reproduce(
 
 def _points(traces: Sequence[str], system: Loaded[SystemSpec]) -> list[Point]:
     loaded = [load_trace(trace, folder=traces_dir()).spec for trace in traces]
-    return [Point(system=system, sublayer=sublayer) for trace in loaded for sublayer in trace.sublayers()]
+    points = [Point(system=system, sublayer=sublayer) for trace in loaded for sublayer in trace.sublayers()]
+    # One GPU is simulated, as published, also where GPUs are not quite in step: PaLM's (see DEVIATIONS).
+    return [point if point.why_all_when_fused is None else replace(point, gpus=ONE) for point in points]
 
 
 def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -16,7 +16,7 @@ from t3sim.simulation.lab import SystemLab
 _MOST_BINS = 400  # as many as a figure can show
 
 
-def dram_traffic(point: Point, schemes: Sequence[str]) -> dict[str, Counter]:
+def record_traffic(point: Point, schemes: Sequence[str]) -> dict[str, Counter]:
     """Record the first GPU's DRAM rates, GB/s by cause, under each of ``schemes``.
 
     Raises ``SimulationError`` when a run fails its own checks, or a scheme runs nothing, or more than one machine.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import islice
 
 from t3sim.config.layers import OVERRIDE
-from t3sim.config.source import KeyPath, Place
+from t3sim.config.source import KeyPath, SourceLine
 from t3sim.errors import InputError, Problem
 from t3sim.sweeps.resolve import Resolver
 from t3sim.sweeps.spec import (
@@ -26,7 +26,7 @@ _MOST_PROBES = 1000
 _Probe = tuple[KeyPath, Settings]
 
 
-def check(spec: SweepSpec, resolver: Resolver, lines: Mapping[KeyPath, Place]) -> None:
+def check_sweep(spec: SweepSpec, resolver: Resolver, lines: Mapping[KeyPath, SourceLine]) -> None:
     """Raise ``InputError`` with the settings that no system takes, whatever they are combined with.
 
     ``lines``: where in the file each part of ``spec`` was written. Every value of an axis is tried on the first
@@ -68,7 +68,7 @@ def _probes(axis: Axis) -> Iterator[_Probe]:
 
 
 def _problems(
-    resolver: Resolver, settings: Settings, made: Settings, path: KeyPath, lines: Mapping[KeyPath, Place]
+    resolver: Resolver, settings: Settings, made: Settings, path: KeyPath, lines: Mapping[KeyPath, SourceLine]
 ) -> Iterator[Problem]:
     """Yield what is wrong with the settings ``made``, and not with those around them."""
     for problem in resolver.problems(settings):
@@ -84,6 +84,6 @@ def _is_about(problem: Problem, key: str, name: str) -> bool:
     return inside or (problem.message == "unknown key" and name.startswith(f"{key}."))
 
 
-def _place(path: KeyPath, lines: Mapping[KeyPath, Place]) -> Place:
+def _place(path: KeyPath, lines: Mapping[KeyPath, SourceLine]) -> SourceLine:
     inside = next(length for length in range(len(path), -1, -1) if path[:length] in lines)
     return lines[path[:inside]]

@@ -12,10 +12,10 @@ from t3sim.config import Document, Draft, Loaded, draft, dump_yaml
 from t3sim.data import sweeps_dir
 from t3sim.files import prepare_folder, write_files
 from t3sim.results import read_frame
-from t3sim.sweeps.check import check
+from t3sim.sweeps.check import check_sweep
+from t3sim.sweeps.combinations import Combinations
 from t3sim.sweeps.dask import DaskPool
 from t3sim.sweeps.journal import Journal
-from t3sim.sweeps.plan import Plan
 from t3sim.sweeps.pool import LocalPool
 from t3sim.sweeps.resolve import Resolver
 from t3sim.sweeps.runner import Backend, Report, Runner, Tally
@@ -54,7 +54,7 @@ def load_sweep(ref: str | Path | Mapping[str, Any]) -> Loaded[SweepSpec]:
     else:
         described = draft(ref, folder=sweeps_dir(), format_name=SWEEP_FORMAT)
     loaded = described.checked(SweepSpec)
-    check(loaded.spec, Resolver(), described.document.lines)
+    check_sweep(loaded.spec, Resolver(), described.document.lines)
     return loaded
 
 
@@ -77,7 +77,7 @@ def run_sweep(
     """
     prepare_folder(folder)
     with Journal(folder) as journal:
-        runner = Runner(Plan(spec.spec), journal, Resolver(), shard, retry_failed, fail_fast, report)
+        runner = Runner(Combinations(spec.spec), journal, Resolver(), shard, retry_failed, fail_fast, report)
         announce(runner.count())
         interrupted = False
         try:
@@ -97,7 +97,7 @@ def merge(spec: Loaded[SweepSpec], folders: Sequence[Path], out: Path) -> SweepR
     with Journal(out) as journal:
         for folder in folders:
             journal.take(folder)
-        runner = Runner(Plan(spec.spec), journal, Resolver())
+        runner = Runner(Combinations(spec.spec), journal, Resolver())
         runner.count()
         return SweepResult(out, runner.tally, _write(out, spec, runner, (1, 1)), journal.dropped, interrupted=False)
 
@@ -133,7 +133,7 @@ def cores() -> int:
 
 
 def _write(folder: Path, spec: Loaded[SweepSpec], runner: Runner, shard: tuple[int, int]) -> Written:
-    written = write_table(folder / RESULTS, runner.plan, runner.recipes, runner.journal)
+    written = write_table(folder / RESULTS, runner.combinations, runner.recipes, runner.journal)
     manifest = {
         "sweep": spec.spec.name,
         "t3sim": __version__,

@@ -12,7 +12,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Final, cast
 
-from t3sim import kernels
+from t3sim import compiled
 from t3sim.simulation import simulate_point
 from t3sim.sweeps.resolve import Job
 from t3sim.sweeps.worker import Answer, Simulate
@@ -35,7 +35,7 @@ class LocalPool:
         waiting = iter(jobs)
         busy: dict[Connection, _Worker] = {}
         # The first worker compiles what is not compiled yet; the others then find it on disk.
-        wanted = 1 if kernels.uncached() and kernels.cache_folder() else self.jobs
+        wanted = 1 if compiled.uncached() and compiled.cache_folder() else self.jobs
         try:
             self._fill(busy, waiting, wanted)
             while busy:

@@ -15,7 +15,7 @@ from t3sim.hardware.network.topologies import KIND as TOPOLOGY
 from t3sim.registry import names
 from t3sim.results import Row
 from t3sim.simulation import SYSTEM_FORMAT, Point, SystemSpec, scheme_names, schemes_of_any_network
-from t3sim.simulation.lab import ALL, MIRROR
+from t3sim.simulation.lab import ALL, MIRROR, ONE
 from t3sim.simulation.plans import network_settings
 from t3sim.simulation.point import identity as point_identity
 from t3sim.simulation.run import DEFAULT_SYSTEM
@@ -33,7 +33,7 @@ _Laid = tuple[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class PointTask:
     """One sublayer of a combination: what is simulated at once, under one or more schemes."""
 
     settings: Settings
@@ -69,7 +69,7 @@ class Resolver:
         # Points that follow each other often share their workload; a long sweep must not keep all of them.
         self._sublayers = lru_cache(maxsize=_KEPT)(self._made)
 
-    def tasks(self, settings: Settings) -> Iterator[Task]:
+    def tasks(self, settings: Settings) -> Iterator[PointTask]:
         """Yield a task for each sublayer of a combination, in the order of the trace.
 
         Raises ``InputError`` for the name of a file, a scheme or a sublayer that there is none of.
@@ -90,9 +90,9 @@ class Resolver:
         for phase, name in places:
             if not wanted or name in wanted:
                 recipe = hashlib.sha256(f"{phase} {name} {shared}".encode()).hexdigest()[:_KEY_DIGITS]
-                yield Task(settings, phase, name, schemes, recipe)
+                yield PointTask(settings, phase, name, schemes, recipe)
 
-    def job(self, task: Task) -> Job:
+    def job(self, task: PointTask) -> Job:
         """Resolve a task. Raises ``InputError`` when its configuration is not one that can be simulated."""
         system = self.system(task.settings)
         places = {(item.phase, item.sublayer): item for item in self._sublayers(*_workload_of(task.settings))}
@@ -119,7 +119,7 @@ class Resolver:
             "dtype": tuple(DTYPE_BYTES),
             "topology": names(TOPOLOGY),
             "algorithm": names(ALGORITHM),
-            "gpus": (MIRROR, ALL),
+            "gpus": (MIRROR, ONE, ALL),
         }
         checks: list[Callable[[], object]] = [
             *(partial(_refuse_unknown, key, _texts(settings, key), known[key]) for key in known),
@@ -202,7 +202,7 @@ def _workload_of(settings: Settings) -> tuple[Any, ...]:
     return tuple(settings.get(name) for name in ("trace", *WORKLOAD_KEYS))
 
 
-def identity(task: Task) -> Row:
+def task_identity(task: PointTask) -> Row:
     """Return what a row can say of a task that cannot be resolved."""
     named = {key: task.settings.get(key) for key in ("model", "tp", "dtype", "topology")}
     return {**named, "system": task.settings.get("system", DEFAULT_SYSTEM), "version": __version__} | {

@@ -8,10 +8,9 @@ from typing import Protocol
 from t3sim.errors import InputError, Problem
 from t3sim.results import Row, complete
 from t3sim.simulation.point import identity
+from t3sim.sweeps.combinations import Combinations
 from t3sim.sweeps.journal import Journal
-from t3sim.sweeps.plan import Plan
-from t3sim.sweeps.resolve import Job, Resolver, Task
-from t3sim.sweeps.resolve import identity as task_identity
+from t3sim.sweeps.resolve import Job, PointTask, Resolver, task_identity
 from t3sim.sweeps.table import row_csv
 from t3sim.sweeps.worker import Answer
 
@@ -53,9 +52,9 @@ Report = Callable[[Tally], None]
 
 @dataclass(slots=True)
 class Runner:
-    """Runs the pending points of a plan, or of one shard of it, into a journal."""
+    """Runs the pending points of a sweep, or of one shard of it, into a journal."""
 
-    plan: Plan
+    combinations: Combinations
     journal: Journal
     resolver: Resolver
     shard: tuple[int, int] = (1, 1)
@@ -64,16 +63,16 @@ class Runner:
     report: Report = lambda _: None
     tally: Tally = field(default_factory=Tally)
     recipes: list[tuple[str, ...]] = field(default_factory=list)
-    """Recipes of each combination, in the order of the plan."""
+    """Recipes of each combination, in their order."""
     _pending: dict[str, None] = field(default_factory=dict)
 
     def count(self) -> Tally:
         """Count what there is to do. Raises ``InputError`` for names of files, schemes or sublayers that are none."""
-        if self.plan.size > (most := self.plan.spec.max_points):
-            raise InputError(Problem(message=f"{self.plan.size} combinations", key="max_points", value=most))
+        if self.combinations.size > (most := self.combinations.spec.max_points):
+            raise InputError(Problem(message=f"{self.combinations.size} combinations", key="max_points", value=most))
         self.recipes = [
             tuple(task.recipe for task in self.resolver.tasks(combination.settings))
-            for combination in self.plan.combinations()
+            for combination in self.combinations
         ]
         number, count = self.shard
         chosen = list(dict.fromkeys(recipe for recipes in self.recipes for recipe in recipes))[number - 1 :: count]
@@ -123,16 +122,16 @@ class Runner:
                 waiting[job.key] = [task.recipe]
                 yield job
 
-    def _pending_tasks(self) -> Iterator[Task]:
+    def _pending_tasks(self) -> Iterator[PointTask]:
         left = dict(self._pending)
-        for combination, recipes in zip(self.plan.combinations(), self.recipes, strict=True):
+        for combination, recipes in zip(self.combinations, self.recipes, strict=True):
             if any(recipe in left for recipe in recipes):
                 for task in self.resolver.tasks(combination.settings):
                     if task.recipe in left:
                         del left[task.recipe]
                         yield task
 
-    def _is_retried(self, task: Task) -> bool:
+    def _is_retried(self, task: PointTask) -> bool:
         return self.journal.has(task.recipe)  # and pending none the less
 
     def _keep(self, recipe: str, key: str, rows: Sequence[Row]) -> None:

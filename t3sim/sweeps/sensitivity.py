@@ -15,9 +15,9 @@ from t3sim.errors import InputError, Problem
 from t3sim.results import COLUMN_NAMES, Row, geomean, read_frame
 from t3sim.results.schemes import baseline
 from t3sim.sweeps import values
+from t3sim.sweeps.combinations import Combinations
 from t3sim.sweeps.launch import SweepResult, load_sweep, run_sweep
 from t3sim.sweeps.parameters import FACTORS, Parameter, parameters
-from t3sim.sweeps.plan import Plan
 from t3sim.sweeps.resolve import Resolver
 from t3sim.sweeps.runner import Backend, Report
 from t3sim.sweeps.spec import SWEEP_FORMAT, SYSTEM_PREFIX, SweepSpec, keys_of
@@ -30,7 +30,19 @@ BASE = "nothing"
 CHANGE = "change"
 OUTCOMES = COLUMN_NAMES[COLUMN_NAMES.index("gemm_us") : COLUMN_NAMES.index("tracker_peak_entries") + 1]
 """What a run's results are compared in: every number that comes out, and none that goes in."""
-COLUMNS = ("rank", "parameter", "value", "change", "to", "scheme", "before", "after", "effect", "status", "reason")
+SENSITIVITY_COLUMNS = (
+    "rank",
+    "parameter",
+    "value",
+    "change",
+    "to",
+    "scheme",
+    "before",
+    "after",
+    "effect",
+    "status",
+    "reason",
+)
 _WHERE = ("model", "phase", "sublayer", "tp", "topology", "M", "N", "K_local", "dtype", "scheme")
 
 
@@ -68,7 +80,7 @@ def load_experiment(ref: str | Path | Mapping[str, Any]) -> tuple[Loaded[SweepSp
         if key == "system" or key.startswith(SYSTEM_PREFIX):
             message = "an axis sets what is to be varied; take a sweep over workloads, or set it in base"
             raise InputError(Problem(message=message, file=str(spec.path), key=key))
-    if CHANGE in Plan(spec.spec).columns:
+    if CHANGE in Combinations(spec.spec).columns:
         raise InputError(Problem(message="an axis has the name of the changes", file=str(spec.path), key=CHANGE))
     resolver, base = Resolver(), spec.spec.base
     found = list(
@@ -119,7 +131,7 @@ def run_sensitivity(
 
 def _leave_untouched(found: Sequence[Parameter], spec: SweepSpec, resolver: Resolver) -> None:
     """Take back the changes of what no run of the experiment looks at: policies of other schemes, other dtypes."""
-    tasks = [task for combination in Plan(spec).combinations() for task in resolver.tasks(combination.settings)]
+    tasks = [task for combination in Combinations(spec) for task in resolver.tasks(combination.settings)]
     policies = {"default", baseline(), *(scheme for task in tasks for scheme in task.schemes)}
     dtypes = {op.dtype for task in tasks for op in resolver.job(task).point.sublayer.operations}
     for parameter in found:
@@ -177,5 +189,5 @@ def _ranked(compared: Sequence[list[Row]]) -> list[Row]:
     found = []
     for number, rows in enumerate(sorted(compared, key=order), start=1):
         has_rank = any(row["status"] == "ok" for row in rows)
-        found += [{**dict.fromkeys(COLUMNS), **row, "rank": number if has_rank else None} for row in rows]
+        found += [{**dict.fromkeys(SENSITIVITY_COLUMNS), **row, "rank": number if has_rank else None} for row in rows]
     return found

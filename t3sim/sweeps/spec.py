@@ -13,7 +13,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from t3sim.config import Spec
 from t3sim.errors import nearest
 from t3sim.sweeps import values
-from t3sim.sweeps.conditions import Condition
+from t3sim.sweeps.predicates import Predicate
 
 SWEEP_FORMAT = "t3sim-sweep"
 
@@ -43,7 +43,7 @@ def _check_keys(mapping: dict[str, Any]) -> dict[str, Any]:
     return mapping
 
 
-Values = Annotated[tuple[Any, ...], Field(min_length=1)]
+AxisValues = Annotated[tuple[Any, ...], Field(min_length=1)]
 
 
 class ListAxis(Spec):
@@ -51,7 +51,7 @@ class ListAxis(Spec):
 
     kind: Literal["list"]
     key: str
-    values: Values
+    values: AxisValues
     _known = field_validator("key")(check_key)
 
     def columns(self) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ class RangeAxis(Spec):
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
-        values.Span(self.start, self.stop, self.scale)
+        values.ValueRange(self.start, self.stop, self.scale)
         return self
 
     def columns(self) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ class RangeAxis(Spec):
 
     def options(self) -> Iterator[Option]:
         """Yield the steps of the axis in order."""
-        span = values.Span(self.start, self.stop, self.scale)
+        span = values.ValueRange(self.start, self.stop, self.scale)
         steps = (span.at(i / (self.count - 1)) for i in range(self.count))
         return (({self.key: value}, (values.text(value),)) for value in steps)
 
@@ -94,7 +94,7 @@ class GridAxis(Spec):
     """Every combination of the values of several keys; the last key varies fastest."""
 
     kind: Literal["grid"]
-    keys: Annotated[dict[str, Values], Field(min_length=1)]
+    keys: Annotated[dict[str, AxisValues], Field(min_length=1)]
     _known = field_validator("keys")(_check_keys)
 
     def columns(self) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ class ZipAxis(Spec):
     """Several keys that change together: their first values, their second values, and so on."""
 
     kind: Literal["zip"]
-    keys: Annotated[dict[str, Values], Field(min_length=1)]
+    keys: Annotated[dict[str, AxisValues], Field(min_length=1)]
     _known = field_validator("keys")(_check_keys)
 
     @field_validator("keys")
@@ -177,7 +177,7 @@ class SampledRange(Spec):
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
-        values.Span(self.start, self.stop, self.scale)
+        values.ValueRange(self.start, self.stop, self.scale)
         return self
 
 
@@ -199,7 +199,7 @@ class SampleAxis(Spec):
 
     def options(self) -> Iterator[Option]:
         """Yield the steps of the axis in order."""
-        spans = [values.Span(key.start, key.stop, key.scale) for key in self.keys.values()]
+        spans = [values.ValueRange(key.start, key.stop, key.scale) for key in self.keys.values()]
         draw = values.latin_hypercube if self.kind == "latin-hypercube" else values.independent
         for place in draw(self.count, len(spans), self.seed):
             picked = [span.at(share) for span, share in zip(spans, place, strict=True)]
@@ -231,7 +231,7 @@ class SweepSpec(Spec):
     @classmethod
     def _readable(cls, skip: tuple[str, ...]) -> tuple[str, ...]:
         for text in skip:
-            Condition(text)
+            Predicate(text)
         return skip
 
     @model_validator(mode="after")
@@ -249,7 +249,7 @@ class SweepSpec(Spec):
         columns = {column for axis in self.axes for column in axis.columns()}
         known = {*self.base, *columns, *(key for axis in self.axes for key in keys_of(axis))}
         for text in self.skip:
-            if unknown := sorted(Condition(text).names - known):
+            if unknown := sorted(Predicate(text).names - known):
                 raise ValueError(f"{text!r} names what neither base nor an axis sets: {', '.join(unknown)}")
         return self
 

@@ -1,4 +1,4 @@
-"""The results table of a sweep: the rows in its journal, in the order of its plan, with the columns of its axes."""
+"""The results table of a sweep: the rows in its journal, by combination, with the columns of its axes."""
 
 import csv
 import io
@@ -10,8 +10,8 @@ from typing import Any
 from t3sim.errors import InputError, Problem
 from t3sim.files import replacing
 from t3sim.results import COLUMN_NAMES, Row, read_frame
+from t3sim.sweeps.combinations import Combinations
 from t3sim.sweeps.journal import Journal
-from t3sim.sweeps.plan import Plan
 
 RESULTS = "results.csv"
 _MOST_FAILURES = 100
@@ -33,17 +33,17 @@ def row_csv(row: Row) -> str:
     return _csv([row[name] for name in COLUMN_NAMES])
 
 
-def write_table(path: Path, plan: Plan, recipes: Sequence[Sequence[str]], journal: Journal) -> Written:
+def write_table(path: Path, combinations: Combinations, recipes: Sequence[Sequence[str]], journal: Journal) -> Written:
     """Write the table of what is finished; equal journals give equal bytes.
 
-    ``recipes``: of each combination of the plan. Raises ``InputError`` when the disk refuses.
+    ``recipes``: of each combination. Raises ``InputError`` when the disk refuses.
     """
     written = Written()
-    columns = [*COLUMN_NAMES, *plan.columns]
+    columns = [*COLUMN_NAMES, *combinations.columns]
     with replacing(path) as file:
         file.write(f"{_csv(columns)}\n")
-        for combination, wanted in zip(plan.combinations(), recipes, strict=True):
-            labels = f",{_csv(combination.labels)}\n" if plan.columns else "\n"
+        for combination, wanted in zip(combinations, recipes, strict=True):
+            labels = f",{_csv(combination.labels)}\n" if combinations.columns else "\n"
             for recipe in wanted:
                 if not journal.has(recipe):
                     continue

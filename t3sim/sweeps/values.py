@@ -25,7 +25,7 @@ def product(lists: Collection[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
     return itertools.product(*lists)
 
 
-class Span:
+class ValueRange:
     """The values from ``start`` to ``stop``; raises ``ValueError`` for ends that span nothing.
 
     Whole numbers span whole numbers; quantities are whole in their base unit and keep the unit of ``start``.

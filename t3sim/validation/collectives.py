@@ -73,7 +73,7 @@ class MeasuredCollective(Spec):
 
 
 @cache
-def load_measured() -> tuple[MeasuredCollective, ...]:
+def load_measured_collectives() -> tuple[MeasuredCollective, ...]:
     """Load the shipped table. Raises ``InputError`` with the line of the first row that cannot be read."""
     path = configs_dir() / "measured" / "collectives.csv"
     found = []
@@ -112,7 +112,7 @@ class MeasuredCollectives:
 
     def compare(self, progress: Progress | None = None) -> list[Comparison]:
         """Simulate every measured collective."""
-        table = load_measured()
+        table = load_measured_collectives()
         done: list[Comparison] = []
         for item in table:
             if progress is not None:

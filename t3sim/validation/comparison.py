@@ -10,7 +10,7 @@ from t3sim.results.comparison import Comparison
 from t3sim.simulation.run import Progress
 
 KIND = "validation"
-ALL = "all"
+ALL_BANDS = "all"
 
 
 class Check(Protocol):
@@ -29,8 +29,8 @@ def summary(against: str, comparisons: Sequence[Comparison]) -> list[Row]:
     for group, quantity in dict.fromkeys((item.group, item.quantity) for item in comparisons):
         chosen = [item for item in comparisons if (item.group, item.quantity) == (group, quantity)]
         bands = list(dict.fromkeys(item.band for item in chosen))
-        for band in (ALL, *bands) if len(bands) > 1 else (ALL,):
-            members = [item for item in chosen if band in (ALL, item.band)]
+        for band in (ALL_BANDS, *bands) if len(bands) > 1 else (ALL_BANDS,):
+            members = [item for item in chosen if band in (ALL_BANDS, item.band)]
             rows.append({"against": against, "group": group, "quantity": quantity, "band": band, **_errors(members)})
     return rows
 

@@ -13,7 +13,7 @@ from t3sim.registry import get, register
 from t3sim.results.comparison import Comparison
 from t3sim.simulation.run import Progress
 from t3sim.validation.comparison import KIND
-from t3sim.validation.dram_patterns import REQUEST, RequestStream, family, request_stream
+from t3sim.validation.dram_patterns import REQUEST_BYTES, RequestStream, family, request_stream
 from t3sim.validation.dram_stream import run_stream
 from t3sim.validation.dram_table import ReferenceRun, ReferenceTable, load_table
 
@@ -36,7 +36,7 @@ class DramChannel:
             if progress is not None:
                 progress(index, len(self.table.runs), _case(run))
             dram = self.table.drams[run.dram]
-            peak_cycles = REQUEST * dram.clock // dram.peak_bytes_per_s
+            peak_cycles = REQUEST_BYTES * dram.clock // dram.peak_bytes_per_s
             done += _compared(run, *_simulated(run, dram, streams(run.stream, run.requests, peak_cycles)))
         return done
 
@@ -61,7 +61,7 @@ def _compared(run: ReferenceRun, gbps: float, latency_ns: float | None) -> list[
 
 def _simulated(run: ReferenceRun, dram: DramSpec, stream: RequestStream) -> tuple[float, float | None]:
     """Bandwidth (10^9 B/s) and mean latency of read accesses (ns; ``None`` without) of a run in the model."""
-    accesses = REQUEST // dram.access
+    accesses = REQUEST_BYTES // dram.access
     address = (stream.address[:, None] + dram.access * np.arange(accesses)).reshape(-1)
     kind, arrival = (np.repeat(part, accesses) for part in (stream.kind, stream.arrival))
     mapping: Any = get(MAPPING, run.mapping)

@@ -23,11 +23,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from t3sim.compiled import IntArray
 from t3sim.hardware.memory.access import Access
-from t3sim.kernels import IntArray
 
 READ, WRITE = int(Access.READ), int(Access.WRITE)
-REQUEST = 64
+REQUEST_BYTES = 64
 """Bytes of a request."""
 _SEED = 20260101
 _SPAN = 2**30
@@ -100,15 +100,15 @@ def _in_turns(reads: IntArray, writes: IntArray, turn: int) -> RequestStream:
 
 
 def _sequential(requests: int) -> IntArray:
-    return REQUEST * np.arange(requests, dtype=np.int64)
+    return REQUEST_BYTES * np.arange(requests, dtype=np.int64)
 
 
 def _random(requests: int) -> IntArray:
-    return np.random.default_rng(_SEED).integers(0, _SPAN // REQUEST, requests) * REQUEST
+    return np.random.default_rng(_SEED).integers(0, _SPAN // REQUEST_BYTES, requests) * REQUEST_BYTES
 
 
 def _segments(requests: int) -> IntArray:
-    lines = _SEGMENT // REQUEST
+    lines = _SEGMENT // REQUEST_BYTES
     first = np.random.default_rng(_SEED + 1).integers(0, _SPAN // _SEGMENT, requests // lines) * _SEGMENT
     return (first[:, None] + _sequential(lines)).reshape(-1)
 
@@ -120,13 +120,13 @@ def _walk(requests: int, pitch: int, step: int, base: int) -> IntArray:
     """
     columns = np.arange(0, pitch, step, dtype=np.int64)[:, None, None]
     rows = np.arange(_PANEL_ROWS, dtype=np.int64)[None, :, None] * pitch
-    lines = np.arange(0, step, REQUEST, dtype=np.int64)[None, None, :]
+    lines = np.arange(0, step, REQUEST_BYTES, dtype=np.int64)[None, None, :]
     inside = np.broadcast_to(columns + lines < pitch, (columns.size, _PANEL_ROWS, lines.size))
     panel = (columns + rows + lines)[inside]
     parts: list[IntArray] = []
     count = 0
     while count < requests:
-        address = (base + panel) // REQUEST * REQUEST
+        address = (base + panel) // REQUEST_BYTES * REQUEST_BYTES
         address = address[address // _INTERLEAVE % _CHANNELS == 0]
         parts.append(address // (_INTERLEAVE * _CHANNELS) * _INTERLEAVE + address % _INTERLEAVE)
         count += len(address)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from t3sim.compiled import IntArray, Records, compiled, record_of
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.address import AddressBits, address_bits, bank_of, row_of
 from t3sim.hardware.memory.banked.dram.channel import (
@@ -25,7 +26,6 @@ from t3sim.hardware.memory.banked.dram.next_command import arrived, has_room, ti
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
 from t3sim.hardware.memory.banked.dram.timing import Timing
 from t3sim.hardware.memory.banked.mappings import AddressMapping
-from t3sim.kernels import IntArray, Records, kernel, record_of
 from t3sim.units import FS_PER_S
 
 
@@ -89,7 +89,7 @@ def run_stream(
     )
 
 
-@kernel
+@compiled
 def _run(channel: Channel, mapping: Records, requests: _Requests) -> None:
     """Serve ``requests`` and note when each entered and was done."""
     bits: AddressBits = mapping[0]

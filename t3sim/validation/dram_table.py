@@ -19,7 +19,7 @@ from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.spec import DramSpec, load_dram
 from t3sim.hardware.memory.banked.mappings import KIND as MAPPING
 from t3sim.registry import get
-from t3sim.validation.dram_patterns import REQUEST, family
+from t3sim.validation.dram_patterns import REQUEST_BYTES, family
 
 _COLUMNS = {
     "pattern": "stream",
@@ -133,8 +133,8 @@ def _run(values: dict[str, str], drams: dict[str, DramSpec]) -> ReferenceRun:
     run = ReferenceRun.model_validate(values, strict=False)  # all are text
     run.control  # noqa: B018 - its limits are checked here, where the line is known
     dram = drams[run.dram] = drams.get(run.dram) or load_dram(run.dram).spec
-    if REQUEST % dram.access:
-        raise ValueError(f"dram: accesses of {dram.access} B do not make up requests of {REQUEST} B")
+    if REQUEST_BYTES % dram.access:
+        raise ValueError(f"dram: accesses of {dram.access} B do not make up requests of {REQUEST_BYTES} B")
     return run
 
 

@@ -49,7 +49,7 @@ _EXCHANGES = (*_HALVES, Operation.ALL_TO_ALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class NetworkCase:
     """One collective on one network."""
 
     algorithm: str
@@ -113,16 +113,16 @@ class NetworkBounds:
         return _compared(bounds(), progress)
 
 
-def cases() -> tuple[Case, ...]:
+def cases() -> tuple[NetworkCase, ...]:
     """List all cases of which the time is known, by algorithm."""
     found = (*_flat(), *_of_one_port(), *_in_switch(), *_grids(), *_nodes())
     return tuple(sorted(found, key=lambda case: case.algorithm))
 
 
-def bounds() -> tuple[Case, ...]:
+def bounds() -> tuple[NetworkCase, ...]:
     """List the cases of which a bound is known: inner nodes of both trees through one port."""
     return tuple(
-        Case(
+        NetworkCase(
             algorithm="double-tree",
             operation=Operation.ALL_REDUCE,
             topology="switch",
@@ -134,7 +134,7 @@ def bounds() -> tuple[Case, ...]:
     )
 
 
-def _compared(every: Sequence[Case], progress: Progress | None) -> list[Comparison]:
+def _compared(every: Sequence[NetworkCase], progress: Progress | None) -> list[Comparison]:
     done: list[Comparison] = []
     for case in every:
         if progress is not None:
@@ -174,9 +174,9 @@ def _each(
     seconds: Form,
     gpus: Sequence[int] = (4, 8, 16),
     sizes: Sequence[int] = (_MIB, 16 * _MIB),
-) -> Iterator[Case]:
+) -> Iterator[NetworkCase]:
     for topology, operation, n, size in product(topologies, operations, gpus, sizes):
-        yield Case(
+        yield NetworkCase(
             algorithm=algorithm,
             operation=operation,
             topology=topology,
@@ -186,7 +186,7 @@ def _each(
         )
 
 
-def _flat() -> Iterator[Case]:
+def _flat() -> Iterator[NetworkCase]:
     """List what takes as long on any network that has the links it uses."""
     everywhere = ("ring", "switch", "fully-connected")
     yield from _each("ring", everywhere, _HALVES, lambda n, size: _shared(n, size) + (n - 1) * _L)
@@ -203,7 +203,7 @@ def _flat() -> Iterator[Case]:
     )
 
 
-def _of_one_port() -> Iterator[Case]:
+def _of_one_port() -> Iterator[NetworkCase]:
     """List what talks to all others at once: over a link to each, and through one port."""
     full, switch = ("fully-connected",), ("switch",)
     yield from _each("direct", full, _EXCHANGES, lambda n, size: size / n / _B + _L)
@@ -212,7 +212,7 @@ def _of_one_port() -> Iterator[Case]:
     for algorithm, operation in (("direct", Operation.BROADCAST), ("one-shot", Operation.ALL_REDUCE)):
         for topology, n, size in product((*full, *switch), few, (_MIB, 16 * _MIB)):
             copies = 1 if topology == "fully-connected" else n - 1
-            yield Case(
+            yield NetworkCase(
                 algorithm=algorithm,
                 operation=operation,
                 topology=topology,
@@ -222,7 +222,7 @@ def _of_one_port() -> Iterator[Case]:
             )
     for n, size in product((4, 8, 16), (16 * _MIB, 64 * _MIB)):
         # Large enough that the way of the first slices through the trees takes no time of its own.
-        yield Case(
+        yield NetworkCase(
             algorithm="double-tree",
             operation=Operation.ALL_REDUCE,
             topology="fully-connected",
@@ -232,11 +232,11 @@ def _of_one_port() -> Iterator[Case]:
         )
 
 
-def _in_switch() -> Iterator[Case]:
+def _in_switch() -> Iterator[NetworkCase]:
     for operation, n in product(_HALVES, (4, 8, 16)):
         whole = operation is Operation.ALL_REDUCE
         for size in (256 * _MIB,) if whole else (_MIB, 16 * _MIB):
-            yield Case(
+            yield NetworkCase(
                 algorithm="in-switch",
                 operation=operation,
                 topology="switch",
@@ -248,13 +248,13 @@ def _in_switch() -> Iterator[Case]:
             )
 
 
-def _grids() -> Iterator[Case]:
+def _grids() -> Iterator[NetworkCase]:
     for shape, size in product(((2, 2), (4, 4), (2, 2, 2), (4, 4, 4)), (16 * _MIB, 64 * _MIB)):
         n, side, dimensions = prod(shape), shape[0], len(shape)
         gather = _shared(n, size) / dimensions + (side - 1) * _L
         scatter = gather + (_L if side == 2 else 0)  # noqa: PLR2004 - see above
         for operation, seconds in zip(_HALVES, (scatter, gather, scatter + gather), strict=True):
-            yield Case(
+            yield NetworkCase(
                 algorithm="torus",
                 operation=operation,
                 topology="torus",
@@ -265,7 +265,7 @@ def _grids() -> Iterator[Case]:
             )
 
 
-def _nodes() -> Iterator[Case]:
+def _nodes() -> Iterator[NetworkCase]:
     for (nodes, each), size in product(((2, 8), (4, 4), (4, 8)), (_MIB, 16 * _MIB)):
         chunk = size / (nodes * each)
         inside, hop = (each - 1) * chunk / _B, chunk / _R + _K
@@ -275,7 +275,7 @@ def _nodes() -> Iterator[Case]:
         rails = _K + max((nodes - 1) * each * chunk / _R, others + (nodes - 1) * (each - 1) * chunk / _R)
         for operation in _EXCHANGES:
             personal = operation is Operation.ALL_TO_ALL
-            yield Case(
+            yield NetworkCase(
                 algorithm="two-level" if personal else "hierarchical",
                 operation=operation,
                 topology="multi-node",

@@ -79,7 +79,7 @@ class MeasuredSublayers(Spec):
     sublayers: tuple[MeasuredSublayer, ...] = Field(min_length=1)
 
 
-def load_measured() -> MeasuredSublayers:
+def load_measured_sublayers() -> MeasuredSublayers:
     """Load the shipped table. Raises ``InputError`` as ``t3sim.config.load`` does."""
     return load(MeasuredSublayers, "sublayers", folder=configs_dir() / "measured", format_name=FORMAT).spec
 
@@ -92,7 +92,7 @@ class MeasuredAgainstSequential:
 
     def compare(self, progress: Progress | None = None) -> list[Comparison]:
         """Simulate every measured pair under ``sequential``."""
-        measured = load_measured().sublayers
+        measured = load_measured_sublayers().sublayers
         done: list[Comparison] = []
         for number, item in enumerate(measured):
             if progress is not None:

@@ -6,9 +6,9 @@ from t3sim.workload.operations import (
     Collective,
     Dtype,
     Gemm,
-    Operation,
     Sublayer,
     Trace,
+    TracedOperation,
 )
 from t3sim.workload.trace import load_trace, render_trace
 
@@ -18,9 +18,9 @@ __all__ = [
     "Dtype",
     "Gemm",
     "ModelSpec",
-    "Operation",
     "Sublayer",
     "Trace",
+    "TracedOperation",
     "load_model",
     "load_trace",
     "render_trace",

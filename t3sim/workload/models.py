@@ -20,8 +20,8 @@ from t3sim.workload.operations import (
     Extent,
     Gemm,
     Name,
-    Operation,
     Trace,
+    TracedOperation,
 )
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def transformer_trace(model: ModelSpec, tp: int, *, tokens: int | None = None, d
     dtype = model.dtype if dtype is None else dtype
     if problems := list(_problems(model, tp, tokens, dtype)):
         raise InputError(*problems)
-    operations: list[Operation] = []
+    operations: list[TracedOperation] = []
     for part in _SLICES:
         before = (operations[-1].id,) if operations else ()
         gemm = Gemm(

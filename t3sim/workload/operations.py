@@ -81,7 +81,7 @@ class Collective(Spec):
     after: tuple[Name, ...] = ()
 
 
-Operation = Annotated[Gemm | Collective, Field(discriminator="op")]
+TracedOperation = Annotated[Gemm | Collective, Field(discriminator="op")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class Sublayer:
     phase: str
     sublayer: str
     tp: int
-    operations: tuple[Operation, ...]
+    operations: tuple[TracedOperation, ...]
 
     @property
     def label(self) -> str:
@@ -112,7 +112,7 @@ class Trace(Spec):
     model: Name
     tp: Degree
     description: Line = ""
-    operations: tuple[Operation, ...]
+    operations: tuple[TracedOperation, ...]
 
     def sublayers(self) -> tuple[Sublayer, ...]:
         """Group the operations by phase and sublayer, in order of first appearance."""
@@ -141,7 +141,7 @@ class Trace(Spec):
         return self
 
 
-def _repeated_ids(operations: Sequence[Operation]) -> Iterator[InitErrorDetails]:
+def _repeated_ids(operations: Sequence[TracedOperation]) -> Iterator[InitErrorDetails]:
     first: dict[str, int] = {}
     for i, operation in enumerate(operations):
         if first.setdefault(operation.id, i) != i:
@@ -149,7 +149,7 @@ def _repeated_ids(operations: Sequence[Operation]) -> Iterator[InitErrorDetails]
             yield fault(("operations", i, "id"), message, operation.id)
 
 
-def _unknown_names(operations: Sequence[Operation]) -> Iterator[InitErrorDetails]:
+def _unknown_names(operations: Sequence[TracedOperation]) -> Iterator[InitErrorDetails]:
     ids = tuple(operation.id for operation in operations)
     known = set(ids)
     unknown = [
@@ -166,14 +166,14 @@ def _unknown_names(operations: Sequence[Operation]) -> Iterator[InitErrorDetails
         yield fault(("operations", i, "after", j), message, name)
 
 
-def _operation_cycles(operations: Sequence[Operation]) -> Iterator[InitErrorDetails]:
+def _operation_cycles(operations: Sequence[TracedOperation]) -> Iterator[InitErrorDetails]:
     for cycle in _cycles(_dependencies(operations)):
         first = operations[cycle[0]]
         message = f"operations wait for each other: {_ring([operations[i].id for i in cycle])}"
         yield fault(("operations", cycle[0], "after"), message, first.after)
 
 
-def _sublayer_cycles(operations: Sequence[Operation]) -> Iterator[InitErrorDetails]:
+def _sublayer_cycles(operations: Sequence[TracedOperation]) -> Iterator[InitErrorDetails]:
     groups = _groups(operations)
     number = {group: i for i, group in enumerate(groups)}
     member = [number[operation.phase, operation.sublayer] for operation in operations]
@@ -187,12 +187,12 @@ def _sublayer_cycles(operations: Sequence[Operation]) -> Iterator[InitErrorDetai
         yield fault(("operations", first), message, operations[first].id)
 
 
-def _groups(operations: Sequence[Operation]) -> list[tuple[str, str]]:
+def _groups(operations: Sequence[TracedOperation]) -> list[tuple[str, str]]:
     """(phase, sublayer) of each group, in order of first appearance."""
     return list(dict.fromkeys((operation.phase, operation.sublayer) for operation in operations))
 
 
-def _dependencies(operations: Sequence[Operation]) -> nx.DiGraph[int]:
+def _dependencies(operations: Sequence[TracedOperation]) -> nx.DiGraph[int]:
     """Graph of the positions of operations: an edge leads from each to what waits for it."""
     # Positions instead of ids: sets of small integers iterate in the same order in every process.
     position = {operation.id: i for i, operation in enumerate(operations)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import yaml
 
 from t3sim.config import VERSION, Loaded, load
-from t3sim.workload.operations import Collective, Gemm, Operation, Trace
+from t3sim.workload.operations import Collective, Gemm, Trace, TracedOperation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ def render_trace(trace: Trace, *, command: str | None = None) -> str:
     return "\n".join([*header, *(f"  - {{{row}}}" for row in rows)]) + "\n"
 
 
-def _cells(operation: Operation) -> list[str]:
+def _cells(operation: TracedOperation) -> list[str]:
     """List the fields; what a GEMM and a collective do not share is one cell, so that columns match."""
     match operation:
         case Gemm():

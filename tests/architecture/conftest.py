@@ -29,12 +29,31 @@ def trees():
     }
 
 
+def is_import_by_name(node):
+    """Whether a node is a call that imports what its argument names."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__")
+
+
+@pytest.fixture(scope="session")
+def computed_imports(trees):
+    """Give the names, as expressions, that modules work out to import: by module."""
+    found = {
+        module: [
+            ast.unparse(node.args[0])
+            for node in ast.walk(tree)
+            if is_import_by_name(node) and not isinstance(node.args[0], ast.Constant)
+        ]
+        for module, tree in trees.items()
+    }
+    return {module: names for module, names in found.items() if names}
+
+
 @pytest.fixture(scope="session")
 def imports(trees):
     """Give what each module imports anywhere, also for type checkers only or by its name as text: by module."""
 
     def targets(node):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module"):
+        if is_import_by_name(node):
             return [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
         if isinstance(node, ast.Import):
             return [alias.name for alias in node.names]

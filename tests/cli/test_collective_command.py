@@ -36,6 +36,7 @@ FACTORS = {
     "broadcast": 1,
     "send": 1,
 }
+H100 = ("--system", "h100-sxm")
 LINKS = ("--set", "link.bandwidth=100 GB/s", "--set", "link.direction=per_direction", "--set", "link.latency=1 us")
 NIC = "{bandwidth: 25 GB/s, direction: per_direction, latency: 2 us, send_buffer: 1 MiB, receive_buffer: 1 MiB}"
 SLOW = "{reduces: true, multicasts: true, adder_rate: 10 GB/s, entries: 1024}"
@@ -199,7 +200,6 @@ def test_an_unknown_operation(refused):
         ("all_reduce", 4, ("--algorithm", "torus"), "torus needs a grid of at least two dimensions, not (4,)"),
         ("all_reduce", 4, ("--algorithm", "in-switch"), "in-switch all_reduce needs a switch that reduces"),
         ("all_gather", 5, ("--topology", "torus", "--set", "topology.shape=[2, 2]"), "a torus of 2 x 2 holds 4 GPUs"),
-        ("all_gather", 4, ("--topology", "torus"), "topology.shape: missing key"),
         ("all_gather", 4, ("--set", "link.bandwidth=fast"), "link.bandwidth"),
         ("all_gather", 4, ("--bytes", "1000 TiB"), "makes more than 4194304 slices"),
         ("all_gather", 4, ("--data-dtype", "fp8"), "sums are not rounded to this"),
@@ -236,6 +236,55 @@ def test_without_an_algorithm_what_suits_the_network(rows, options, algorithms):
     operations = ("all_reduce", "all_to_all", "broadcast", "send")
     found = [rows(operation, "--bytes", "64KiB", "--gpus", 4, *options)[0]["algorithm"] for operation in operations]
     assert tuple(found) == algorithms
+
+
+@pytest.mark.parametrize(("gpus", "shape"), [(4, "2 x 2"), (7, "1 x 7"), (8, "2 x 4"), (12, "3 x 4")])
+def test_a_torus_without_a_shape_is_the_most_square(rows, t3sim, gpus, shape):
+    """Rows and columns are as equal as they can be, and a note says so; with that shape in words it is the same.
+
+    A prime number of GPUs is one row.
+    """
+    options = ("all_gather", "--bytes", "1MiB", "--gpus", gpus, "--topology", "torus")
+    said = ("--set", f"topology.shape=[{shape.replace(' x ', ', ')}]")
+    assert rows(*options) == rows(*options, *said)
+    note = f"note: {gpus} GPUs are wired as a torus of {shape}; topology.shape says another"
+    assert note in t3sim("collective", *options, "--no-bound").err
+    assert "wired as" not in t3sim("collective", *options, *said, "--no-bound").err
+
+
+def test_one_gpu_is_a_torus_of_one(rows, t3sim):
+    """Alone it has no link and moves nothing, and there is nothing to say of its grid."""
+    options = ("all_gather", "--bytes", "1MiB", "--gpus", 1, "--topology", "torus")
+    assert rows(*options)[0]["wire_bytes_max"] == 0
+    assert "wired as" not in t3sim("collective", *options).err
+
+
+JITTER = ("--set", "conditions.kernel_start_jitter={distribution: normal, scale: 2 us}")
+
+
+def test_every_seed_is_run(rows, t3sim):
+    """A row is of the median of the seeds' own times, with the smallest and the largest beside it."""
+    options = ("all_gather", "--bytes", "64KiB", "--gpus", 2, *JITTER)
+    alone = sorted(rows(*options, "--set", f"conditions.seed={seed}")[0]["time_us"] for seed in range(3, 8))
+    settings = ("--set", "conditions.seed=3", "--set", "conditions.seeds=5")
+    (row,) = rows(*options, *settings)
+    assert (row["seed"], row["seeds"]) == (3, 5)
+    assert len(set(alone)) == 5
+    assert [row[f"time_us{which}"] for which in ("", "_min", "_p50", "_p99")] == [alone[at] for at in (2, 0, 2, 4)]
+    assert row["algbw_gbps"] == pytest.approx(2**16 / alone[2] / 1e3)
+    shown = t3sim("collective", *options, *settings, "--no-bound").out
+    assert "2 GPUs, 5 seeds" in shown
+    assert all(f"{alone[at]:.2f}" in shown for at in (0, 2, 4))
+
+
+def test_where_nothing_is_random_one_seed_is_run(rows, t3sim):
+    """More seeds are asked for in vain: times are one, and the table says nothing of seeds."""
+    options = ("all_gather", "--bytes", "64KiB", "--gpus", 2, "--set", "conditions.seeds=5")
+    (row,) = rows(*options)
+    assert (row["seeds"], row["time_us_min"], row["time_us_p99"]) == (1, row["time_us"], row["time_us"])
+    shown = t3sim("collective", *options, "--no-bound").out
+    assert "seeds" not in shown
+    assert "p99" not in shown
 
 
 def test_a_systems_own_topology_stays_as_it_is_described(rows, tmp_path):
@@ -371,3 +420,11 @@ def test_wrong_data_fail(t3sim, monkeypatch):
     result = t3sim("collective", "reduce_scatter", "--bytes", "64KiB", "--gpus", 2, "--data", "--no-bound")
     assert result.code == 1
     assert "failed: reduce_scatter 65536 B: " in result.err
+
+
+def test_sizes_that_take_several_algorithms_name_theirs(t3sim):
+    """On H100 small all-reduces are rings and large ones go through the switch: the table says which is which."""
+    result = t3sim("collective", "all_reduce", "--bytes", "64KiB:2MiB:x32", "--gpus", "8", "--no-bound", *H100)
+    lines = [line for line in result.out.splitlines() if line.startswith("│")]
+    assert [line.split("│")[-2].strip() for line in lines] == ["ring", "in-switch"]
+    assert "ring or in-switch" in result.out

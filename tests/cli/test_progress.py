@@ -2,30 +2,30 @@
 
 import pytest
 
-from t3sim import kernels
+from t3sim import compiled
 from t3sim.cli import output
 from t3sim.cli.output import ProgressReport
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Replace the clock of progress reports by one that the test sets; all kernels count as compiled."""
+    """Replace the clock of progress reports by one that the test sets; everything counts as compiled."""
     now = [0.0]
     monkeypatch.setattr(output.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(kernels, "uncached", tuple)
+    monkeypatch.setattr(compiled, "uncached", tuple)
     return now
 
 
 @pytest.mark.usefixtures("clock")
 def test_compilation_is_announced_before_work_starts(monkeypatch, capsys):
-    """Kernels that are not on disk yet are announced with the first point, and where they will be kept."""
-    monkeypatch.setattr(kernels, "uncached", lambda: ("a", "b"))
+    """Functions that are not compiled on disk yet are announced with the first point, and where they will be kept."""
+    monkeypatch.setattr(compiled, "uncached", lambda: ("a", "b"))
     with ProgressReport() as report:
         assert capsys.readouterr().err == ""
         report(0, 4, "first")
     announced = capsys.readouterr().err
-    assert "compiling 2 kernels, this first time only" in announced
-    assert str(kernels.cache_folder()) in announced
+    assert "compiling 2 functions, this first time only" in announced
+    assert str(compiled.cache_folder()) in announced
 
 
 def test_short_runs_are_silent(clock, capsys):

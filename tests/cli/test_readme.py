@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from t3sim.cli.app import app
-from t3sim.data import sweeps_dir
+from t3sim.data import drams_dir, models_dir, sweeps_dir, systems_dir
+from t3sim.registry import names
 from t3sim.sweeps import load_sweep
-from t3sim.sweeps.plan import Plan
+from t3sim.sweeps.combinations import Combinations
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,12 +40,40 @@ def test_python_example_of_the_readme_works(capsys):
     assert "speedup" in printed
 
 
+def test_example_of_a_system_is_one(tmp_path, monkeypatch):
+    """The system that the README shows is valid, and the command beside it runs each of its seeds."""
+    monkeypatch.chdir(tmp_path)
+    text, command = re.search(
+        r"```yaml\n(format: t3sim-system.*?)```\n\n```sh\nt3sim (.*?)\n```", README, re.DOTALL
+    ).groups()
+    (tmp_path / "slow.yaml").write_text(text, encoding="utf-8")
+    result = CliRunner().invoke(app, shlex.split(command))
+    assert result.exit_code == 0, result.output
+    assert "8 GPUs, 5 seeds; system slow" in result.output
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"), [("Schemes", "scheme"), ("Topologies", "topology"), ("Algorithms", "algorithm")]
+)
+def test_lists_of_names_are_whole(row, kind):
+    """Of schemes, topologies and algorithms the README names every one."""
+    (line,) = re.findall(rf"^\| {row} .*$", README, re.MULTILINE)
+    assert not [name for name in names(kind) if f"`{name}`" not in line]
+
+
+@pytest.mark.parametrize(("row", "folder"), [("Systems", systems_dir), ("Models", models_dir), ("DRAMs", drams_dir)])
+def test_lists_of_files_are_whole(row, folder):
+    """Every shipped system, model and DRAM is named too."""
+    (line,) = re.findall(rf"^\| {row} .*$", README, re.MULTILINE)
+    assert not [path.stem for path in folder().glob("*.yaml") if f"`{path.stem}`" not in line]
+
+
 def test_example_of_a_sweep_is_one(tmp_path):
     """The sweep that the README shows is valid, and has as many combinations as its axes say, less those skipped."""
     path = tmp_path / "my-sweep.yaml"
     path.write_text(re.search(r"```yaml\n(format: t3sim-sweep.*?)```", README, re.DOTALL)[1], encoding="utf-8")
-    combinations = list(Plan(load_sweep(path).spec).combinations())
-    assert len(combinations) == 2 * 4 * 2 - 2
+    combinations = list(Combinations(load_sweep(path).spec))
+    assert len(combinations) == 2 * 4 * 3 - 3
 
 
 def plot_command(path):

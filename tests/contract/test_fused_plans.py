@@ -8,6 +8,7 @@ from itertools import chain
 from math import prod
 from random import Random
 
+import networkx as nx
 import pytest
 
 from t3sim.collectives.plan import Kind, Operation, part_of
@@ -145,3 +146,29 @@ def test_remote_chunks_wait_for_nothing(plan):
                 assert not found.arrivals
                 assert not found.is_kept
                 assert len(found.fires[0].destinations) == 1
+
+
+@pytest.mark.parametrize("staggered", [True, False])
+@pytest.mark.parametrize("whole", [False, True], ids=["a tile a command", "a chunk a command"])
+def test_tiles_can_be_completed_in_the_order_they_are_produced(plan, staggered, whole):
+    """No tile waits for one that is after it on its GPU: a tracker that lets the first through never has to stop."""
+    counts = tuple(2 + part % 3 for part in range(plan.parts))
+    graph = nx.DiGraph()
+    at = {}
+    for rank in range(plan.ranks):
+        made = dispatch(plan, rank, counts, staggered=staggered)
+        found = {each.part: each for each in stations(plan, rank) if each.own}
+        tiles = [(found[part], piece) for part, piece in zip(made.parts.tolist(), made.pieces.tolist(), strict=True)]
+        passed = [each for each in stations(plan, rank) if not each.own]
+        tiles += [(each, piece) for each in passed for piece in range(counts[each.part])]
+        nx.add_path(graph, [(rank, *tile) for tile in tiles if tile[0].arrivals])
+        at |= {(rank, move): each for each in stations(plan, rank) for move in each.arrivals}
+    for rank in range(plan.ranks):
+        for each in stations(plan, rank):
+            for fire, destination in ((fired, other) for fired in each.fires for other in fired.destinations):
+                merged = plan.merged.get(fire.move.number, (fire.move.number,))
+                arrives = at[destination, fire.move._replace(number=merged[0])]
+                for piece in range(counts[each.part]):
+                    command = range(counts[each.part]) if whole else [piece]
+                    graph.add_edges_from(((rank, each, other), (destination, arrives, piece)) for other in command)
+    assert nx.is_directed_acyclic_graph(graph)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from t3sim.errors import InputError, StallError
+from t3sim.errors import InputError
 from t3sim.execution.data import DataMode
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.registry import get
@@ -137,12 +137,32 @@ def test_tiles_made_in_turns_need_few_operands(tiny_system, halves, run_scheme):
     assert direct <= 1.5 * ring
 
 
-def test_too_few_tracker_entries_are_named(tiny_system, halves, run_scheme):
-    """By halving and doubling, tiles that hold entries wait for what counts without one trigger: the error says so."""
-    system = tiny_system(
-        "topology={kind: fully-connected}",
-        "algorithms={reduce_scatter: halving-doubling, all_gather: halving-doubling}",
-        "tracker.entries=4",
+@pytest.mark.parametrize("tracker", [(1, 1), (4, 1), (4, 4)], ids=["one entry", "four sets", "one set"])
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("gpus", [4, 8])
+def test_any_tracker_is_large_enough(network, variant, tracker, gpus, tiny_system, halves, lowered):
+    """With fewer entries than tiles under way T3 ends, uses no more of them, and numbers are right."""
+    entries, ways = tracker
+    system = tiny_system(*network, *VARIANTS[variant], f"tracker.entries={entries}", f"tracker.ways={ways}")
+    try:
+        works = lowered(system, halves(gpus, (200, 100, 25)))
+    except InputError:
+        pytest.skip("the algorithm needs another number of GPUs")
+    for full, again in runs(system, works, gpus):
+        assert full.tracker_peak_entries <= entries
+        found = again(SystemLab(system, gpus, "all", data=DataMode()))
+        assert found.data.errors == 0, found.data
+        assert found.total_fs == full.total_fs
+
+
+@pytest.mark.parametrize("scheme", ["t3", "t3-mca"])
+def test_halving_and_doubling_gain_little_from_a_larger_tracker(scheme, tiny_system, halves, run_scheme):
+    """Tiles are completed in the order they are produced, so one set of four does nearly what 4096 entries do."""
+    halving = ("topology={kind: fully-connected}", "algorithms={reduce_scatter: halving-doubling}")
+    small, large = (
+        run_scheme(
+            tiny_system(*halving, f"tracker.entries={entries}", "tracker.ways=4"), halves(8, (512, 128, 40)), scheme
+        )
+        for entries in (64, 4096)
     )
-    with pytest.raises(StallError, match=r"counts wait for an entry; tiles that wait hold .*tracker\.entries: 4"):
-        run_scheme(system, halves(4, (128, 64, 40)), "t3")
+    assert large.total_fs <= small.total_fs <= 1.1 * large.total_fs

@@ -6,7 +6,7 @@ import networkx as nx
 import pytest
 from pydantic import ValidationError
 
-from t3sim.collectives.grid import add
+from t3sim.collectives.grid import rotated
 from t3sim.hardware.network.link import LinkSpec
 from t3sim.hardware.network.topologies import KIND
 from t3sim.hardware.network.wiring import Hop
@@ -106,7 +106,7 @@ def test_every_rotation_maps_routes_to_routes(wirings):
             route = wiring.route(source, destination, piece)
             for by in range(wiring.gpus):
                 moved = tuple(Hop(wiring.moved_edge(hop.edge, by), hop.channel) for hop in route)
-                ends = add(source, by, wiring.shape), add(destination, by, wiring.shape)
+                ends = rotated(source, by, wiring.shape), rotated(destination, by, wiring.shape)
                 assert moved == wiring.route(*ends, piece)
 
 

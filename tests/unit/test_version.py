@@ -1,4 +1,4 @@
-"""The hash over the sources: what finished points and compiled kernels are told apart by."""
+"""The hash over the sources: what finished points and compiled functions are told apart by."""
 
 import shutil
 from pathlib import Path

@@ -6,8 +6,8 @@ import pytest
 
 from t3sim.simulation import load_system
 from t3sim.validation import checks, summary
-from t3sim.validation.collectives import load_measured, simulated, simulated_us
-from t3sim.validation.sublayers import load_measured as load_sublayers
+from t3sim.validation.collectives import load_measured_collectives, simulated, simulated_us
+from t3sim.validation.sublayers import load_measured_sublayers
 
 MIB = 2**20
 GOALS = {
@@ -29,7 +29,11 @@ LARGE = ("NCCL, in the switch", "NCCL, all-to-all", "multimem")
 def held_out(system, group):
     """List what nothing was fitted to."""
     least = 8 * MIB if group in LARGE else 0
-    rows = [item for item in load_measured() if (item.system, item.group, item.use) == (system, group, "holdout")]
+    rows = [
+        item
+        for item in load_measured_collectives()
+        if (item.system, item.group, item.use) == (system, group, "holdout")
+    ]
     return [item for item in rows if item.bytes >= least]
 
 
@@ -62,7 +66,7 @@ def test_every_row_is_compared():
     done = summary("measured", checks("measured")["collectives"].compare())
     counts = {row["group"]: row["n"] for row in done if row["band"] == "all"}
     assert counts.keys() == {f"{system}, {group}" for system, group in GOALS}
-    assert sum(counts.values()) == len(load_measured())
+    assert sum(counts.values()) == len(load_measured_collectives())
 
 
 @pytest.mark.parametrize("collective", ["reduce_scatter", "all_gather", "all_reduce"])
@@ -79,10 +83,10 @@ def test_ring_over_the_switch_is_the_ring(collective):
 
 def test_measured_tables_say_what_they_are():
     """178 times, each of a shipped system, and eleven sublayers whose parts add up."""
-    table = load_measured()
+    table = load_measured_collectives()
     assert len(table) == 178
     assert len({(item.system, item.gpus, item.collective, item.bytes, item.libraries) for item in table}) == 178
-    measured = load_sublayers().sublayers
+    measured = load_measured_sublayers().sublayers
     assert len(measured) == 11
     for item in measured:
         assert item.gemm_us is None or item.gemm_us + item.collective_us == pytest.approx(item.time_us, rel=1e-3)

@@ -1,8 +1,10 @@
 """Double binary tree all-reduce: two trees, each for one half of the buffer, in which nobody is an inner node twice.
 
 Slices go up a tree, summed at every inner node, and down again. About half of the ranks are leaves of the one tree and
-inner nodes of the other, the rest the other way round, so no rank sends or receives more than ``2 S``. It takes at most
-``2 S/B`` and, for the first slice, the way up and down: ``2 floor(log2 n)`` hops, each of ``L`` and a slice's time.
+inner nodes of the other, the rest the other way round, so no rank sends or receives more than ``2 S``. Where ports
+never wait it takes ``2 S/B`` and, for the first slice, the way up and down: ``2 floor(log2 n)`` hops, each of ``L`` and
+a slice's time. With a link for each pair it takes at most that, through one port of ``B`` at least: there lanes take
+turns, and what leaves send up delays what comes down (docs/validation.md: by 17-31%).
 
 Source: Sanders, Speck and Träff, "Two-tree algorithms for full bandwidth broadcast, reduction and scan", Parallel
 Computing 35 (2009); the parents in terms of bits: NCCL (src/graph/trees.cc).

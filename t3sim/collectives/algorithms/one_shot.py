@@ -6,8 +6,9 @@ One step with ``n`` times the bytes of a reduce-scatter, for small buffers: ``S/
 Source: the one-shot kernel of Nvidia's TensorRT-LLM (customAllReduceKernels.cu).
 """
 
+from t3sim.collectives.grid import rotated
 from t3sim.collectives.moves import MoveList
-from t3sim.collectives.plan import Kind, Operation, Plan, rotated
+from t3sim.collectives.plan import Kind, Operation, Plan
 from t3sim.collectives.planning import KIND, NetworkFacts
 from t3sim.registry import register
 

@@ -2,7 +2,7 @@
 
 A set-associative LRU cache simulated at the grain of a *block* (one operand slab of a tile, by default) over the
 exact order in which the stages' workgroups touch their operands. The order does not depend on time, so one pass
-of a compiled kernel gives the DRAM traffic of a whole kernel, which the CU array then issues as it goes.
+of a compiled function gives the DRAM traffic of a whole kernel, which the CU array then issues as it goes.
 
 Output stores either allocate (and are written back when evicted, or when the kernel ends and its dirty lines are
 made visible to peers) or bypass the cache, as near-memory updates do.
@@ -14,9 +14,9 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
+from t3sim.compiled import BoolArray, IntArray, compiled
 from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Spec
-from t3sim.kernels import BoolArray, IntArray, kernel
-from t3sim.lowering.layout import Layout, Region, part_of
+from t3sim.lowering.layout import Layout, Region, part_of_region
 from t3sim.lowering.tiling import Tiling
 from t3sim.units import ceil_div
 
@@ -250,7 +250,7 @@ class LlcPlaces:
         region[is_b] = self._layout.slabs_of_b(self._columns[rank // split], rank % split, slab)
         piece, at[is_c] = np.divmod(numbers[is_c] - blocks.c_base, blocks.c)
         region[is_c] = self._layout.tiles(self._tiles[piece])
-        return part_of(region, at, blocks.block)
+        return part_of_region(region, at, blocks.block)
 
 
 def _first_touch(touched: IntArray, count: int) -> IntArray:
@@ -267,14 +267,14 @@ _TAG, _STAMP, _DIRTY_BYTES = 0, 1, 2
 _MISSED, _EVICTED = 0, 1
 
 
-@kernel
+@compiled
 def _note(trail: Trail, kind: int, block_id: int) -> None:
     if trail.blocks.shape[1]:
         trail.blocks[kind, trail.noted[kind]] = block_id
         trail.noted[kind] += 1
 
 
-@kernel
+@compiled
 def _access(cache: IntArray, block_id: int, now: int, dirty_bytes: int, trail: Trail) -> tuple[bool, int]:
     """Touch one block; return (hit, dirty bytes written back by the eviction this caused)."""
     sets, ways = cache.shape[1], cache.shape[2]
@@ -296,7 +296,7 @@ def _access(cache: IntArray, block_id: int, now: int, dirty_bytes: int, trail: T
     return False, written_back
 
 
-@kernel
+@compiled
 def _span(
     cache: IntArray, first_block: int, nbytes: int, block: int, now: int, is_store: bool, trail: Trail
 ) -> tuple[int, int, int]:
@@ -315,7 +315,7 @@ def _span(
     return missed, written_back, now
 
 
-@kernel
+@compiled
 def _dirty_bytes(cache: IntArray) -> int:
     """Dirty bytes that the cache holds."""
     total = 0
@@ -325,7 +325,7 @@ def _dirty_bytes(cache: IntArray) -> int:
     return total
 
 
-@kernel
+@compiled
 def _replay(
     cache: IntArray,
     block: int,

@@ -5,7 +5,7 @@ A model is a spec, registered under the name that ``memory.model`` uses, which b
 
 from typing import Any, Protocol, Self
 
-from t3sim.kernels import IntArray
+from t3sim.compiled import IntArray
 from t3sim.lowering.layout import Place
 
 KIND = "memory model"

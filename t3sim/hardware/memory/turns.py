@@ -6,7 +6,7 @@ Shared by the memory models: each asks here which stream's next request enters.
 from typing import Final
 
 from t3sim.hardware.memory.access import Stream
-from t3sim.kernels import IntArray, Record, kernel, part
+from t3sim.compiled import IntArray, Record, compiled, part
 
 TURNS: Final = (
     "last_stream",  # admitted last
@@ -30,7 +30,7 @@ def note_turn(turn: Record, stream: int, communication: bool, limit: int) -> int
     return int(stream)
 
 
-@kernel
+@compiled
 def next_stream(
     table: IntArray, turn: Record, occupancy: int, compute: bool, communication: bool, communication_waits: bool
 ) -> int:

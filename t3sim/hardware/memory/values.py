@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from t3sim.kernels import IntArray
+from t3sim.compiled import IntArray
 from t3sim.lowering.chunks import Chunks
 
 FloatArray = NDArray[Any]

@@ -9,7 +9,7 @@ from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Sp
 from t3sim.units import FS_PER_S, ceil_div
 
 
-class Direction(StrEnum):
+class BandwidthCounts(StrEnum):
     """What a quoted link bandwidth counts."""
 
     PER_DIRECTION = "per_direction"
@@ -21,7 +21,7 @@ class LinkSpec(Spec):
 
     bandwidth: Annotated[PositiveBytesPerSecond, Field(ge=2 * 10**6)]
     """As quoted; ``direction`` says what it counts."""
-    direction: Annotated[Direction, Field(strict=False)]
+    direction: Annotated[BandwidthCounts, Field(strict=False)]
     """``per_direction``: each way; ``bidirectional``: both ways together, so half of it each way."""
     efficiency: Annotated[float, Field(ge=0.01, le=1)] = 1.0
     """Share of the quoted bandwidth that payload reaches: packet headers and flow control take the rest."""
@@ -45,5 +45,5 @@ class LinkSpec(Spec):
     @property
     def bytes_per_s(self) -> int:
         """Payload bandwidth of one direction."""
-        quoted = self.bandwidth // 2 if self.direction is Direction.BIDIRECTIONAL else self.bandwidth
+        quoted = self.bandwidth // 2 if self.direction is BandwidthCounts.BIDIRECTIONAL else self.bandwidth
         return int(quoted * self.efficiency)

@@ -18,7 +18,7 @@ from copy import copy
 from functools import partial
 from typing import Any
 
-from t3sim.collectives.grid import add, negated
+from t3sim.collectives.grid import rotated, turn
 from t3sim.hardware.clock import Action, Environment
 from t3sim.hardware.network import report
 from t3sim.hardware.network.conditions import Conditions, Tries, tries_of
@@ -165,18 +165,6 @@ class Network:
         """List the links that lead out of ``gpu``."""
         return tuple(self.links[link_name(edge)] for edge in self._edges if edge[0] == gpu)
 
-    def in_links(self, gpu: int) -> tuple[Link, ...]:
-        """List the links that lead to ``gpu``: mirrored, those that stand for them."""
-        return tuple(
-            self.links[link_name(edge)]
-            for edge in self._edges
-            if edge[1] == gpu or (self.mirrored and isinstance(edge[1], int))
-        )
-
-    def out_bytes_per_s(self, gpu: int) -> int:
-        """Add up the rates of the links out of ``gpu``."""
-        return sum(link.bytes_per_s for link in self.out_links(gpu))
-
     def route_latency_fs(self, source: int, destination: int) -> int:
         """Time from the last byte sent by ``source`` to its arrival at ``destination``, with nothing in its way."""
         return self._ways.latency_fs(source, destination)
@@ -257,7 +245,7 @@ class Network:
                 adder, group = self._sum_of(self._ways.adder(template.source, template.destinations, piece), template)
                 adders.append(adder.number)
                 key_number = self._keys.setdefault(group, len(self._keys))
-        distance = add(template.source, negated(template.home, self.wiring.shape), self.wiring.shape)
+        distance = turn(template.home, template.source, self.wiring.shape)
         row = (
             first,
             template.merges,
@@ -340,11 +328,11 @@ class Network:
         """
         shape = self.wiring.shape
         output = template.destinations[0] if len(template.destinations) == 1 else template.home
-        by = negated(output, shape) if self.mirrored else 0
-        destinations = tuple(sorted(add(each, by, shape) for each in template.destinations))
-        group = (template.operation, add(template.home, by, shape), template.key, destinations)
-        place = self.wiring.cabling.moved(node, partial(add, by=by, shape=shape))
-        name = f"{place} output {add(output, by, shape)}"
+        by = turn(output, 0, shape) if self.mirrored else 0
+        destinations = tuple(sorted(rotated(each, by, shape) for each in template.destinations))
+        group = (template.operation, rotated(template.home, by, shape), template.key, destinations)
+        place = self.wiring.cabling.moved(node, partial(rotated, by=by, shape=shape))
+        name = f"{place} output {rotated(output, by, shape)}"
         reducer = self._reducers.get(name)
         if reducer is None:
             spec = self.wiring.switches[str(node)]
@@ -369,8 +357,8 @@ class Network:
         shape = self.wiring.shape
         by = self._turns.get(destination)
         if by is None:
-            by = self._turns[destination] = negated(destination, shape)
-        source, home = add(template.source, by, shape), add(template.home, by, shape)
+            by = self._turns[destination] = turn(destination, 0, shape)
+        source, home = rotated(template.source, by, shape), rotated(template.home, by, shape)
         return template._replace(source=source, destinations=(0,), home=home)
 
     # What the plane tells.

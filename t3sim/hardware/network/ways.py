@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
 
-from t3sim.collectives.grid import add, negated
+from t3sim.collectives.grid import turn
 from t3sim.hardware.network.switch import SwitchSpec
 from t3sim.hardware.network.view import Link
 from t3sim.hardware.network.wiring import Edge, Hop, Node, Route, Wiring, link_name
@@ -61,7 +61,7 @@ class Ways:
         return leg.end
 
     def last(self, source: int, destination: int, piece: int) -> tuple[Link, int]:
-        """Give the link by which a message reaches ``destination``, and its channel there."""
+        """Give the link by which a message reaches ``destination``, and its virtual channel there."""
         key = (source, destination, piece % self._wiring.cabling.spread)
         found = self._last.get(key)
         if found is None:
@@ -110,8 +110,7 @@ class Ways:
         node = first[end - 1].edge[1]
         if len(onward) + len(delivered) > 1 and not self._switch(node).multicasts:
             raise ValueError(f"{node if isinstance(node, str) else f'GPU {node}'} cannot multiply messages")
-        back, shape = negated(source, self._wiring.shape), self._wiring.shape
-        offset = min(add(destination, back, shape) for destination in destinations)
+        offset = min(turn(source, destination, self._wiring.shape) for destination in destinations)
         for at in reversed(range(depth, end)):
             onward = (self._built(first[at], at * self._wiring.gpus + offset, destinations, onward, sums=at == adder),)
         return onward[0]

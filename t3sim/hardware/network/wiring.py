@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import networkx as nx
 
-from t3sim.collectives.grid import add, generators, negated
+from t3sim.collectives.grid import generators, rotated, turn
 from t3sim.hardware.network.link import LinkSpec
 from t3sim.hardware.network.switch import SwitchSpec
 
@@ -107,11 +107,11 @@ class Wiring:
 
     def representative(self, edge: Edge) -> Edge:
         """Give rank 0's link that becomes ``edge`` as the ranks are rotated."""
-        return self.moved_edge(edge, negated(self.cabling.owner(edge), self.shape))
+        return self.moved_edge(edge, turn(self.cabling.owner(edge), 0, self.shape))
 
     def moved_edge(self, edge: Edge, by: int) -> Edge:
         """Give the link that ``edge`` becomes as all ranks move on by ``by``."""
-        to = partial(add, by=by, shape=self.shape)
+        to = partial(rotated, by=by, shape=self.shape)
         return self.cabling.moved(edge[0], to), self.cabling.moved(edge[1], to)
 
     def route(self, source: int, destination: int, piece: int) -> Route:
@@ -143,7 +143,7 @@ class Wiring:
         sample = range(0, self.gpus, -(-self.gpus // _COMPARED))
         ranks = sample if self.gpus <= _COMPARED else (0,)
         return all(
-            self._moved_links(rank, by) == self.cabling.links(add(rank, by, self.shape))
+            self._moved_links(rank, by) == self.cabling.links(rotated(rank, by, self.shape))
             and all(self._routes_agree(rank, destination, by) for destination in sample)
             for rank in ranks
         )
@@ -153,7 +153,7 @@ class Wiring:
 
     def _routes_agree(self, source: int, destination: int, by: int) -> bool:
         """Whether the routes between two ranks become those between the ranks that are further on ``by``."""
-        ends = add(source, by, self.shape), add(destination, by, self.shape)
+        ends = rotated(source, by, self.shape), rotated(destination, by, self.shape)
         return all(
             tuple(Hop(self.moved_edge(hop.edge, by), hop.channel) for hop in self.route(source, destination, piece))
             == self.route(*ends, piece)

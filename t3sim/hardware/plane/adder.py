@@ -6,7 +6,7 @@ from t3sim.hardware.plane.routes import forget, go_on, new_room
 from t3sim.hardware.plane.state import CONTRIBUTIONS, NONE, RELEASE, SUM, SUMS, TELL_ADDED, State
 from t3sim.hardware.plane.sums import offer as offer  # noqa
 from t3sim.hardware.plane.sums import alike, block, goes_before, open_sum, takes_first
-from t3sim.kernels import part
+from t3sim.compiled import part
 
 
 @part

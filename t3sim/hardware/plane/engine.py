@@ -38,7 +38,7 @@ from t3sim.hardware.plane.state import (
     State,
     opened,
 )
-from t3sim.kernels import Direct, Record, kernel, part
+from t3sim.compiled import Direct, Record, compiled, part
 
 DONE, TOLD, FULL = range(3)
 """Why the engine returns: there is nothing left to do before the limit, Python is told something, a table is full."""
@@ -135,7 +135,7 @@ def _tell(clock: Record, kind: int, a: int, b: int, c: int) -> None:
     clock.c = c
 
 
-@kernel
+@compiled
 def _run(where: State, floor: int, time: int, key: int) -> int:
     """Do frames until ``floor`` are left, then events before (``time``, ``key``) with all that they lead to."""
     state = opened(where)
@@ -161,14 +161,14 @@ def _run(where: State, floor: int, time: int, key: int) -> int:
             return TOLD
 
 
-@kernel
+@compiled
 def _submit(where: State, number: int, lane: int, nbytes: int, cause: int, is_update: int, kind: int, a: int) -> None:
     """Queue a burst of Python's."""
     state = opened(where)
     memory.submit(state, number, lane, nbytes, cause, is_update, kind, a, 0)
 
 
-@kernel
+@compiled
 def _send(
     where: State,
     template: int,
@@ -190,19 +190,19 @@ def _send(
     return message
 
 
-@kernel
+@compiled
 def _push(where: State, kind: int, a: int, b: int, c: int) -> None:
     state = opened(where)
     push(state, kind, a, b, c)
 
 
-@kernel
+@compiled
 def _hand_out(where: State, number: int, lane: int, end: int, kind: int, a: int, b: int) -> None:
     state = opened(where)
     memory.hand_out(state, number, lane, end, kind, a, b)
 
 
-@kernel
+@compiled
 def _wake_at(where: State, number: int, end: int) -> None:
     state = opened(where)
     memory.wake_at(state, number, end)

@@ -32,7 +32,7 @@ from t3sim.hardware.plane.state import (
     WRITTEN,
     State,
 )
-from t3sim.kernels import part
+from t3sim.compiled import part
 
 _FIRST: Final = 0  # of an instant: as SimPy starts processes
 _LOCAL: Final = int(Order.LOCAL)

@@ -27,7 +27,7 @@ from t3sim.hardware.plane.state import (
     RETURNS,
     State,
 )
-from t3sim.kernels import part
+from t3sim.compiled import part
 from t3sim.units import FS_PER_S
 
 CREDIT: Final = int(Order.CREDIT)

@@ -26,7 +26,7 @@ from t3sim.hardware.plane.state import (
     WAKE,
     State,
 )
-from t3sim.kernels import part
+from t3sim.compiled import part
 
 LOCAL: Final = int(Order.LOCAL)
 MEMORY: Final = int(Order.MEMORY)

@@ -22,7 +22,7 @@ from t3sim.hardware.plane import state as tables
 from t3sim.hardware.plane.engine import DONE, FULL, PUSH, RUN
 from t3sim.hardware.plane.queue import ORDER_BITS
 from t3sim.hardware.plane.state import POOLS, ROWS, TELL, State
-from t3sim.kernels import IntArray
+from t3sim.compiled import IntArray
 from t3sim.tables import Directory
 
 Handler = Callable[[int, int, int], None]

@@ -21,7 +21,7 @@ from t3sim.hardware.plane.state import (
     TELL_RECEIVED,
     State,
 )
-from t3sim.kernels import part
+from t3sim.compiled import part
 
 _WRITES = 2 * int(Stream.COMMUNICATION) + (int(Access.WRITE) > 0)
 

@@ -33,7 +33,7 @@ from t3sim.hardware.plane.state import (
     State,
 )
 from t3sim.hardware.plane.sums import choose_sums_later
-from t3sim.kernels import part
+from t3sim.compiled import part
 
 LOCAL: Final = int(Order.LOCAL)
 DELIVERY: Final = int(Order.DELIVERY)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from t3sim.hardware.memory.fluid import tables as fluid
-from t3sim.kernels import IntArray, Records, record_type
+from t3sim.compiled import IntArray, Records, record_type
 from t3sim.tables import opener
 
 NONE: Final = -1

@@ -17,7 +17,7 @@ sends several in a row to one destination, while others begin with another, need
 from t3sim.hardware.plane.links import FORWARDING
 from t3sim.hardware.plane.queue import schedule
 from t3sim.hardware.plane.state import NONE, SUM, State
-from t3sim.kernels import part
+from t3sim.compiled import part
 
 
 @part

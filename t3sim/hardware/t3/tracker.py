@@ -5,9 +5,13 @@ counts the updates of its wavefronts, whoever makes them: local stores, remote s
 by the first update of the tile and freed by the last. The tracker is off the critical path: where a set is full, the
 update itself is in memory already and only its count waits, first come, first served. (Were the stores to wait, a
 ring whose chunks hold more tiles than the tracker has entries would wait for itself.)
+
+The last free entry of a set is for the first of its tiles, in dispatch order, that is not complete. Else tiles that
+wait for what other GPUs trigger could hold all entries, here and there, while those that trigger it wait for one.
 """
 
-from collections import defaultdict, deque
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -67,19 +71,24 @@ class Tracker:
         self.peak_entries = 0
         self.waited = 0
         """Counts that found their set full."""
-        self._reserved = 0
+        self._incomplete = bytearray()
+        """By workgroup: whether its tile is to be counted, and has not been in full."""
+        self._oldest = list(range(spec.sets))
+        """By set: no workgroup before this one has a tile that is to be completed."""
         self._live: dict[int, int] = {}
         self._used = [0] * spec.sets
-        self._waiting: defaultdict[int, deque[_Count]] = defaultdict(deque)
+        self._waiting: defaultdict[int, dict[int, list[_Count]]] = defaultdict(dict)
+        """By set and tile, the tile that waits longest first."""
 
-    def reserve(self, workgroups: int) -> int:
+    def reserve(self, counted: Sequence[bool]) -> int:
         """Take numbers for the workgroups of the program's next operation; the first of them.
 
-        No two operations share numbers: a neighbour that is ahead updates tiles of the next one while the last
-        tiles of this one are still open.
+        ``counted``: which of their tiles get updates; in this order tiles are to be completed. No two operations share
+        numbers: a neighbour that is ahead updates tiles of the next one while the last tiles of this one are still
+        open.
         """
-        first = self._reserved
-        self._reserved += workgroups
+        first = len(self._incomplete)
+        self._incomplete.extend(counted)
         return first
 
     def count(self, workgroup: int, updates: int, expected: int, fire: Action) -> None:
@@ -95,7 +104,7 @@ class Tracker:
             self._add(count)
         else:
             self.waited += 1
-            self._waiting[workgroup % self.spec.sets].append(count)
+            self._waiting[workgroup % self.spec.sets].setdefault(workgroup, []).append(count)
         if self.probe is not None:
             self.probe.tracker_changed(self._rank)
 
@@ -110,22 +119,31 @@ class Tracker:
         if self._live:
             first = next(iter(self._live))
             report.append(f"{self.name}: {len(self._live)} tiles still expect updates, the first is {first}")
-        if behind := sum(map(len, self._waiting.values())):
+        if behind := sum(len(counts) for tiles in self._waiting.values() for counts in tiles.values()):
             held = f"tiles that wait hold those of their sets (tracker.entries: {self.spec.entries})"
             report.append(f"{self.name}: {behind} counts wait for an entry; {held}")
         return report
 
     def _allocate(self, workgroup: int) -> bool:
-        """Whether the tile has an entry; opens one if its set has room."""
+        """Whether the tile has an entry; opens one if its set has room for it."""
         if workgroup in self._live:
             return True
         index = workgroup % self.spec.sets
-        if self._used[index] >= self.spec.ways:
+        free = self.spec.ways - self._used[index]
+        if not free or (free == 1 and self._awaited(index) not in (None, workgroup)):
             return False
         self._used[index] += 1
         self._live[workgroup] = 0
         self.peak_entries = max(self.peak_entries, len(self._live))
         return True
+
+    def _awaited(self, index: int) -> int | None:
+        """Find the first tile of a set that is not complete; ``None`` if it has its entry, or all are complete."""
+        oldest = self._oldest[index]
+        while oldest < len(self._incomplete) and not self._incomplete[oldest]:
+            oldest += self.spec.sets
+        self._oldest[index] = oldest
+        return None if oldest in self._live or oldest >= len(self._incomplete) else oldest
 
     def _add(self, count: _Count) -> None:
         self.counted += count.updates
@@ -135,6 +153,7 @@ class Tracker:
         self._live[count.workgroup] = total
         if total == count.expected:
             del self._live[count.workgroup]
+            self._incomplete[count.workgroup] = False
             index = count.workgroup % self.spec.sets
             self._used[index] -= 1
             self.fired += 1
@@ -142,10 +161,12 @@ class Tracker:
             self._resume(index)
 
     def _resume(self, index: int) -> None:
-        """Give the free entry of a set to the count that waits longest, and with it to all others of its tile."""
-        while (waiting := self._waiting[index]) and self._allocate(waiting[0].workgroup):
-            tile = waiting[0].workgroup
-            self._waiting[index] = deque(count for count in waiting if count.workgroup != tile)
-            for count in waiting:
-                if count.workgroup == tile:
-                    self._add(count)  # the last one may free the entry again, and resume those left
+        """Give the free entry of a set to the tile that it is kept for, or else to the one that waits longest."""
+        waiting = self._waiting[index]
+        while waiting:
+            awaited = self._awaited(index)
+            tile = awaited if awaited is not None and awaited in waiting else next(iter(waiting))
+            if not self._allocate(tile):
+                return
+            for count in waiting.pop(tile):
+                self._add(count)  # the last one may free the entry again, and resume those left

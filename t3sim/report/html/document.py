@@ -7,7 +7,7 @@ from t3sim.report.html.loss_section import loss_section
 from t3sim.report.html.material import Material
 from t3sim.report.html.outcome_section import axes_of, headline_scheme, outcome_section
 from t3sim.report.html.parameter_section import parameter_section
-from t3sim.report.html.parts import Part, column, plain, scheme_style, section, table
+from t3sim.report.html.parts import Part, as_json, column, scheme_style, section, table
 from t3sim.report.html.published_section import published_section
 from t3sim.report.html.timeline_section import timeline_section
 from t3sim.results import Row, geomean
@@ -16,7 +16,7 @@ from t3sim.results.schemes import scheme_info
 
 def build(material: Material) -> dict[str, Any]:
     """Lay the report out: title, facts, and sections with charts and tables; the same material gives the same data."""
-    rows = [{str(key): plain(value) for key, value in row.items()} for row in material.frame.to_dict("records")]
+    rows = [{str(key): as_json(value) for key, value in row.items()} for row in material.frame.to_dict("records")]
     good = [row for row in rows if row["status"] == "ok"]
     schemes = list(dict.fromkeys(str(row["scheme"]) for row in rows))
     style = scheme_style(schemes)

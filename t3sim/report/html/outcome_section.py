@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from t3sim.report.html.material import Material
-from t3sim.report.html.parts import Part, chart, column, plain, point_name, section, series, table, view
+from t3sim.report.html.parts import Part, as_json, chart, column, point_name, section, series, table, view
 from t3sim.report.pivot import pivot
 from t3sim.report.quantities import quantity
 from t3sim.results import COLUMN_NAMES, GLOSSARY, Row, geomean
@@ -162,7 +162,7 @@ def _over(material: Material, name: str, style: Style) -> Part:
             if any(cells) and not (metric in {"speedup", "dram_reduction"} and scheme == baseline()):
                 lines.append(series(scheme, [cell.value * factor if cell else None for cell in cells], **look))
         if lines:
-            xs = [plain(places[label]) for label in labels] if places else None
+            xs = [as_json(places[label]) for label in labels] if places else None
             label = across.label if across is not None else name
             command = (
                 f"t3sim plot {material.place} --x {shlex.quote(name)} --metric {metric} --agg {agg} --out figure.png"

@@ -17,7 +17,7 @@ def column(name: str, unit: str = "", meaning: str = "", digits: int | None = No
 
 def table(caption: str, columns: Sequence[Part], rows: Sequence[Sequence[Any]], command: str = "") -> Part:
     """Make a table; an empty cell is ``None``."""
-    cells = [[plain(cell) for cell in row] for row in rows]
+    cells = [[as_json(cell) for cell in row] for row in rows]
     return {"caption": caption, "columns": list(columns), "rows": cells, "command": command}
 
 
@@ -35,7 +35,7 @@ def series(name: str, values: Sequence[Any], color: int, *, shade: int = 0, holl
     """Make a series: a value, or ``None``, for each group; ``color`` and ``shade`` index the page's palette."""
     return {
         "name": name,
-        "values": [plain(value) for value in values],
+        "values": [as_json(value) for value in values],
         "color": color,
         "shade": shade,
         "hollow": hollow,
@@ -49,7 +49,7 @@ def section(name: str, title: str, lead: str, parts: Sequence[Part] = (), missin
     return {"id": name, "title": title, "lead": lead, "charts": charts, "tables": tables, "missing": missing}
 
 
-def plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Give a cell as JSON has it: pandas' and IEEE's missing numbers are ``None``, and floats short."""
     if isinstance(value, str | bool | int) or value is None:
         return value

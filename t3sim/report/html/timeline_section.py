@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from t3sim.report.html.material import Material, TraceEvent
-from t3sim.report.html.parts import Part, chart, plain, section
+from t3sim.report.html.parts import Part, as_json, chart, section
 
 _TITLE = "Timeline"
 _RESOLUTION: Final = 1000
@@ -59,7 +59,7 @@ def _view(events: Sequence[TraceEvent], end: float) -> Part:
     return {
         "label": label,
         "axis": "time (us)",
-        "end": plain(end),
+        "end": as_json(end),
         "tracks": tracks,
         "counters": [counter for counter in counters if counter["peak"]],
     }
@@ -73,7 +73,7 @@ def _merged(spans: Iterable[tuple[float, float]], gap: float) -> list[list[float
             joined[-1][1] = max(joined[-1][1], end)
         else:
             joined.append([start, end])
-    return [[plain(start), plain(end)] for start, end in joined]
+    return [[as_json(start), as_json(end)] for start, end in joined]
 
 
 def _counter(name: str, events: Sequence[TraceEvent], end: float) -> Part:

@@ -5,7 +5,8 @@ from math import log2, prod
 
 import pytest
 
-from t3sim.collectives.plan import Kind, Operation, arrivals_of, tasks_of, turn
+from t3sim.collectives.grid import turn
+from t3sim.collectives.plan import Kind, Operation, arrivals_of, tasks_of
 from t3sim.collectives.planning import NetworkFacts, make_plan
 from t3sim.errors import PlanError
 

@@ -1,11 +1,8 @@
 """Reading plans: what each rank does, what arrives there, and which part of the buffer a chunk is."""
 
-from itertools import product
-
-import numpy as np
 import pytest
 
-from t3sim.collectives.plan import Kind, Move, MoveId, Operation, Plan, arrivals_of, part_of, rotated, tasks_of, turn
+from t3sim.collectives.plan import Kind, Move, MoveId, Operation, Plan, arrivals_of, part_of, tasks_of
 from t3sim.collectives.planning import NetworkFacts, make_plan
 
 RINGS = range(2, 9)
@@ -146,13 +143,3 @@ def test_parts_of_other_buffers():
     assert part_of(make_plan(Operation.SEND, "direct", facts), 4) == 0
     tree = make_plan(Operation.ALL_REDUCE, "double-tree", facts)
     assert [part_of(tree, chunk) for chunk in range(2)] == [0, 1]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_rotation_moves_each_coordinate_on(shape):
-    """Ranks move on coordinate by coordinate, as numpy numbers them, and ``turn`` finds by how much."""
-    count = int(np.prod(shape))
-    for rank, by in product(range(count), repeat=2):
-        coordinates = np.add(np.unravel_index(rank, shape), np.unravel_index(by, shape)) % shape
-        assert rotated(rank, by, shape) == np.ravel_multi_index(tuple(coordinates), shape)
-        assert turn(rank, rotated(rank, by, shape), shape) == by

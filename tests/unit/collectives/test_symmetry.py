@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t3sim.collectives.check import check
-from t3sim.collectives.plan import Operation, rotated
+from t3sim.collectives.grid import rotated
+from t3sim.collectives.plan import Operation
 from t3sim.collectives.planning import NetworkFacts, make_plan
 from t3sim.collectives.symmetry import is_rotation_symmetric, rotation_of, written_out
 

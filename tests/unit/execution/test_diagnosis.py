@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from t3sim.execution.diagnosis import Evidence, explain
+from t3sim.execution.diagnosis import Evidence, diagnosis
 from t3sim.hardware.memory.values import EMPTY, contribution
 
 CELLS = 6
@@ -25,7 +25,7 @@ def told(request):
             contributions=numbers,
             is_sum=is_sum,
         )
-        return explain(evidence, lambda cell: divmod(cell, 2))
+        return diagnosis(evidence, lambda cell: divmod(cell, 2))
 
     return tell
 

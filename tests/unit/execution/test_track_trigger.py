@@ -143,10 +143,11 @@ def test_without_staggering_no_gpu_stands_for_all(tiny_system, pair, lowered):
     """GPUs that each run another program are all simulated, and it can be said why."""
     system, sublayer = tiny_system(UNSTAGGERED), pair(4, SHAPE)
     works = lowered(system, sublayer)
-    shape = mirror_shape(system, wiring_of(system, 4), works)
+    phases = fused_phases(works, system.track_trigger)
+    shape = mirror_shape(system, wiring_of(system, 4), phases)
     assert shape == "without staggering each GPU runs another program"
-    assert mirror_shape(tiny_system(), wiring_of(system, 4), works) == (4,)
-    assert len(SystemLab(system, 4, "mirror").run(fused_phases(works, system.track_trigger), "t3").gpus) == 4
+    assert mirror_shape(tiny_system(), wiring_of(system, 4), phases) == (4,)
+    assert len(SystemLab(system, 4, "mirror").run(phases, "t3").gpus) == 4
 
 
 @pytest.mark.parametrize("scheme", schemes_of_any_network())

@@ -30,7 +30,7 @@ def split(tiny_loaded, pair):
     """Give a function that splits the time of a small sublayer: losses by scheme."""
     known = {}
 
-    def of(setting="as it is", gpus=4, simulated="mirror"):
+    def of(setting="as it is", gpus=4, simulated="one"):
         key = (setting, gpus, simulated)
         if key not in known:
             system = tiny_loaded(*SETTINGS[setting])
@@ -45,7 +45,7 @@ def split(tiny_loaded, pair):
 def machine(tiny_system, pair, lowered):
     """Give a function that runs a small sublayer, or one phase of it alone, with nobody looking."""
 
-    def run(setting="as it is", gpus=4, simulated="mirror"):
+    def run(setting="as it is", gpus=4, simulated="one"):
         system, sublayer = tiny_system(*SETTINGS[setting]), pair(gpus, SHAPE)
         works = lowered(system, sublayer)
         lab = SystemLab(system, gpus, simulated)
@@ -63,7 +63,7 @@ def total_of(losses_, prefix):
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("simulated", ["mirror", "all"])
+@pytest.mark.parametrize("simulated", ["mirror", "one", "all"])
 @pytest.mark.parametrize("gpus", [2, 4, 5])
 def test_buckets_add_up_to_the_time_of_the_run(split, machine, setting, simulated, gpus):
     """To the femtosecond, the buckets are the time that the scheme takes when nobody looks; losses are not negative."""

@@ -13,7 +13,7 @@ from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.hardware.plane.engine import SUBMIT
 from t3sim.hardware.plane.plane import Plane
 from t3sim.hardware.plane.state import opened
-from t3sim.kernels import kernel
+from t3sim.compiled import compiled
 from t3sim.registry import get
 
 # 2 channels x 64 B make a queue entry of 128 B; at 10^12 B/s it takes 128 000 fs.
@@ -33,12 +33,12 @@ FAR = 10**15
 CAUSE = 0
 
 
-@kernel
+@compiled
 def _serve(where, until):
     return serve(opened(where), 0, NOW, until, False)
 
 
-@kernel
+@compiled
 def _admit(where, now):
     return admit_and_predict(opened(where), 0, now)
 

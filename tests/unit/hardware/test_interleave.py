@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from t3sim.compiled import record_of
 from t3sim.hardware.memory.banked.dram.address import AddressBits
 from t3sim.hardware.memory.banked.interleave import REQUEST, Spread, channel_of, requests_of
-from t3sim.kernels import record_of
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=100)
 ACCESS = 32

@@ -3,6 +3,8 @@
 from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from t3sim.errors import SimulationError
@@ -10,10 +12,11 @@ from t3sim.hardware.t3.tracker import Tracker, TrackerSpec
 
 
 class _Rig:
-    """A tracker, and the log of the tiles that fired."""
+    """A tracker for an operation's tiles, which are counted or not, and the log of those that fired."""
 
-    def __init__(self, entries, ways):
+    def __init__(self, entries, ways, counted=(True,) * 8):
         self.unit = Tracker(TrackerSpec(entries=entries, ways=ways), 3)
+        self.unit.reserve(counted)
         self.fired = []
 
     def count(self, workgroup, updates=1, expected=2):
@@ -91,14 +94,14 @@ def test_consecutive_workgroups_use_consecutive_sets():
 
 
 def test_first_to_wait_gets_the_entry():
-    """The entry that becomes free goes to the tile whose count has waited longest."""
-    rig = _Rig(1, 1)
-    for workgroup in (0, 2, 1, 2):
+    """While tile 0 has its entry, the one that becomes free goes to the tile whose count has waited longest."""
+    rig = _Rig(2, 2)
+    for workgroup in (0, 1, 3, 2, 3):
         rig.count(workgroup)
-    rig.count(0)
-    assert rig.fired == [0, 2]
     rig.count(1)
-    assert rig.fired == [0, 2, 1]
+    assert rig.fired == [1, 3]
+    rig.count(2)
+    assert rig.fired == [1, 3, 2]
 
 
 def test_peak_is_the_most_entries_at_once():
@@ -132,8 +135,65 @@ def test_too_many_updates_are_a_fault():
 
 def test_operations_share_no_workgroup_numbers():
     """The numbers of an operation's workgroups go on where those of the one before end."""
-    unit = _Rig(4, 4).unit
-    assert [unit.reserve(workgroups) for workgroups in (12, 3, 5)] == [0, 12, 15]
+    unit = _Rig(4, 4, ()).unit
+    assert [unit.reserve([True] * workgroups) for workgroups in (12, 3, 5)] == [0, 12, 15]
+
+
+def test_the_last_free_entry_is_kept_for_the_first_tile():
+    """Tiles 1 and 2 of a set of two cannot both have entries before tile 0 has; when it has, nothing is kept."""
+    rig = _Rig(2, 2)
+    for tile in (1, 2, 2):
+        rig.count(tile)
+    assert (rig.unit.live_entries, rig.unit.waited) == (1, 2)
+    rig.count(0)
+    assert (rig.unit.live_entries, rig.unit.waited) == (2, 2)
+    rig.count(0)
+    assert rig.fired == [0, 2]
+    rig.count(1)
+    assert rig.fired == [0, 2, 1]
+
+
+def test_the_first_tile_gets_an_entry_before_those_that_wait_longer():
+    """When tile 0 is complete, the entry goes to tile 1, which is next, though tile 2 has waited longer."""
+    rig = _Rig(1, 1)
+    for tile in (0, 2, 2, 1, 0):
+        rig.count(tile)
+    assert (rig.fired, rig.unit.live_entries) == ([0], 1)
+    rig.count(1)
+    assert rig.fired == [0, 1, 2]
+    assert rig.unit.waiting() == []
+
+
+def test_no_entry_is_kept_for_tiles_that_are_not_counted():
+    """Tile 0 leaves for another GPU at once: the only entry is for tile 1."""
+    rig = _Rig(1, 1, (False, True, True))
+    rig.count(2, 2)
+    assert rig.fired == []
+    rig.count(1, 2)
+    assert rig.fired == [1, 2]
+
+
+def test_each_set_keeps_an_entry_of_its_own():
+    """Of two sets of one way, the one whose first tile is complete takes its next; the other one waits."""
+    rig = _Rig(2, 1)
+    rig.count(0, 2)
+    rig.count(2)
+    rig.count(3, 2)
+    assert (rig.fired, rig.unit.waited) == ([0], 1)
+    rig.count(1, 2)
+    assert rig.fired == [0, 1, 3]
+
+
+@given(data=st.data(), sets=st.integers(1, 3), ways=st.integers(1, 3), tiles=st.integers(1, 12))
+def test_in_any_order_of_updates_every_tile_fires(data, sets, ways, tiles):
+    """Where tiles are complete when all before them are, at the latest, no order of updates leaves one behind."""
+    rig = _Rig(sets * ways, ways, (True,) * tiles)
+    updates = data.draw(st.permutations([tile for tile in range(tiles) for _ in range(3)]))
+    for tile in updates:
+        rig.count(tile, 1, 3)
+        assert rig.unit.live_entries <= sets * ways
+    assert sorted(rig.fired) == list(range(tiles))
+    assert rig.unit.waiting() == []
 
 
 def test_entries_must_fill_their_sets():

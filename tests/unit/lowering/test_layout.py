@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t3sim.lowering.layout import Buffers, Layout, linear, part_of, received_address
+from t3sim.lowering.layout import Buffers, Layout, linear, part_of_region, received_address
 from t3sim.lowering.tiling import Tiling
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=60)
@@ -130,7 +130,7 @@ def test_parts_are_the_region_cut_at_whole_rows(rows, width, gap, nbytes):
     """The parts of a block touch its bytes once each, are of whole rows, and of ``nbytes`` each but for one row."""
     region = np.array([[1000, rows, width, width + gap]], np.int64)
     count = -(-rows * width // nbytes)
-    parts = [part_of(region, np.array([index]), nbytes) for index in range(count)]
+    parts = [part_of_region(region, np.array([index]), nbytes) for index in range(count)]
     assert sum((touched(part) for part in parts), Counter()) == touched(region)
     for part in parts[:-1]:
         assert part[0, 2:].tolist() == [width, width + gap]

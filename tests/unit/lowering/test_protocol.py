@@ -3,7 +3,7 @@
 import pytest
 
 from t3sim.lowering.load import Load
-from t3sim.lowering.protocol import PLAIN, PipelineSpec, ProtocolSpec, chosen, usable
+from t3sim.lowering.protocol import NO_PROTOCOL, PipelineSpec, ProtocolSpec, chosen, usable
 from t3sim.simulation import Point, load_system, simulate_point
 from t3sim.workload.operations import Collective, Sublayer
 
@@ -74,8 +74,8 @@ def test_choice_does_not_know_of_extra_latency():
 
 def test_no_protocol_costs_nothing():
     """A system without protocols sends payload alone."""
-    assert chosen({}, load(3, 10**6)) is PLAIN
-    assert PLAIN.wire_bytes(1000, LINK) == 1000
+    assert chosen({}, load(3, 10**6)) is NO_PROTOCOL
+    assert NO_PROTOCOL.wire_bytes(1000, LINK) == 1000
 
 
 @pytest.mark.parametrize(("share", "limit", "expected"), [(0.5, None, 2000), (1.0, 60, 4000), (0.5, 60, 4000)])

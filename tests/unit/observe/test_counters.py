@@ -6,7 +6,7 @@ import pytest
 
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.observe.counters import bin_width_fs, counters
-from t3sim.observe.recorder import DramSample, GpuRecord, Packet, TrackerSample
+from t3sim.observe.recorder import DramSample, GpuRecord, PacketRecord, TrackerSample
 
 US = 10**9
 GEMM_READ, AG_WRITE, SEND_READ = (
@@ -38,7 +38,7 @@ def test_bins_are_whole_us_and_few():
 
 def packet(nbytes, wire_start, wire_end, delivered, last_start=None, last_end=None, sender=0):
     """Give a message on its first wire, which is its last one too if that is not named."""
-    return Packet(
+    return PacketRecord(
         0,
         0,
         nbytes,

@@ -7,7 +7,7 @@ import pytest
 from t3sim.hardware.gpu import Span
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.observe.intervals import Interval
-from t3sim.observe.recorder import Burst, GpuRecord, Packet, Stage, TrackerSample
+from t3sim.observe.recorder import Burst, GpuRecord, PacketRecord, Stage, TrackerSample
 from t3sim.observe.time_parts import TimePart, last_gpu, split
 
 RS_READ, RS_WRITE = (Cause("reduce_scatter", direction) for direction in Direction)
@@ -19,7 +19,7 @@ def record(*spans, **parts):
 
 def packet(wire_start, wire_end, delivered, first_start=None, first_end=None):
     """Give a message on its last wire, which is its first one too if that is not named."""
-    return Packet(
+    return PacketRecord(
         operation=0,
         part=0,
         nbytes=1,
@@ -51,8 +51,8 @@ def test_a_gemm_launches_computes_and_waits():
 
 def test_stores_that_the_link_refuses_are_the_links():
     """Between stages, the time in which a remote store waits for the send buffer is told from that of other stores."""
-    refused = Packet(operation=0, part=0, nbytes=1, transfer=-1, queued_fs=40, sender=0, accepted_fs=48)
-    by_dma = Packet(operation=0, part=1, nbytes=1, transfer=0, queued_fs=48, sender=0, accepted_fs=50)
+    refused = PacketRecord(operation=0, part=0, nbytes=1, transfer=-1, queued_fs=40, sender=0, accepted_fs=48)
+    by_dma = PacketRecord(operation=0, part=1, nbytes=1, transfer=0, queued_fs=48, sender=0, accepted_fs=50)
     gpu = record(Span("gemm", 0, 70), stages=[Stage(0, 4, 0, 40), Stage(1, 4, 50, 70)], packets=[refused, by_dma])
     assert found(gpu, "gemm") == {"compute": 60, "link_wait": 8, "store_wait": 2}
 

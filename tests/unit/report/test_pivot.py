@@ -5,9 +5,9 @@ import re
 import pandas as pd
 import pytest
 
-from t3sim.cli.plot import Kind
+from t3sim.cli.plot import PlotKind
 from t3sim.errors import InputError
-from t3sim.report.pareto import pareto
+from t3sim.report.pareto import pareto_front
 from t3sim.report.pivot import pivot, pivot_table
 from t3sim.report.plots import Plot, write_figure
 from t3sim.report.quantities import quantity
@@ -88,19 +88,19 @@ def test_no_geomean_of_what_is_not_positive(frame):
 
 def test_front_of_two_metrics(frame):
     """No point of the front is beaten in both; equal points are both kept; failed ones are none."""
-    front = pareto(frame, [RATE], ["speedup"])
+    front = pareto_front(frame, [RATE], ["speedup"])
     assert [(point[RATE], point["speedup"]) for point in front.to_dict("records")] == [("100 GB/s", 4.0)]
-    both = pareto(frame, ["total_us"], ["speedup"])
+    both = pareto_front(frame, ["total_us"], ["speedup"])
     assert list(both.index) == [1, 6], "20 us at 4.0, 10 us at 3.0"
-    assert list(pareto(frame[4:6], ["total_us"], ["speedup"]).index) == [4, 5]
+    assert list(pareto_front(frame[4:6], ["total_us"], ["speedup"]).index) == [4, 5]
 
 
 def test_front_of_one_metric_or_of_text(frame):
     """A front needs two columns of numbers."""
     with pytest.raises(InputError, match="two metrics"):
-        pareto(frame, ["total_us"], [])
+        pareto_front(frame, ["total_us"], [])
     with pytest.raises(InputError, match="no column of numbers"):
-        pareto(frame, ["total_us"], ["model"])
+        pareto_front(frame, ["total_us"], ["model"])
 
 
 def test_quantities_are_brought_to_one_unit(frame):
@@ -117,7 +117,7 @@ def texts(path):
     return re.findall(r"<text[^>]*>([^<]+)</text>", path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", PlotKind)
 def test_every_axis_has_its_unit(frame, kind, tmp_path, monkeypatch):
     """Each kind of figure names what it shows with the unit: the metric, and the rates in GB/s."""
     import matplotlib as mpl  # noqa: PLC0415

@@ -2,6 +2,8 @@
 
 import pytest
 
+from t3sim.schemes.sequential import kernel_phase
+from t3sim.schemes.t3 import fused_phases
 from t3sim.simulation.mirror import mirror_shape
 from t3sim.simulation.plans import wiring_of
 
@@ -14,9 +16,11 @@ UNSTAGGERED = "track_trigger.staggered=false"
 def answer(tiny_system, lowered):
     """Give a function that asks for a sublayer on a system changed by overrides."""
 
-    def ask(sublayer, *overrides):
+    def ask(sublayer, *overrides, fused=True, approximate=False):
         system = tiny_system(*overrides)
-        return mirror_shape(system, wiring_of(system, sublayer.tp), lowered(system, sublayer))
+        works = lowered(system, sublayer)
+        phases = fused_phases(works, system.track_trigger) if fused else [kernel_phase(work) for work in works]
+        return mirror_shape(system, wiring_of(system, sublayer.tp), phases, approximate=approximate)
 
     return ask
 
@@ -24,7 +28,7 @@ def answer(tiny_system, lowered):
 @pytest.mark.parametrize("gpus", [2, 3, 8])
 def test_one_gpu_of_a_ring_stands_for_all(gpus, answer, pair):
     """A fused pair with a ring's collectives on a ring looks the same from every GPU, in a row of all."""
-    assert answer(pair(gpus, SHAPE)) == (gpus,)
+    assert answer(pair(gpus, (32 * gpus, 64, 64))) == (gpus,)
 
 
 def test_the_grid_is_that_of_the_plans(answer, pair):
@@ -68,10 +72,11 @@ def test_a_network_may_not_have_the_plans_grid(shape, answer, pair):
     """A ring of ranks laid over a torus crosses its links unequally, so its GPUs differ."""
     gpus = shape[0] * shape[1]
     torus = f"topology={{kind: torus, shape: [{shape[0]}, {shape[1]}]}}"
-    assert answer(pair(gpus, SHAPE), torus, "algorithms={all_reduce: ring}") == (
+    sublayer = pair(gpus, (64 * gpus, 64, 64))
+    assert answer(sublayer, torus, "algorithms={all_reduce: ring}") == (
         f"the network does not look the same from every GPU of a grid of {gpus}"
     )
-    assert answer(pair(gpus, SHAPE), torus, "algorithms={all_reduce: torus}") == shape
+    assert answer(sublayer, torus, "algorithms={all_reduce: torus}") == shape
 
 
 @pytest.mark.parametrize(
@@ -84,8 +89,9 @@ def test_sums_in_the_switch_need_equal_chunks(shape, alike, answer, gemm_op, col
     sublayer = sublayer_of(4, gemm_op("g", shape), collective_op("r", "reduce_scatter", shape[0] * shape[1] * 2, "g"))
     switch = "topology={kind: switch, switch: {reduces: true, adder_rate: 1 TB/s, entries: 64}}"
     reason = "the chunks of the reduce_scatter differ, and a switch adds up pieces of one size only"
-    assert answer(sublayer, switch, "algorithms={reduce_scatter: in-switch}") == ((4,) if alike else reason)
-    assert answer(sublayer, switch, "algorithms={reduce_scatter: ring}") == (4,)
+    summed, around = (f"algorithms={{reduce_scatter: {algorithm}}}" for algorithm in ("in-switch", "ring"))
+    assert answer(sublayer, switch, summed, approximate=True) == ((4,) if alike else reason)
+    assert answer(sublayer, switch, around, approximate=True) == (4,)
 
 
 def test_slices_in_the_switch_must_be_equal_too(answer, collective_op, sublayer_of):
@@ -94,3 +100,28 @@ def test_slices_in_the_switch_must_be_equal_too(answer, collective_op, sublayer_
     for nbytes, expected in ((8192, tuple), (8194, str)):
         sublayer = sublayer_of(4, collective_op("r", "reduce_scatter", nbytes))
         assert isinstance(answer(sublayer, switch, "algorithms={reduce_scatter: in-switch}"), expected)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_chunks_of_other_sizes_make_gpus_differ(fused, answer, pair):
+    """Seven tile rows are not four equal chunks: no GPU is all, but one may stand for them as an approximation."""
+    sublayer = pair(4, (7 * 16, 16, 64))
+    assert answer(sublayer, fused=fused) == "chunks of the reduce_scatter differ in size"
+    assert answer(sublayer, fused=fused, approximate=True) == (4,)
+
+
+def test_kernels_send_bytes_and_fused_gemms_send_tiles(answer, pair):
+    """Chunks of as many bytes in other tiles differ where tiles travel, and nowhere else."""
+    # Four tile rows in columns of 16, 16 and 8 elements: four chunks of two tiles, and the last one of four halves.
+    sublayer = pair(5, (64, 40, 64))
+    assert answer(sublayer) == "chunks of the reduce_scatter are cut into different tiles"
+    assert answer(sublayer, fused=False) == (5,)
+
+
+def test_operands_shared_unlike_make_fused_gemms_differ(answer, pair):
+    """Where chunks are half columns every second GPU starts inside one: fused kernels differ, kernels alone do not."""
+    sublayer = pair(4, (2 * 16, 6 * 16, 64))
+    reason = "chunks of the reduce_scatter share rows or columns of tiles, so operands are read unlike"
+    assert answer(sublayer) == reason
+    assert answer(sublayer, fused=False) == (4,)
+    assert answer(sublayer, approximate=True) == (4,)

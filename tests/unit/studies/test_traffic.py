@@ -4,7 +4,7 @@ import pytest
 
 from t3sim.errors import SimulationError
 from t3sim.simulation import Point
-from t3sim.studies.traffic import dram_traffic
+from t3sim.studies.traffic import record_traffic
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def point(tiny_loaded, pair):
 
 def test_traffic_overlaps_only_where_the_scheme_does(point):
     """In sequential no bin but those of a change of kernels has both GEMM and reduce-scatter; in t3 many do."""
-    found = dram_traffic(point, ["sequential", "t3"])
+    found = record_traffic(point, ["sequential", "t3"])
     both = {}
     for scheme, counter in found.items():
         gemm, scatter = (counter.series.index(name) for name in ("gemm read", "rs write"))
@@ -27,4 +27,4 @@ def test_traffic_overlaps_only_where_the_scheme_does(point):
 def test_an_ideal_has_no_traffic_over_time(point):
     """An ideal is put together from several runs: there is no time line of it to draw."""
     with pytest.raises(SimulationError, match="ideal-overlap"):
-        dram_traffic(point, ["ideal-overlap"])
+        record_traffic(point, ["ideal-overlap"])

@@ -13,7 +13,7 @@ TP = {"kind": "list", "key": "tp", "values": [2, 4]}
 
 
 def test_the_order_of_finishing_does_not_show(sweep_of, inline, results, tmp_path):
-    """The table is in the order of the plan: combination, sublayer, scheme."""
+    """The table is in the order of the combinations: combination, sublayer, scheme."""
     spec = load_sweep(sweep_of(TOKENS, TP, sublayer=["op", "fc2"]))
     run_sweep(spec, tmp_path / "a", inline())
     run_sweep(spec, tmp_path / "b", inline(reverse=True))

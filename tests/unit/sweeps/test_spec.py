@@ -4,17 +4,17 @@ import pytest
 
 from t3sim.errors import InputError
 from t3sim.sweeps import load_sweep
-from t3sim.sweeps.plan import Plan
+from t3sim.sweeps.combinations import Combinations
 
 BASE = {"model": "t-nlg", "tp": 8, "sublayer": "op", "scheme": "t3"}
 
 
-def plan(*axes, **more):
-    return Plan(load_sweep({"name": "x", "base": BASE, "axes": list(axes), **more}).spec)
+def combinations(*axes, **more):
+    return Combinations(load_sweep({"name": "x", "base": BASE, "axes": list(axes), **more}).spec)
 
 
 def settings(of, *keys):
-    return [tuple(combination.settings.get(key) for key in keys) for combination in of.combinations()]
+    return [tuple(combination.settings.get(key) for key in keys) for combination in of]
 
 
 def refused(data):
@@ -25,7 +25,7 @@ def refused(data):
 
 def test_axes_multiply_and_the_last_varies_fastest():
     """Two axes make every pair, in the order of nested loops."""
-    made = plan(
+    made = combinations(
         {"kind": "list", "key": "tokens", "values": [512, 1024]}, {"kind": "list", "key": "tp", "values": [4, 8]}
     )
     assert settings(made, "tokens", "tp") == [(512, 4), (512, 8), (1024, 4), (1024, 8)]
@@ -35,19 +35,19 @@ def test_axes_multiply_and_the_last_varies_fastest():
 def test_grid_is_a_product_and_zip_goes_together():
     """A grid of two keys has all pairs; a zip only those that stand beside each other."""
     keys = {"tokens": [512, 1024], "tp": [4, 8]}
-    assert len(settings(plan({"kind": "grid", "keys": keys}), "tp")) == 4
-    assert settings(plan({"kind": "zip", "keys": keys}), "tokens", "tp") == [(512, 4), (1024, 8)]
+    assert len(settings(combinations({"kind": "grid", "keys": keys}), "tp")) == 4
+    assert settings(combinations({"kind": "zip", "keys": keys}), "tokens", "tp") == [(512, 4), (1024, 8)]
 
 
 def test_range_of_whole_numbers():
     """A range of whole numbers has both ends and whole numbers between."""
-    made = plan({"kind": "range", "key": "tokens", "from": 1000, "to": 2000, "count": 5})
+    made = combinations({"kind": "range", "key": "tokens", "from": 1000, "to": 2000, "count": 5})
     assert settings(made, "tokens") == [(1000,), (1250,), (1500,), (1750,), (2000,)]
 
 
 def test_log_range_of_quantities_keeps_the_unit():
     """Neighbours of a log range are a constant factor apart, written in the unit of its ends."""
-    made = plan(
+    made = combinations(
         {
             "kind": "range",
             "key": "system.link.bandwidth",
@@ -64,7 +64,7 @@ def test_log_range_of_quantities_keeps_the_unit():
 
 def test_range_that_is_no_whole_number_of_bytes():
     """A value between two sizes that its unit cannot write in bytes is written in bytes."""
-    made = plan(
+    made = combinations(
         {"kind": "range", "key": "system.llc.capacity", "from": "1 MiB", "to": "2 MiB", "count": 4, "scale": "log"}
     )
     first, second, third, last = [value for (value,) in settings(made, "system.llc.capacity")]
@@ -78,9 +78,9 @@ def test_cases_have_a_label_a_note_and_any_settings():
         {"label": "as it is"},
         {"label": "both", "note": "two at once", "set": {"tokens": 512, "system.tracker.entries": 16}},
     ]
-    made = plan({"kind": "cases", "name": "change", "cases": cases})
+    made = combinations({"kind": "cases", "name": "change", "cases": cases})
     assert made.columns == ("change", "change.note")
-    assert [combination.labels for combination in made.combinations()] == [("as it is", ""), ("both", "two at once")]
+    assert [combination.labels for combination in made] == [("as it is", ""), ("both", "two at once")]
     assert settings(made, "tokens", "system.tracker.entries") == [(None, None), (512, 16)]
 
 
@@ -92,7 +92,7 @@ def test_samples_depend_on_the_seed_alone(kind):
     """The same seed gives the same points, another seed others, all inside their ranges."""
     axis = {"kind": kind, "keys": SAMPLED, "count": 50}
     first, again, other = (
-        settings(plan({**axis, "seed": seed}), "tokens", "system.memory.update_cost") for seed in (1, 1, 2)
+        settings(combinations({**axis, "seed": seed}), "tokens", "system.memory.update_cost") for seed in (1, 1, 2)
     )
     assert first == again != other
     assert all(1 <= tokens <= 10001 and 1 <= cost <= 8 for tokens, cost in first)
@@ -100,7 +100,7 @@ def test_samples_depend_on_the_seed_alone(kind):
 
 def test_latin_hypercube_uses_every_slice_once():
     """Of 50 equal slices of each range, each has one of 50 samples."""
-    made = plan({"kind": "latin-hypercube", "keys": SAMPLED, "count": 50, "seed": 3})
+    made = combinations({"kind": "latin-hypercube", "keys": SAMPLED, "count": 50, "seed": 3})
     slices = sorted((tokens - 1) * 50 // 10001 for (tokens,) in settings(made, "tokens"))
     assert slices == list(range(50))
 
@@ -111,7 +111,7 @@ def test_skipped_combinations():
         {"kind": "list", "key": "system.link.bandwidth", "values": ["50 GB/s", "0.1 TB/s", "200 GB/s"]},
         {"kind": "list", "key": "tp", "values": [4, 8]},
     )
-    made = plan(*axes, skip=["tp == 4 and system.link.bandwidth >= '100 GB/s'"])
+    made = combinations(*axes, skip=["tp == 4 and system.link.bandwidth >= '100 GB/s'"])
     assert settings(made, "system.link.bandwidth", "tp") == [
         ("50 GB/s", 4),
         ("50 GB/s", 8),
@@ -133,8 +133,8 @@ def test_skipped_combinations():
 def test_conditions(condition, skips):
     """Arithmetic, lists, chains and logic mean what they mean in Python."""
     grid = {"kind": "grid", "keys": {"tokens": [512, 1024], "tp": [4, 8]}}
-    everything = set(settings(plan(grid), "tokens", "tp"))
-    assert everything - set(settings(plan(grid, skip=[condition]), "tokens", "tp")) == skips
+    everything = set(settings(combinations(grid), "tokens", "tp"))
+    assert everything - set(settings(combinations(grid, skip=[condition]), "tokens", "tp")) == skips
 
 
 LIST = {"kind": "list", "key": "tp", "values": [4]}
@@ -205,5 +205,5 @@ def test_settings_that_no_system_takes_are_found_at_their_lines(tmp_path):
 
 def test_a_combination_that_does_not_fit_is_no_mistake_of_the_spec():
     """That 7 GPUs cannot share a width is for its own point to say, as a failed row."""
-    made = plan({"kind": "list", "key": "tp", "values": [8, 5]})
+    made = combinations({"kind": "list", "key": "tp", "values": [8, 5]})
     assert len(settings(made, "tp")) == 2

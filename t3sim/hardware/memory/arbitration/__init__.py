@@ -15,10 +15,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from t3sim.compiled import IntArray
 from t3sim.config import Spec
 from t3sim.errors import SimulationError
 from t3sim.hardware.memory.access import Stream
-from t3sim.kernels import IntArray
 
 KIND = "arbitration"
 HOLD = -1

@@ -1,4 +1,4 @@
-"""One simulated channel behind arbitration: lanes of requests in, bursts out; compiled.
+"""One simulated DRAM channel behind arbitration: lanes of requests in, bursts out; compiled.
 
 As in the fluid channel, requests wait in four lanes (stream, read or write) until the policy lets them into the queues
 of the channel. A copy of the state runs ahead to the next burst that completes; when nothing arrives before, the copy
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from t3sim.compiled import Direct, IntArray, Packed, Records, compiled, record_of, record_type
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.address import AddressBits
 from t3sim.hardware.memory.banked.dram.channel import (
@@ -30,7 +31,6 @@ from t3sim.hardware.memory.banked.dram.timing import Timing
 from t3sim.hardware.memory.banked.interleave import REQUEST, Spread, requests_of
 from t3sim.hardware.memory.model import LANES
 from t3sim.hardware.memory.turns import NO_TURNS, TURNS, next_stream
-from t3sim.kernels import Direct, IntArray, Packed, Records, kernel, record_of, record_type
 from t3sim.lowering.layout import Region
 
 _LANE = record_type(
@@ -173,12 +173,12 @@ def _new_state(dram: DramSpec, control: ControlSpec) -> State:
     )
 
 
-@kernel
+@compiled
 def _waits(state: State, lane: int) -> bool:
     return bool(state.lanes[lane].head < state.lanes[lane].tail)
 
 
-@kernel
+@compiled
 def _lane_of(state: State, stream: int) -> int:
     """Name the lane whose next request ``stream`` offers: reads first, where their queue has room; or ``NONE``."""
     for queue in range(2):
@@ -188,7 +188,7 @@ def _lane_of(state: State, stream: int) -> int:
     return NONE
 
 
-@kernel
+@compiled
 def _admit(state: State, requests: Records, table: IntArray, now: int) -> None:
     """Fill the queues from the lanes for as long as they have room and the policy picks a stream."""
     queues = state.channel.queues
@@ -211,7 +211,7 @@ def _admit(state: State, requests: Records, table: IntArray, now: int) -> None:
         state.lanes[lane].head += 1
 
 
-@kernel
+@compiled
 def _serve(state: State, requests: Records, table: IntArray, until: int, only_first: bool, completed: Records) -> int:
     """Serve the cycles up to ``until``; return how many bursts completed. ``only_first``: stop at the first.
 
@@ -244,7 +244,7 @@ def _serve(state: State, requests: Records, table: IntArray, until: int, only_fi
     return count
 
 
-@kernel
+@compiled
 def _holds_requests(channel: Channel) -> bool:
     queues = channel.queues
     return bool(queues[READ_QUEUE].count or queues[WRITE_QUEUE].count or channel.state[0].opened_banks)

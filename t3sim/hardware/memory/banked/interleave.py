@@ -7,8 +7,8 @@ comes after those of lower addresses.
 
 from typing import NamedTuple
 
+from t3sim.compiled import IntArray, Records, compiled, record_type
 from t3sim.hardware.memory.banked.dram.address import AddressBits, bank_of, row_of
-from t3sim.kernels import IntArray, Records, kernel, record_type
 
 REQUEST = record_type("bank", "row", "burst")
 """One access that waits for its channel: where it is, and the number of the burst that it belongs to."""
@@ -26,7 +26,7 @@ class Spread(NamedTuple):
     """Whether higher address bits rotate the channels."""
 
 
-@kernel
+@compiled
 def channel_of(spread: Spread, block: int) -> int:
     """Channel of an interleaving block."""
     if not spread.hashed:
@@ -36,7 +36,7 @@ def channel_of(spread: Spread, block: int) -> int:
     return int((block + mixed) % spread.channels)
 
 
-@kernel
+@compiled
 def requests_of(
     region: IntArray, places: Records, channel: int, ring: Records, first: int, room: int, burst: int
 ) -> int:

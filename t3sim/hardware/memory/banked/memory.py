@@ -1,5 +1,6 @@
 """The channels of one GPU's banked memory: bursts spread over them, and are done when the last one is."""
 
+from t3sim.compiled import IntArray
 from t3sim.hardware.memory.banked.channel import BankedChannel
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.address import address_bits
@@ -7,7 +8,6 @@ from t3sim.hardware.memory.banked.dram.spec import DramSpec
 from t3sim.hardware.memory.banked.interleave import Spread
 from t3sim.hardware.memory.banked.mappings import AddressMapping
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
-from t3sim.kernels import IntArray
 from t3sim.lowering.layout import Place
 from t3sim.units import FS_PER_S
 

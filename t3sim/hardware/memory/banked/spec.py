@@ -100,5 +100,5 @@ class BankedSpec(ControlSpec):
 
 
 def _implementation() -> ModuleType:
-    """Import what serves, with its kernels: where no system is banked, none of them is to be compiled."""
+    """Import what serves, with its compiled functions: where no system is banked, none of them is to be compiled."""
     return importlib.import_module("t3sim.hardware.memory.banked.memory")

@@ -16,7 +16,7 @@ from t3sim.hardware.memory.fluid.tables import AHEAD, NOW
 from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.hardware.memory.turns import note_turn
 from t3sim.hardware.plane.state import State
-from t3sim.kernels import part
+from t3sim.compiled import part
 
 _FOREVER: Final = int(np.iinfo(np.int64).max)
 

@@ -5,7 +5,7 @@ import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t3sim.collectives.grid import add, negated
+from t3sim.collectives.grid import rotated, turn
 from t3sim.hardware.clock import Order, call_at
 from t3sim.hardware.network.link import LinkSpec
 from t3sim.hardware.network.message import Message
@@ -70,11 +70,11 @@ def run(wiring, sends, answers, hold_fs, *, mirrored):
     left = dict.fromkeys(ranks, answers)
 
     def send(rank, number, offset, nbytes):
-        out = message(rank, add(rank, offset, wiring.shape), nbytes, number)
+        out = message(rank, rotated(rank, offset, wiring.shape), nbytes, number)
         network.send(out, lambda: logs[rank].append((env.now, "accepted", number)))
 
     def deliver(rank, got):
-        offset = add(got.source, negated(rank, wiring.shape), wiring.shape)
+        offset = turn(rank, got.source, wiring.shape)
         assert got.destinations == (rank,)
         assert got.home == got.source
         logs[rank].append((env.now, "delivered", offset, got.piece, got.nbytes))

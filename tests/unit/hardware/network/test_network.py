@@ -32,9 +32,8 @@ def test_planes_share_a_gpus_bandwidth_and_take_turns(traffic, wired, link):
     for piece in range(8):
         rig.send(0, 2, 10, piece=piece)
     assert rig.run().times() == [40 * BYTE + LATENCY] * 4 + [80 * BYTE + LATENCY] * 4
-    assert rig.network.out_bytes_per_s(0) == 10**12
     assert [lnk.name for lnk in rig.network.out_links(0)] == [f"Link[0->Switch[{plane}]]" for plane in range(4)]
-    assert [lnk.name for lnk in rig.network.in_links(2)] == [f"Link[Switch[{plane}]->2]" for plane in range(4)]
+    assert sum(lnk.bytes_per_s for lnk in rig.network.out_links(0)) == 10**12
 
 
 def nodes_of_two(wired, link, nic, **fields):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t3sim.collectives.grid import add, negated
+from t3sim.collectives.grid import rotated, turn
 from t3sim.hardware.network.conditions import Conditions
 from t3sim.hardware.network.switch import SwitchSpec
 
@@ -193,7 +193,7 @@ def see(rig, rank):
     """Give what a rank saw: what came when, sources and homes as offsets from it."""
     shape = rig.network.wiring.shape
     return [
-        (time, *(add(each, negated(rank, shape), shape) for each in (message.source, message.home)), message.piece)
+        (time, *(turn(rank, each, shape) for each in (message.source, message.home)), message.piece)
         for time, gpu, message in rig.arrived
         if gpu == rank
     ]
@@ -214,7 +214,7 @@ def send_alike(rig, rank, each, actions, offsets, nbytes):
             elif action == "copies":
                 rig.send(rank, tuple(node), nbytes, piece=piece)
             else:
-                rig.send(rank, add(rank, rig.network.wiring.gpus // 2, shape), nbytes, piece=piece)
+                rig.send(rank, rotated(rank, rig.network.wiring.gpus // 2, shape), nbytes, piece=piece)
 
 
 @pytest.mark.parametrize(

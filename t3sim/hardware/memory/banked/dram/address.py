@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
+from t3sim.compiled import compiled
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
 from t3sim.hardware.memory.banked.mappings import MOST_SLICES, AddressMapping, slices_of
-from t3sim.kernels import kernel
 
 _NOTHING_LEFT = 63
 """Shift after which no bit of an address is left."""
@@ -41,7 +41,7 @@ def address_bits(mapping: AddressMapping, dram: DramSpec) -> AddressBits:
     )
 
 
-@kernel
+@compiled
 def bank_of(bits: AddressBits, address: int) -> int:
     """Bank of an address inside a channel, counted over all bank groups."""
     group = ((address >> bits.group_shift) ^ (address >> bits.group_shift_2)) & bits.group_mask
@@ -49,7 +49,7 @@ def bank_of(bits: AddressBits, address: int) -> int:
     return int(group * bits.banks_per_group + bank)
 
 
-@kernel
+@compiled
 def row_of(bits: AddressBits, address: int) -> int:
     """Row of an address inside a channel."""
     return int(address >> bits.row_shift)

@@ -1,4 +1,4 @@
-"""State of one channel and the commands that change it; compiled.
+"""State of one DRAM channel and the commands that change it; compiled.
 
 Requests wait in a read queue and a write queue (updates are writes that keep their bank group for longer). Each bank
 keeps its requests of either queue in a list, oldest first, and knows the oldest that hits its open row: finding the
@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from t3sim.compiled import IntArray, Records, compiled, record_of, record_type
 from t3sim.hardware.memory.access import Access
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
 from t3sim.hardware.memory.banked.dram.timing import Timing, timing_of
-from t3sim.kernels import IntArray, Records, kernel, record_of, record_type
 
 NEVER = 2**62
 NONE = -1
@@ -142,13 +142,13 @@ def counters_of(channel: Channel) -> dict[str, int]:
     return {name: int(channel.state[name][0]) for name in COUNTERS}
 
 
-@kernel
+@compiled
 def queue_of(kind: int) -> int:
     """Queue that requests of a kind wait in."""
     return READ_QUEUE if kind == READ else WRITE_QUEUE
 
 
-@kernel
+@compiled
 def enqueue(channel: Channel, bank: int, row: int, kind: int, arrived: int, tag: int) -> None:
     """Put a request into the queue of its kind; the caller has seen that there is room."""
     state, queue = channel.state[0], queue_of(kind)
@@ -176,7 +176,7 @@ def enqueue(channel: Channel, bank: int, row: int, kind: int, arrived: int, tag:
     _sort_bank(channel, bank, queue)
 
 
-@kernel
+@compiled
 def _sort_bank(channel: Channel, bank: int, queue: int) -> None:
     """Note what the bank has in this queue: a hit, a head that needs another row, anything."""
     listed, sets = channel.lists[queue, bank], channel.queues[queue]
@@ -195,7 +195,7 @@ def _sort_bank(channel: Channel, bank: int, queue: int) -> None:
         sets.waiting_banks |= bit
 
 
-@kernel
+@compiled
 def _unlink(channel: Channel, bank: int, queue: int, slot: int) -> None:
     """Take a request out of its bank's list."""
     listed, entries = channel.lists[queue, bank], channel.entries
@@ -214,7 +214,7 @@ def _unlink(channel: Channel, bank: int, queue: int, slot: int) -> None:
     channel.queues[queue].count -= 1
 
 
-@kernel
+@compiled
 def _find_hit(channel: Channel, bank: int, queue: int, start: int) -> None:
     """Find the oldest request from ``start`` on that hits the bank's open row."""
     entries = channel.entries
@@ -226,7 +226,7 @@ def _find_hit(channel: Channel, bank: int, queue: int, start: int) -> None:
     _sort_bank(channel, bank, queue)
 
 
-@kernel
+@compiled
 def issue_column(channel: Channel, slot: int, now: int) -> None:
     """Issue RD or WR for the request in ``slot``, which leaves the channel."""
     state, entry = channel.state[0], channel.entries[slot]
@@ -252,7 +252,7 @@ def issue_column(channel: Channel, slot: int, now: int) -> None:
     state.free = slot
 
 
-@kernel
+@compiled
 def _move_data(channel: Channel, number: int, kind: int, now: int) -> int:
     """Keep the bus and bank group ``number`` busy for a column command; return when its bank may be closed."""
     timing: Timing = channel.rules[0]
@@ -276,7 +276,7 @@ def _move_data(channel: Channel, number: int, kind: int, now: int) -> int:
     return now + timing.wr_to_pre
 
 
-@kernel
+@compiled
 def issue_activate(channel: Channel, slot: int, now: int) -> None:
     """Open the row of the request in ``slot``, which leaves its queue: its column command comes next in the bank."""
     timing: Timing = channel.rules[0]
@@ -309,7 +309,7 @@ def issue_activate(channel: Channel, slot: int, now: int) -> None:
     state.next_refresh = max(state.next_refresh, now + timing.act_to_ref)
 
 
-@kernel
+@compiled
 def issue_precharge(channel: Channel, slot: int, now: int) -> None:
     """Close the row that is in the way of the request in ``slot``."""
     timing: Timing = channel.rules[0]
@@ -324,7 +324,7 @@ def issue_precharge(channel: Channel, slot: int, now: int) -> None:
     state.next_refresh = max(state.next_refresh, now + timing.pre_to_ref)
 
 
-@kernel
+@compiled
 def issue_refresh(channel: Channel, now: int) -> None:
     """Close all banks for a refresh; once they are, refresh them."""
     timing: Timing = channel.rules[0]
@@ -344,7 +344,7 @@ def issue_refresh(channel: Channel, now: int) -> None:
     state.next_row_command = now + 1
 
 
-@kernel
+@compiled
 def _close(channel: Channel, number: int) -> None:
     bank = channel.banks[number]
     bank.open_row = NONE

@@ -7,6 +7,7 @@ or without rows kept open for older hits. ``hit_cap`` bounds how many younger re
 while an older one waits for another row.
 """
 
+from t3sim.compiled import compiled, lowest_bit
 from t3sim.hardware.memory.banked.control import Control
 from t3sim.hardware.memory.banked.dram.channel import (
     NEVER,
@@ -21,10 +22,9 @@ from t3sim.hardware.memory.banked.dram.channel import (
     queue_of,
 )
 from t3sim.hardware.memory.banked.dram.timing import Timing
-from t3sim.kernels import kernel, lowest_bit
 
 
-@kernel
+@compiled
 def tick(channel: Channel, now: int) -> int:
     """Issue this cycle's commands; return the slot of the request whose column command was issued, or ``NONE``.
 
@@ -54,7 +54,7 @@ def tick(channel: Channel, now: int) -> int:
     return slot
 
 
-@kernel
+@compiled
 def arrived(channel: Channel, bank: int, kind: int, now: int) -> None:
     """Bring the next cycles of interest forward for a request that was just enqueued."""
     control: Control = channel.rules[0]
@@ -78,7 +78,7 @@ def arrived(channel: Channel, bank: int, kind: int, now: int) -> None:
         state.soonest = min(state.soonest, soonest)
 
 
-@kernel
+@compiled
 def has_room(channel: Channel, queue: int) -> bool:
     """Whether one more request fits into a queue."""
     control: Control = channel.rules[0]
@@ -86,7 +86,7 @@ def has_room(channel: Channel, queue: int) -> bool:
     return bool(channel.queues[queue].count < entries)
 
 
-@kernel
+@compiled
 def _turns(channel: Channel) -> bool:
     """Whether the other queue's turn has come."""
     control: Control = channel.rules[0]
@@ -96,7 +96,7 @@ def _turns(channel: Channel) -> bool:
     return bool(writes >= control.drain_from or reads == 0)
 
 
-@kernel
+@compiled
 def _turn(channel: Channel) -> None:
     """Decide whether reads or writes are served."""
     if _turns(channel):
@@ -105,7 +105,7 @@ def _turn(channel: Channel) -> None:
         state.column_soonest = state.row_soonest = 0
 
 
-@kernel
+@compiled
 def _column_command(channel: Channel, now: int) -> int:
     """Issue RD or WR if one may be now; return the slot of its request, or ``NONE``."""
     control: Control = channel.rules[0]
@@ -131,7 +131,7 @@ def _column_command(channel: Channel, now: int) -> int:
     return slot
 
 
-@kernel
+@compiled
 def _column_ready(channel: Channel, number: int, queue: int) -> int:
     """Cycle from which the timings allow a RD, or for the write queue a WR, of bank ``number``."""
     bank = channel.banks[number]
@@ -141,7 +141,7 @@ def _column_ready(channel: Channel, number: int, queue: int) -> int:
     return int(max(anywhere, group.next_rd, bank.next_rd))
 
 
-@kernel
+@compiled
 def _row_ready(channel: Channel, number: int) -> int:
     """Cycle from which the timings allow the bank's PRE if it is open, else its ACT."""
     state, bank = channel.state[0], channel.banks[number]
@@ -150,7 +150,7 @@ def _row_ready(channel: Channel, number: int) -> int:
     return int(max(state.next_act, state.next_row_command, channel.groups[bank.group].next_act, bank.next_act))
 
 
-@kernel
+@compiled
 def _oldest_ready(channel: Channel, chosen: int, hits_of: int, bus_free: int, now: int) -> tuple[int, int]:
     """Find the oldest request of the banks ``chosen`` that may have its RD or WR now.
 
@@ -177,7 +177,7 @@ def _oldest_ready(channel: Channel, chosen: int, hits_of: int, bus_free: int, no
     return best, soonest
 
 
-@kernel
+@compiled
 def _oldest(channel: Channel, queue: int) -> int:
     """Find the oldest request of a queue."""
     best, best_age = NONE, NEVER
@@ -188,7 +188,7 @@ def _oldest(channel: Channel, queue: int) -> int:
     return best
 
 
-@kernel
+@compiled
 def _eligible_hits(channel: Channel, queue: int) -> int:
     """Choose the banks whose oldest row hit may be served."""
     control: Control = channel.rules[0]
@@ -204,7 +204,7 @@ def _eligible_hits(channel: Channel, queue: int) -> int:
     return int(hits)
 
 
-@kernel
+@compiled
 def _capped(channel: Channel, bank: int, queue: int) -> bool:
     """Whether the bank has served so many younger hits that an older request's row is due."""
     control: Control = channel.rules[0]
@@ -213,7 +213,7 @@ def _capped(channel: Channel, bank: int, queue: int) -> bool:
     return bool(is_late and listed.head != listed.hit)
 
 
-@kernel
+@compiled
 def _refresh(channel: Channel, now: int) -> int:
     """Close all banks, then refresh them, once no opened row is waited for; return when to look again."""
     state = channel.state[0]
@@ -227,7 +227,7 @@ def _refresh(channel: Channel, now: int) -> int:
     return now + 1
 
 
-@kernel
+@compiled
 def _closable(channel: Channel, number: int, queue: int) -> int:
     """Find the request for which the bank's open row may be closed, or ``NONE``."""
     control: Control = channel.rules[0]
@@ -249,7 +249,7 @@ def _closable(channel: Channel, number: int, queue: int) -> int:
     return int(slot)
 
 
-@kernel
+@compiled
 def _oldest_closable(channel: Channel, chosen: int, only: int, now: int) -> tuple[int, int, int]:
     """Find the oldest request for which one of the open banks ``chosen`` may have its PRE now.
 
@@ -273,7 +273,7 @@ def _oldest_closable(channel: Channel, chosen: int, only: int, now: int) -> tupl
     return best, count, soonest
 
 
-@kernel
+@compiled
 def _oldest_openable(channel: Channel, chosen: int, only: int, now: int) -> tuple[int, int, int]:
     """Find the oldest request for which one of the closed banks ``chosen`` may have its ACT now; as for PRE."""
     state, entries = channel.state[0], channel.entries
@@ -294,7 +294,7 @@ def _oldest_openable(channel: Channel, chosen: int, only: int, now: int) -> tupl
     return best, count, soonest
 
 
-@kernel
+@compiled
 def _row_command(channel: Channel, now: int) -> None:
     """Issue ACT or PRE for the oldest request of the queue at turn that can have it now."""
     control: Control = channel.rules[0]

@@ -1,10 +1,10 @@
-"""How compiled kernels are made: one decorator, one place for the compiler's options and its cache.
+"""How hot functions are compiled: one decorator, one place for the compiler's options and its cache.
 
-Kernels are compiled on first use and cached on disk, so only the first run pays for it. The cache folder is named
-by a hash over the sources: numba notices a change in a kernel's own file, but not in the file of a kernel that it
-calls. What lies in the folder is run as it is, so it is one that nobody else can write to.
+They are compiled on first use and cached on disk, so only the first run pays for it. The cache folder is named by a
+hash over the sources: numba notices a change in a function's own file, but not in the file of one that it calls. What
+lies in the folder is run as it is, so it is one that nobody else can write to.
 
-With ``NUMBA_DISABLE_JIT=1`` kernels are plain Python: for debuggers, and many times slower.
+With ``NUMBA_DISABLE_JIT=1`` they are plain Python: for debuggers, and many times slower.
 """
 
 import atexit
@@ -33,11 +33,11 @@ A = TypeVar("A", bound=tuple[Any, ...])
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
-"""What kernels work on: 64-bit integers, in fs, bytes or counts."""
+"""What compiled functions work on: 64-bit integers, in fs, bytes or counts."""
 Records = NDArray[np.void]
-"""Rows of named 64-bit integers (see ``record_type``); a kernel reads and sets ``rows[index].name``."""
+"""Rows of named 64-bit integers (see ``record_type``); compiled functions read and set ``rows[index].name``."""
 Record = Any
-"""One of these rows, as kernels hand it to each other."""
+"""One of these rows, as compiled functions hand it to each other."""
 
 
 class NamedFields(Protocol):
@@ -55,20 +55,20 @@ _config: Any = numba.config
 _njit: Any = numba.njit
 _typeof: Any = numba.typeof
 PLAIN = bool(_config.DISABLE_JIT)
-"""Whether kernels are not compiled at all: numba was told so."""
+"""Whether nothing is compiled at all: numba was told so."""
 
-SHARED = "T3SIM_KERNEL_CACHE"
-"""Environment variable that tells the processes that this one starts of the private folder it has made for kernels."""
+SHARED = "T3SIM_COMPILED"
+"""Environment variable that tells the processes that this one starts of the private folder that it has made."""
 
 _OWNER_ONLY = 0o700
 _dispatchers: list[Any] = []
 
 
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` with numba in nopython mode, cached on disk. Integer overflow is not checked.
 
-    A kernel allocates nothing: it is compiled without numba's reference counts, which would take most of its time. It
-    is inlined into kernels that call it: a call would pass every field of every array that an argument holds.
+    It allocates nothing: it is compiled without numba's reference counts, which would take most of its time. It
+    is inlined into compiled functions that call it: a call would pass every field of every array in its arguments.
     """
     if PLAIN:
         return np.errstate(over="ignore")(function)
@@ -83,7 +83,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def part(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile ``function`` into the kernels that call it, and only there: what is kept on disk is those."""
+    """Compile ``function`` into the compiled functions that call it, and only there: what is kept on disk is those."""
     if PLAIN:
         return np.errstate(over="ignore")(function)
     dispatcher = _njit(_nrt=False, forceinline=True)(function)
@@ -94,20 +94,20 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class Direct(Generic[P, R]):
-    """A kernel that is called with arguments of the same types every time, which are looked at once.
+    """A compiled function that is called with arguments of the same types every time, which are looked at once.
 
     Looking at the types of tuples of arrays takes ten times as long as the rest of a call.
     """
 
-    __slots__ = ("_kernel", "call")
+    __slots__ = ("_function", "call")
 
     def __init__(self, function: Callable[P, R]) -> None:
-        self._kernel = function
+        self._function = function
         self.call: Callable[P, R] = function if PLAIN else self._first
 
     def _first(self, *arguments: P.args, **named: P.kwargs) -> R:
         assert not named, "compiled code takes its arguments by their places"
-        self.call = cast("Any", self._kernel).compile(tuple(map(_typeof, arguments)))
+        self.call = cast("Any", self._function).compile(tuple(map(_typeof, arguments)))
         return self.call(*arguments, **named)
 
 
@@ -125,11 +125,11 @@ def _lowest_bit(value: int) -> int:
 
 
 lowest_bit: Callable[[int], int] = _lowest_bit if PLAIN else cast("Any", intrinsic)(_count_trailing_zeros)
-"""Number of the lowest bit that is set in a 64-bit integer that is not 0; for use in kernels."""
+"""Number of the lowest bit that is set in a 64-bit integer that is not 0; for use in compiled functions."""
 
 
 def _row_type() -> type:
-    """Make the type of rows as kernels see them: fields are attributes, also those named as one that all rows have."""
+    """Make the type of rows as plain functions see them: fields are attributes, even if named as one of all rows."""
 
     def read(row: Any, name: str) -> Any:
         return (
@@ -152,9 +152,9 @@ def record_type(*names: str) -> np.dtype[np.void]:
 
 
 def record_of(*parts: NamedFields) -> Records:
-    """Make one row, shape (1,), of one or several ``NamedTuple`` of integers: kernels read it by the same names.
+    """Make one row, shape (1,), of one or several ``NamedTuple`` of integers, to be read by the same names.
 
-    Passing a row to a kernel costs a tenth of passing the tuples.
+    Passing a row to a compiled function costs a tenth of passing the tuples.
     """
     fields = tuple(name for part in parts for name in part._fields)
     return np.array([tuple(value for part in parts for value in part)], _type_of(fields))
@@ -196,21 +196,21 @@ def _refilled(arrays: Any, leaves: Iterator[Any]) -> Any:
 
 
 def uncached() -> tuple[str, ...]:
-    """Name the kernels that have no compiled version on disk yet: their first call will compile.
+    """Name the functions that have no compiled version on disk yet: their first call will compile.
 
-    Of those in modules that were imported: the kernels of a memory model are with the first system that has it.
+    Of those in modules that were imported: those of a memory model are with the first system that has it.
     """
     return tuple(dispatcher.__name__ for dispatcher in _dispatchers if not _is_cached(dispatcher))
 
 
 @cache
 def cache_folder() -> Path | None:
-    """Return the folder of the compiled kernels, or ``None`` where no folder can be written to.
+    """Return the folder of the compiled functions, or ``None`` where no folder can be written to.
 
     It is named by a hash over the sources, in ``NUMBA_CACHE_DIR`` or the user's cache, whichever is the first where it
     is this user's alone. Without one it is a private folder, which goes with this process, and stderr says so once.
     """
-    name = f"kernels-{source_hash(Path(__file__).parent)}"
+    name = f"compiled-{source_hash(Path(__file__).parent)}"
     return next((root / name for root in _roots() if _is_own(root / name)), None) or _private(name)
 
 
@@ -265,7 +265,7 @@ def _private(name: str) -> Path | None:
         return None
     os.environ[SHARED] = str(root)
     sys.stderr.write(
-        "t3sim: no cache folder that is yours alone can be used: kernels are compiled for this run only; "
+        "t3sim: no cache folder that is yours alone can be used: t3sim is compiled for this run only; "
         "set NUMBA_CACHE_DIR to a folder of yours\n"
     )
     return root / name
@@ -282,14 +282,14 @@ def _is_cached(dispatcher: Any) -> bool:
 
 
 def _file_stem(dispatcher: Any) -> str:
-    """Start of the name that numba gives a kernel's index file: module, function, line, interpreter."""
+    """Start of the name that numba gives a function's index file: module, function, line, interpreter."""
     code = dispatcher.py_func.__code__
     interpreter = f"py{sys.version_info.major}{sys.version_info.minor}"
     return f"{Path(code.co_filename).stem}.{dispatcher.py_func.__qualname__}-{code.co_firstlineno}.{interpreter}"
 
 
-@kernel
+@compiled
 def copy_records(source: Records, target: Records) -> None:
-    """Copy all rows of ``source`` into ``target``, of the same shape (rows,) and type; for use in kernels."""
+    """Copy all rows of ``source`` into ``target``, of the same shape (rows,) and type."""
     for index in range(source.size):
         target[index] = source[index]

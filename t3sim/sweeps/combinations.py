@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from t3sim.results import COLUMN_NAMES
-from t3sim.sweeps.conditions import Condition
+from t3sim.sweeps.predicates import Predicate
 from t3sim.sweeps.spec import Option, Settings, SweepSpec
 
 
@@ -21,8 +21,12 @@ class Combination:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The combinations of a sweep, made each time they are asked for: there may be many more than options."""
+class Combinations:
+    """The combinations of a sweep that ``skip`` leaves, the last axis varying fastest.
+
+    They are made each time they are asked for: there may be many more than options. Raises ``ValueError`` then for
+    values that a predicate of ``skip`` cannot compare.
+    """
 
     spec: SweepSpec
 
@@ -36,19 +40,15 @@ class Plan:
         """Combinations before any is skipped."""
         return math.prod(map(len, self._options))
 
-    def combinations(self) -> Iterator[Combination]:
-        """Yield every combination that no condition skips, the last axis varying fastest.
-
-        Raises ``ValueError`` for a condition whose values cannot be compared.
-        """
+    def __iter__(self) -> Iterator[Combination]:
         kept = [index for index, name in enumerate(self._labelled) if name not in COLUMN_NAMES]
-        conditions = [Condition(text) for text in self.spec.skip]
+        predicates = [Predicate(text) for text in self.spec.skip]
         for options in itertools.product(*self._options):
             settings = dict(self.spec.base)
             for made, _ in options:
                 settings.update(made)
             labels = tuple(itertools.chain.from_iterable(shown for _, shown in options))
-            if not conditions or not self._skipped(conditions, settings, labels):
+            if not predicates or not self._skipped(predicates, settings, labels):
                 yield Combination(settings, tuple(labels[index] for index in kept))
 
     @cached_property
@@ -59,6 +59,6 @@ class Plan:
     def _labelled(self) -> tuple[str, ...]:
         return tuple(name for axis in self.spec.axes for name in axis.columns())
 
-    def _skipped(self, conditions: Sequence[Condition], settings: Settings, labels: Sequence[str]) -> bool:
+    def _skipped(self, predicates: Sequence[Predicate], settings: Settings, labels: Sequence[str]) -> bool:
         known: Mapping[str, Any] = {**dict(zip(self._labelled, labels, strict=True)), **settings}
-        return any(condition.holds(known) for condition in conditions)
+        return any(predicate.holds(known) for predicate in predicates)

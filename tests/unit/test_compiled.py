@@ -1,4 +1,4 @@
-"""Compiled kernels: compiled once, kept on disk, and counted."""
+"""Compiled functions: compiled once, kept on disk, and counted."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from t3sim import kernels
+from t3sim import compiled
 from t3sim.version import source_hash
 from t3sim.workload.models import load_model, transformer_trace
 from t3sim.workload.trace import render_trace
@@ -18,9 +18,9 @@ from t3sim.workload.trace import render_trace
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Give the list of kernels, restored after the test."""
-    known = list(kernels._dispatchers)
-    monkeypatch.setattr(kernels, "_dispatchers", known)
+    """Give the list of compiled functions, restored after the test."""
+    known = list(compiled._dispatchers)
+    monkeypatch.setattr(compiled, "_dispatchers", known)
     return known
 
 
@@ -31,60 +31,60 @@ def sum_to(n):
     return total
 
 
-def test_a_kernel_computes_what_its_source_says(counted):
-    """A compiled function gives what the plain one gives, and is on the list of kernels."""
-    compiled = kernels.kernel(sum_to)
-    assert compiled(100) == sum_to(100) == 5050
-    assert counted[-1] is compiled
+def test_a_compiled_function_computes_what_its_source_says(counted):
+    """A compiled function gives what the plain one gives, and is on the list."""
+    fast = compiled.compiled(sum_to)
+    assert fast(100) == sum_to(100) == 5050
+    assert counted[-1] is fast
 
 
-def test_a_kernel_that_never_ran_is_named(counted):
-    """Until its first call, a kernel is reported as one that will have to be compiled."""
-    kernels.kernel(sum_to)(1)
+def test_a_function_that_never_ran_is_named(counted):
+    """Until its first call, a function is reported as one that will have to be compiled."""
+    compiled.compiled(sum_to)(1)
 
     def never_called(n):
         return n
 
-    kernels.kernel(never_called)
-    assert "never_called" in kernels.uncached()
-    assert kernels.uncached().count("never_called") == 1
+    compiled.compiled(never_called)
+    assert "never_called" in compiled.uncached()
+    assert compiled.uncached().count("never_called") == 1
     del counted
 
 
 def test_nothing_is_left_to_compile_after_a_run():
-    """One run compiles every kernel that runs need and keeps it on disk, so that no later run compiles."""
-    run = "t3sim.cli, t3sim.simulation, t3sim.kernels as kernels"
+    """One run compiles every function that runs need and keeps it on disk, so that no later run compiles."""
+    run = "t3sim.cli, t3sim.simulation, t3sim.compiled as compiled"
     call = 't3sim.simulation.simulate("t-nlg-tp16", sublayers=["op"], schemes=["t3-mca"])'
-    # In a process of its own: other tests load kernels that no run needs.
-    command = [sys.executable, "-c", f"import {run}; {call}; print(kernels.uncached())"]
+    # In a process of its own: other tests load functions that no run needs.
+    command = [sys.executable, "-c", f"import {run}; {call}; print(compiled.uncached())"]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == "()"
 
 
 def test_the_cache_is_a_folder():
-    """Compiled kernels are kept where a person can find and delete them."""
-    folder = kernels.cache_folder()
+    """Compiled functions are kept where a person can find and delete them."""
+    folder = compiled.cache_folder()
     assert isinstance(folder, Path)
     assert folder.is_dir()
 
 
 def test_no_folder_to_write_to_is_no_error(monkeypatch):
-    """Where no cache folder can be written to, there is none, and kernels are compiled for this process alone."""
-    monkeypatch.setattr(kernels.os, "access", lambda *_: False)
+    """Where no cache folder can be written to, there is none, and functions are compiled for this process alone."""
+    monkeypatch.setattr(compiled.os, "access", lambda *_: False)
     assert find() is None
-    monkeypatch.setattr(kernels, "cache_folder", lambda: None)
-    monkeypatch.setattr(kernels, "_dispatchers", [])
+    monkeypatch.setattr(compiled, "cache_folder", lambda: None)
+    monkeypatch.setattr(compiled, "_dispatchers", [])
 
-    @kernels.kernel
+    @compiled.compiled
     def twice(value):
         return 2 * value
 
     assert twice(21) == 42
-    assert kernels.uncached() == ("twice",)
+    assert compiled.uncached() == ("twice",)
 
 
 def find():
     """Look for the cache folder anew."""
-    return kernels.cache_folder.__wrapped__()
+    return compiled.cache_folder.__wrapped__()
 
 
 def mode(folder):
@@ -93,19 +93,19 @@ def mode(folder):
 
 @pytest.fixture(params=["NUMBA_CACHE_DIR", "XDG_CACHE_HOME"])
 def named(request, monkeypatch, tmp_path):
-    """Give the folder of kernels that one of the two variables leads to; what comes after it is tmp_path/last."""
+    """Give the folder of compiled functions to which one of the two variables leads; the next is tmp_path/last."""
     home = tmp_path / "last"
     root = tmp_path / "root"
     if request.param == "NUMBA_CACHE_DIR":
-        monkeypatch.setattr(kernels._config, "CACHE_DIR", str(root))
+        monkeypatch.setattr(compiled._config, "CACHE_DIR", str(root))
         monkeypatch.setenv("XDG_CACHE_HOME", str(home))
     else:
-        monkeypatch.setattr(kernels._config, "CACHE_DIR", "")
+        monkeypatch.setattr(compiled._config, "CACHE_DIR", "")
         monkeypatch.setenv("XDG_CACHE_HOME", str(root))
-        monkeypatch.setenv(kernels.SHARED, str(home))
+        monkeypatch.setenv(compiled.SHARED, str(home))
         home.mkdir(0o700)
         root /= "t3sim"
-    return root / f"kernels-{source_hash(Path(kernels.__file__).parent)}"
+    return root / f"compiled-{source_hash(Path(compiled.__file__).parent)}"
 
 
 def is_last(folder, tmp_path):
@@ -196,8 +196,8 @@ def test_a_folder_that_anybody_can_rename_is_not_used(named, tmp_path):
 
 FOLDERS = """
 import subprocess, sys
-from t3sim import kernels
-print(kernels.cache_folder(), flush=True)
+from t3sim import compiled
+print(compiled.cache_folder(), flush=True)
 if len(sys.argv) > 1:
     subprocess.run([sys.executable, "-c", sys.argv[1]], check=True)
 """
@@ -213,13 +213,13 @@ def without_cache(tmp_path):
         folder.chmod(0o1777)
     (tmp_path / "file").touch()
     nowhere = str(tmp_path / "file" / "cache")
-    kept = {name: value for name, value in os.environ.items() if name != kernels.SHARED}
+    kept = {name: value for name, value in os.environ.items() if name != compiled.SHARED}
     return {**kept, "NUMBA_CACHE_DIR": nowhere, "XDG_CACHE_HOME": nowhere, "TMPDIR": str(temporary)}
 
 
 def test_without_a_cache_a_private_folder_is_shared_with_workers_and_removed(without_cache):
     """The folder has a name that nobody can know before, one warning is given for all processes, nothing is left."""
-    command = [sys.executable, "-c", FOLDERS + "print(oct(kernels.cache_folder().lstat().st_mode))", FOLDERS]
+    command = [sys.executable, "-c", FOLDERS + "print(oct(compiled.cache_folder().lstat().st_mode))", FOLDERS]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=without_cache)
     folder, workers, bits = done.stdout.split()
     temporary = Path(without_cache["TMPDIR"])
@@ -237,7 +237,7 @@ def test_a_shared_folder_is_checked_as_any_other(without_cache, tmp_path):
     open_to_all = tmp_path / "open"
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
-    environment = {**without_cache, kernels.SHARED: str(open_to_all)}
+    environment = {**without_cache, compiled.SHARED: str(open_to_all)}
     command = [sys.executable, "-c", FOLDERS]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     assert not Path(done.stdout.strip()).is_relative_to(open_to_all)
@@ -256,11 +256,11 @@ def test_a_user_without_a_home_is_no_error(without_cache):
 
 PLAIN = """
 import sys
-from t3sim import kernels
+from t3sim import compiled
 from t3sim.results import COLUMN_NAMES
 from t3sim.simulation import simulate
 row = simulate(sys.argv[1], sublayers=["op"], schemes=["t3"], system=sys.argv[2], overrides=sys.argv[3:]).rows[0]
-print(kernels.PLAIN, kernels.uncached(), "|", [(name, row[name]) for name in COLUMN_NAMES if name != "wall_s"])
+print(compiled.PLAIN, compiled.uncached(), "|", [(name, row[name]) for name in COLUMN_NAMES if name != "wall_s"])
 """
 
 
@@ -284,8 +284,8 @@ def said(*arguments, disabled):
 
 
 @pytest.mark.parametrize("system", ["t3-paper", "t3-paper-banked"])
-def test_kernels_run_as_plain_python_too(tiny_trace, system):
-    """With NUMBA_DISABLE_JIT=1, both memory models give the compiled kernels' results to the last digit."""
+def test_compiled_functions_run_as_plain_python_too(tiny_trace, system):
+    """With NUMBA_DISABLE_JIT=1, both memory models give the compiled functions' results to the last digit."""
     compiled, plain = (said("-c", PLAIN, tiny_trace, system, *TINY, disabled=each).split("|") for each in "01")
     assert compiled[0].startswith("False ")
     assert plain[0] == "True () "
@@ -306,7 +306,7 @@ def test_the_lowest_bit_in_plain_python(number):
     """Of a 64-bit integer with bits above the lowest, the one with the sign among them."""
     others = -(1 << 63) if number < 63 else 0
     value = np.array([(1 << number) | others], np.uint64 if number == 63 else np.int64).astype(np.int64)[0]
-    assert kernels._lowest_bit(value) == number
+    assert compiled._lowest_bit(value) == number
 
 
 class Point(NamedTuple):
@@ -325,13 +325,13 @@ class Speed(NamedTuple):
 def test_a_record_has_the_fields_of_its_parts(counted):
     """Kernels read a row by the names of the tuples it was made of, and set its fields."""
 
-    @kernels.kernel
+    @compiled.compiled
     def moved(rows):
         row = rows[0]
         row.x += row.rate
         return row.x * 100 + row.y
 
-    row = kernels.record_of(Point(3, 4), Speed(20))
+    row = compiled.record_of(Point(3, 4), Speed(20))
     assert moved(row) == 2304
     assert row["x"][0] == 23
     assert counted[-1] is moved
@@ -339,7 +339,7 @@ def test_a_record_has_the_fields_of_its_parts(counted):
 
 def test_rows_of_the_same_fields_have_one_type():
     """Numba tells types of rows apart by object, and would compile anew for another."""
-    assert kernels.record_of(Point(1, 2)).dtype is kernels.record_of(Point(5, 6)).dtype
+    assert compiled.record_of(Point(1, 2)).dtype is compiled.record_of(Point(5, 6)).dtype
 
 
 class Inner(NamedTuple):
@@ -357,7 +357,7 @@ class Outer(NamedTuple):
 
 
 def outer(start):
-    rows = np.zeros(3, kernels.record_type("a", "b"))
+    rows = np.zeros(3, compiled.record_type("a", "b"))
     rows["a"], rows["b"] = range(start, start + 3), range(start + 3, start + 6)
     return Outer(Inner(rows, np.arange(start, start + 4).reshape(2, 2)), np.array([start + 9]))
 
@@ -368,7 +368,7 @@ def values(arrays):
 
 def test_packed_arrays_keep_values_types_and_shapes():
     """Packing changes nothing but where the arrays are."""
-    packed = kernels.Packed(outer(5)).arrays
+    packed = compiled.Packed(outer(5)).arrays
     assert values(packed) == values(outer(5))
     assert packed.inner.rows.dtype == outer(0).inner.rows.dtype
     assert isinstance(packed.inner, Inner)
@@ -376,7 +376,7 @@ def test_packed_arrays_keep_values_types_and_shapes():
 
 def test_packed_arrays_are_copied_at_one_go():
     """A copy has the values of the other in every array, and its own afterwards."""
-    first, second = kernels.Packed(outer(5)), kernels.Packed(outer(100))
+    first, second = compiled.Packed(outer(5)), compiled.Packed(outer(100))
     first.copy_from(second)
     assert values(first.arrays) == values(outer(100))
     second.arrays.last[0] = -1

@@ -1,4 +1,4 @@
-"""Conditions on settings, as in ``tp == 16 and tokens < 1024`` or ``system.link.bandwidth > '100 GB/s'``.
+"""Predicates of settings, as in ``tp == 16 and tokens < 1024`` or ``system.link.bandwidth > '100 GB/s'``.
 
 A small part of Python's expressions, read by Python's parser and evaluated here: names of settings, numbers, texts,
 lists, comparisons, ``and``, ``or``, ``not`` and arithmetic. Quantities with units compare as quantities.
@@ -36,8 +36,8 @@ _KNOWN_NODES = (
 )
 
 
-class Condition:
-    """One condition; raises ``ValueError`` for text that is none."""
+class Predicate:
+    """A condition that settings meet or not; raises ``ValueError`` for text that is none."""
 
     def __init__(self, text: str) -> None:
         self.text = text
