@@ -8,6 +8,8 @@ number, where the addresses of all tables lie, and reads the address of a table 
 Indices are not checked. A table is one-dimensional; its rows are records of 64-bit integers, or such integers.
 """
 
+# numba's modules for extensions have no types.
+# mypy: disable-error-code="no-untyped-call, untyped-decorator, override"
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
@@ -37,7 +39,8 @@ class Directory:
         """Take a ``NamedTuple`` of one-dimensional contiguous arrays, and keep it from going away."""
         self._tables = tables
         for table in tables:
-            assert table.ndim == 1 and table.flags.c_contiguous, "compiled code sees rows one after the other"
+            assert table.shape == (table.size,), "compiled code sees rows one after the other"
+            assert table.flags.c_contiguous, "and nothing between them"
         self._addresses: NDArray[np.int64] = np.array([table.ctypes.data for table in tables], np.int64)
         self.address: Any = tables if PLAIN else int(self._addresses.ctypes.data)
         """What compiled code is handed."""
@@ -66,13 +69,13 @@ def _row_type(row: np.dtype[Any]) -> Any:
     return types.int64 if row == np.int64 else cast("Any", numba).from_dtype(row)
 
 
-class _TableType(types.Type):  # type: ignore[misc]
+class _TableType(types.Type):
     def __init__(self, title: str, row: Any) -> None:
         self.row = row
         super().__init__(name=title)  # a type is known by its name, and all of it is in the name of compiled functions
 
 
-class _TablesType(types.Type):  # type: ignore[misc]
+class _TablesType(types.Type):
     def __init__(self, title: str, fields: tuple[tuple[str, Any], ...]) -> None:
         self.fields = fields
         self.places = {name: place for place, (name, _) in enumerate(fields)}
@@ -82,17 +85,17 @@ class _TablesType(types.Type):  # type: ignore[misc]
 if not PLAIN:
 
     @register_model(_TableType)
-    class _TableModel(models.PrimitiveModel):  # type: ignore[misc]
+    class _TableModel(models.PrimitiveModel):
         def __init__(self, manager: Any, of: Any) -> None:
             super().__init__(manager, of, _BYTE.as_pointer())
 
     @register_model(_TablesType)
-    class _TablesModel(models.PrimitiveModel):  # type: ignore[misc]
+    class _TablesModel(models.PrimitiveModel):
         def __init__(self, manager: Any, of: Any) -> None:
             super().__init__(manager, of, _WORD.as_pointer())
 
     @infer_getattr
-    class _Tables(AttributeTemplate):  # type: ignore[misc]
+    class _Tables(AttributeTemplate):
         key = _TablesType
 
         def generic_resolve(self, tables: Any, name: str) -> Any:
@@ -100,7 +103,7 @@ if not PLAIN:
             return None if place is None else tables.fields[place][1]
 
     @infer_global(operator.getitem)
-    class _Get(AbstractTemplate):  # type: ignore[misc]
+    class _Get(AbstractTemplate):
         def generic(self, arguments: Any, named: Any) -> Any:
             table, index = arguments
             if not named and isinstance(table, _TableType) and isinstance(index, types.Integer):
@@ -108,7 +111,7 @@ if not PLAIN:
             return None
 
     @infer_global(operator.setitem)
-    class _Set(AbstractTemplate):  # type: ignore[misc]
+    class _Set(AbstractTemplate):
         def generic(self, arguments: Any, named: Any) -> Any:
             table, index, _ = arguments
             if not named and isinstance(table, _TableType) and isinstance(index, types.Integer):

@@ -1,6 +1,6 @@
 """What a plan brings to one GPU: where each piece goes, and rows of the data plane that count what is in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, arrivals_of, part_of
 from t3sim.hardware.plane.plane import Plane
@@ -37,7 +37,7 @@ class Arrivals:
         """Row of each move in the data plane."""
         self._plane: Plane | None = None
 
-    def count(self, plane: Plane, kernel: int, first_piece: Mapping[int, int], parts: Mapping[MoveId, int]) -> None:
+    def count(self, plane: Plane, kernel: int, first_piece: Sequence[int], parts: Mapping[MoveId, int]) -> None:
         """Let ``plane`` count them for its ``kernel``. ``first_piece``: by part, where its pieces stand there."""
         self._plane = plane
         for move, count in self._counts.items():

@@ -22,7 +22,6 @@ from t3sim.hardware.clock import fire_now
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.hardware.memory.values import Numbers, summed
-from t3sim.hardware.network.message import Message
 from t3sim.hardware.plane import lanes
 from t3sim.hardware.plane import state as kinds
 from t3sim.hardware.plane.plane import Plane, plane_of
@@ -231,9 +230,10 @@ class CollectiveKernel:
         if value is not None:
             self._values.put(placed.part, range(piece, piece + 1), value, placed.target)
 
-    def tell_came(self, incoming: int, arrival: int, piece: int, message: Message) -> None:
+    def tell_came(self, incoming: int, arrival: int, piece: int, message_row: int, leg: int) -> None:
         """Look at a piece of a message that has arrived."""
         assert self._values is not None
+        message = self._ports.network.message(message_row, leg)
         part = self._arrivals.parts[self._moves[arrival]]
         pieces = self._exchange.pieces(message, part)
         self._came[incoming] = self._values.of_piece(message.value, part, pieces, piece)
@@ -285,8 +285,7 @@ def _listen(plane: Plane, kernels: list[CollectiveKernel]) -> None:
         found = plane.rows("incoming")[row]
         arrival = int(found["arrival"])
         kernel = kernels[int(plane.rows("arrivals")["kernel"][arrival])]
-        message = kernel._ports.network.message(int(found["message"]), int(found["leg"]))
-        kernel.tell_came(row, arrival, int(found["piece"]), message)
+        kernel.tell_came(row, arrival, int(found["piece"]), int(found["message"]), int(found["leg"]))
 
     def put(row: int, arrival: int, piece: int) -> None:
         kernels[int(plane.rows("arrivals")["kernel"][arrival])].tell_put(row, arrival, piece)

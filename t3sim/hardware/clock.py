@@ -8,7 +8,7 @@ and the memory controllers arbitrate last, once everything that arrives in this 
 from collections.abc import Callable
 from enum import IntEnum
 from heapq import heappush
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import simpy
 from simpy.events import Event, EventPriority
@@ -59,8 +59,9 @@ _DO = (_do,)
 
 def fire_now(event: Event) -> None:
     """Let those go on who wait for ``event``, here and not through the queue."""
-    waiting, event.callbacks = event.callbacks or [], None
-    event._ok, event._value = True, None  # noqa: SLF001 - what SimPy's own events have done when they are over
+    over: Any = event
+    waiting, over.callbacks = event.callbacks, None
+    over._ok, over._value = True, None  # noqa: SLF001 - what SimPy does with events that are over
     for go_on in waiting:
         go_on(event)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from t3sim.collectives.plan import MoveId
 from t3sim.hardware.clock import Environment
 from t3sim.hardware.compute.cus import ComputeArray
 from t3sim.hardware.memory.controller import MemoryController
@@ -43,7 +44,7 @@ class NetworkPort:
         """Take the messages of operation number ``operation`` of the program."""
         self._receivers[operation] = receive
 
-    def expect(self, operation: int, arrivals: Mapping[tuple[int, int], int]) -> None:
+    def expect(self, operation: int, arrivals: Mapping[MoveId, int]) -> None:
         """Let rows of the data plane take the moves of an operation: by home and number of the move."""
         self._network.expect(self.rank, operation, arrivals)
 

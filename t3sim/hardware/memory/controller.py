@@ -4,13 +4,14 @@ The data plane does the work (see ``hardware.plane.memory``). A memory that is n
 the plane asks for it.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Action, Environment
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
-from t3sim.hardware.memory.fluid.tables import COUNTERS, NOW
+from t3sim.hardware.memory.fluid.tables import COUNTERS, NOW, FrontEnd
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES, MemorySpec, MemoryView
 from t3sim.hardware.plane import state as kinds
 from t3sim.hardware.plane.engine import HAND_OUT, SUBMIT, WAKE_AT
@@ -32,15 +33,19 @@ class MemoryController:
         self._number_of: dict[Cause, int] = {}
         self._plane = plane = plane_of(env)
         model = spec.channel()
-        is_compiled = isinstance(model, tuple)
-        self.number = plane.add_controller(model if is_compiled else None, spec.read_latency)
+        self._own: Any = model
+        """What serves here, if the plane does not."""
+        front_end = model if isinstance(model, FrontEnd) else None
+        self.number = plane.add_controller(front_end, spec.read_latency)
         """Of its row in the plane."""
-        self._channel: Any = ServedMemory(plane, self.number) if is_compiled else model
+        self._view: MemoryView = cast("MemoryView", model)
+        if front_end is not None:
+            self._view = ServedMemory(plane, self.number)
         self._waiters: dict[tuple[int, int], tuple[int, int, int]] = {}
         self._numbers: dict[int, int] = {}
         self._place: Place | None = None
         self._submitting = (kinds.NOTHING, 0, 0)
-        self.places: dict[int, Any] = {}
+        self.places: dict[int, Callable[[int, int], Place]] = {}
         """Where bursts of the plane's own lie, by the kind of what they lead to, for memories that ask."""
         _register(plane, self)
         self._configured = policy
@@ -120,7 +125,7 @@ class MemoryController:
     @property
     def channel(self) -> MemoryView:
         """What serves the DRAM queue."""
-        return self._channel
+        return self._view
 
     @property
     def submitted(self) -> dict[Cause, int]:
@@ -139,18 +144,18 @@ class MemoryController:
 
     def counted_bytes(self) -> dict[Cause, int]:
         """Bytes served up to where the channel has been advanced to, by cause."""
-        served = self._channel.served()
+        served = self._view.served()
         asked = self._plane.asked[self.number]
         return {self._causes[number]: int(served[number]) for number in self._asked(asked)}
 
     def busy_fs(self) -> int:
         """Time the channel has spent serving."""
-        return self._channel.busy_fs()
+        return self._view.busy_fs()
 
     def commands(self) -> dict[str, int]:
         """Commands and requests of all channels up to now, by the model's names; empty for one that has no rows."""
         self._advance()
-        return self._channel.commands()
+        return self._view.commands()
 
     def faults(self) -> list[str]:
         """Say in what a run that has ended contradicts itself."""
@@ -162,17 +167,17 @@ class MemoryController:
         ]
         if self.busy_fs() > int(self.env.now):
             found.append(f"{self.name}: busy for longer than the run took")
-        return found + [f"{self.name}: {fault}" for fault in self._channel.faults()]
+        return found + [f"{self.name}: {fault}" for fault in self._view.faults()]
 
     def pending(self) -> int:
         """Bursts not yet served."""
-        return sum(self._channel.pending().values())
+        return sum(self._view.pending().values())
 
     def waiting(self) -> list[str]:
         """Say what is still queued, for a stall report."""
         names = ("compute reads", "compute writes", "communication reads", "communication writes")
         return [
-            f"{self.name}: {count} bursts of {names[lane]}" for lane, count in self._channel.pending().items() if count
+            f"{self.name}: {count} bursts of {names[lane]}" for lane, count in self._view.pending().items() if count
         ]
 
     def _advance(self) -> None:
@@ -180,7 +185,7 @@ class MemoryController:
 
     # What the plane tells.
 
-    def _submitted(self, lane: int, number: int) -> None:
+    def tell_submitted(self, lane: int, number: int) -> None:
         """Let the probe see a burst, and what is to be done when it is complete."""
         assert self._probe is not None
         bursts = self._plane.memory.bursts
@@ -194,18 +199,20 @@ class MemoryController:
         if done is not None:
             burst["kind"], burst["a"], burst["b"] = kinds.TELL, self._plane.action(done), 0
 
-    def _advanced(self) -> None:
+    def tell_advanced(self) -> None:
+        """Let the probe look at the counters."""
         if self._probe is not None:
             self._probe.memory_advanced(self._rank)
 
-    def _push(self, lane: int, number: int) -> None:
+    def tell_push(self, lane: int, number: int) -> None:
+        """Take a burst that is to be served here."""
         bursts = self._plane.memory.bursts
         burst = bursts[self.number, lane, number % bursts.shape[2]]
         kind, a, b = int(burst["kind"]), int(burst["a"]), int(burst["b"])
         if self._probe is None:
             self._submitting = kind, a, b
         place = self.place()
-        pushed = self._channel.push(
+        pushed = self._own.push(
             lane,
             int(burst["nbytes"]),
             int(burst["cause"]),
@@ -216,16 +223,17 @@ class MemoryController:
         if kind != kinds.NOTHING:
             self._waiters[lane, pushed] = kind, a, b
 
-    def _serve(self) -> None:
+    def tell_serve(self) -> None:
         """Serve up to now and hand out what completed."""
-        completed = self._channel.advance(self._table, int(self.env.now))
-        self._advanced()
+        completed = self._own.advance(self._table, int(self.env.now))
+        self.tell_advanced()
         for lane, number, end in completed:
             self._plane.do(HAND_OUT, self.number, lane, end, *self._waiters.pop((lane, number)))
 
-    def _plan(self) -> None:
-        end = self._channel.admit(self._table, int(self.env.now))
-        self._advanced()
+    def tell_plan(self) -> None:
+        """Let in what was pushed, and say when to wake."""
+        end = self._own.admit(self._table, int(self.env.now))
+        self.tell_advanced()
         self._plane.do(WAKE_AT, self.number, end)
 
 
@@ -235,11 +243,11 @@ def _register(plane: Plane, controller: MemoryController) -> None:
     found.append(controller)
     if len(found) == 1:
         plane.handlers |= {
-            kinds.TELL_SUBMITTED: lambda a, b, c: found[a]._submitted(b, c),
-            kinds.TELL_ADVANCED: lambda a, _b, _c: found[a]._advanced(),
-            kinds.TELL_PUSH: lambda a, b, c: found[a]._push(b, c),
-            kinds.TELL_SERVE: lambda a, _b, _c: found[a]._serve(),
-            kinds.TELL_PLAN: lambda a, _b, _c: found[a]._plan(),
+            kinds.TELL_SUBMITTED: lambda a, b, c: found[a].tell_submitted(b, c),
+            kinds.TELL_ADVANCED: lambda a, _b, _c: found[a].tell_advanced(),
+            kinds.TELL_PUSH: lambda a, b, c: found[a].tell_push(b, c),
+            kinds.TELL_SERVE: lambda a, _b, _c: found[a].tell_serve(),
+            kinds.TELL_PLAN: lambda a, _b, _c: found[a].tell_plan(),
         }
 
 

@@ -16,7 +16,7 @@ MOST_CAUSES = 64
 
 
 FrontEnd = tuple[Any, ...]
-"""The fluid memory's ``State``."""
+"""Of the fluid memory: ``fluid.tables.FrontEnd``."""
 
 
 class MemoryView(Protocol):

@@ -5,8 +5,8 @@ Shared by the memory models: each asks here which stream's next request enters.
 
 from typing import Final
 
-from t3sim.hardware.memory.access import Stream
 from t3sim.compiled import IntArray, Record, compiled, part
+from t3sim.hardware.memory.access import Stream
 
 TURNS: Final = (
     "last_stream",  # admitted last

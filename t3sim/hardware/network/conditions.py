@@ -7,8 +7,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from t3sim.config import Femtoseconds, Spec
 from t3sim.compiled import IntArray
+from t3sim.config import Femtoseconds, Spec
 
 
 class Outage(Spec):

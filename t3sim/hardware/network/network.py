@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from t3sim.collectives.grid import rotated, turn
+from t3sim.collectives.plan import MoveId
 from t3sim.hardware.clock import Action, Environment
 from t3sim.hardware.network import report
 from t3sim.hardware.network.conditions import Conditions, Tries, tries_of
@@ -97,10 +98,10 @@ class Network:
         }
 
     def attach(self, gpu: int, deliver: Deliver) -> None:
-        """Let ``deliver`` take the messages that arrive at ``gpu``, but for those that are ``expected`` in the plane."""
+        """Let ``deliver`` take the messages that arrive at ``gpu`` and that no row of the plane is to take."""
         self._receivers[gpu] = deliver
 
-    def expect(self, gpu: int, operation: int, arrivals: Mapping[tuple[int, int], int]) -> None:
+    def expect(self, gpu: int, operation: int, arrivals: Mapping[MoveId, int]) -> None:
         """Let rows of the plane take what moves of an operation bring to ``gpu``: by home and number of the move."""
         for (home, move), row in arrivals.items():
             key = gpu, operation, home, move
@@ -301,10 +302,10 @@ class Network:
             spec = spec.model_copy(update=changes)
             downs = [(down.start, NONE if down.end is None else down.end) for down in condition.down]
             outage, tries = self._plane.add("outages", downs), tries_of(condition, conditions.seed, name)
-            drawn = [] if tries is None else tries.next(_DRAWN)
+            drawn = [] if tries is None else tries.next(_DRAWN).tolist()
             first = self._plane.add("tries", drawn)
-            row = condition.retry, outage, len(downs), int(tries is not None), first, first, first + len(drawn)
-            trouble = self._plane.add("troubles", [row])
+            of_trouble = condition.retry, outage, len(downs), int(tries is not None), first, first, first + len(drawn)
+            trouble = self._plane.add("troubles", [of_trouble])
             if tries is not None:
                 self._tries[trouble] = tries
         empty = [NONE, 0, 0, 0, 0, 0, 0, NONE, 0, NONE, NONE, NONE, NONE, trouble]

@@ -55,7 +55,7 @@ class Ways:
 
     def adder(self, source: int, destinations: tuple[int, ...], piece: int) -> Node:
         """Give the switch at which a message meets those that it is added up with."""
-        leg = self.of(source, destinations, piece, True)  # noqa: FBT003
+        leg = self.of(source, destinations, piece, True)
         while not leg.sums:
             leg = leg.onward[0]
         return leg.end

@@ -1,6 +1,7 @@
 """The engine: does what comes next until Python is to be told something; compiled as a whole."""
 
-from t3sim.hardware.plane import adder, lanes, links, memory, receipt, routes
+from t3sim.compiled import Direct, Record, compiled, part
+from t3sim.hardware.plane import adder, lanes, links, memory, receipt, routes, sums
 from t3sim.hardware.plane.queue import push, take_first
 from t3sim.hardware.plane.state import (
     ACCEPT,
@@ -38,7 +39,6 @@ from t3sim.hardware.plane.state import (
     State,
     opened,
 )
-from t3sim.compiled import Direct, Record, compiled, part
 
 DONE, TOLD, FULL = range(3)
 """Why the engine returns: there is nothing left to do before the limit, Python is told something, a table is full."""
@@ -64,7 +64,7 @@ def _of_memory(state: State, kind: int, a: int, b: int, c: int) -> bool:
 
 
 @part
-def _of_network(state: State, kind: int, a: int, b: int, c: int) -> bool:
+def _of_links(state: State, kind: int, a: int, b: int, c: int) -> bool:
     if kind == ACCEPT:
         links.accept(state, a)
     elif kind == GO:
@@ -77,33 +77,40 @@ def _of_network(state: State, kind: int, a: int, b: int, c: int) -> bool:
         receipt.deliver(state, a, b, c)
     elif kind == CONSUMED:
         receipt.consumed(state, a, b, c)
-    elif kind == FORWARD:
-        routes.go_on_over(state, a, b, c)
-    elif kind == RELEASE:
-        routes.release(state, a)
-    elif kind == OFFER:
-        adder.offer(state, a)
-    elif kind == SUM:
-        adder.add_next(state, a)
-    elif kind == FORGET:
-        routes.forget(state, a)
     else:
         return False
     return True
 
 
 @part
-def _of_kernels(state: State, kind: int, a: int, b: int, c: int) -> bool:
-    if kind == RECEIVE:
+def _of_messages(state: State, kind: int, a: int, b: int, c: int) -> bool:
+    if kind == FORWARD:
+        routes.go_on_over(state, a, b, c)
+    elif kind == RELEASE:
+        routes.release(state, a)
+    elif kind == OFFER:
+        sums.offer(state, a)
+    elif kind == SUM:
+        adder.add_next(state, a)
+    elif kind == FORGET:
+        routes.forget(state, a)
+    elif kind == RECEIVE:
         receipt.receive(state, a, b, c)
     elif kind == LANDED:
         receipt.landed(state, a)
-    elif kind == MARK:
-        lanes.mark(state, a, b)
-    elif kind == START:
+    else:
+        return False
+    return True
+
+
+@part
+def _of_lanes(state: State, kind: int, a: int, b: int) -> bool:
+    if kind == START:
         lanes.start_lanes(state, a, b)
     elif kind == RESUME:
         lanes.resume(state, a)
+    elif kind == MARK:
+        lanes.mark(state, a, b)
     elif kind == COMPLETED:
         lanes.completed(state, a)
     elif kind == LEFT:
@@ -112,7 +119,14 @@ def _of_kernels(state: State, kind: int, a: int, b: int, c: int) -> bool:
         lanes.ended(state, a)
     elif kind == ALL_ENDED:
         push(state, TELL_ENDED, a, 0, 0)
-    elif kind == READS:
+    else:
+        return False
+    return True
+
+
+@part
+def _of_slices(state: State, kind: int, a: int, b: int) -> bool:
+    if kind == READS:
         lanes.reads(state, a, b)
     elif kind == READ:
         lanes.read(state, a, b)
@@ -155,7 +169,11 @@ def _run(where: State, floor: int, time: int, key: int) -> int:
         frame = state.frames[clock.frames]
         kind, a, b, c = frame.kind, frame.a, frame.b, frame.c
         if not (
-            _of_memory(state, kind, a, b, c) or _of_network(state, kind, a, b, c) or _of_kernels(state, kind, a, b, c)
+            _of_memory(state, kind, a, b, c)
+            or _of_links(state, kind, a, b, c)
+            or _of_messages(state, kind, a, b, c)
+            or _of_lanes(state, kind, a, b)
+            or _of_slices(state, kind, a, b)
         ):
             _tell(clock, kind, a, b, c)
             return TOLD

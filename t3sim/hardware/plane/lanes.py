@@ -7,8 +7,9 @@ side, each with a window: the most bytes that it keeps in flight.
 
 from typing import Final
 
+from t3sim.compiled import part
 from t3sim.hardware.clock import Order
-from t3sim.hardware.memory.access import Access, Stream
+from t3sim.hardware.memory.access import Stream
 from t3sim.hardware.plane.memory import submit
 from t3sim.hardware.plane.queue import give, push, schedule, take
 from t3sim.hardware.plane.routes import new_message, send_message
@@ -32,7 +33,6 @@ from t3sim.hardware.plane.state import (
     WRITTEN,
     State,
 )
-from t3sim.compiled import part
 
 _FIRST: Final = 0  # of an instant: as SimPy starts processes
 _LOCAL: Final = int(Order.LOCAL)
@@ -40,6 +40,8 @@ _READS: Final = 2 * int(Stream.COMMUNICATION)
 _WRITES: Final = _READS + 1
 # Steps of a lane: what it does when it goes on.
 NEXT, AWAIT, AWAITED, HANDLE, PIECE, LEAVE = range(6)
+DUE, OVER = range(1, 3)
+"""Of what others may wait for: it will happen within this instant, it has."""
 
 
 @part
@@ -59,48 +61,58 @@ def start_lanes(state: State, first: int, count: int) -> None:
 def resume(state: State, number: int) -> None:
     """Go on with a lane, until it waits for something or has a slice to read."""
     lane = state.lanes[number]
-    kernel_row = state.kernels[lane.kernel]
-    while True:
-        if lane.step == NEXT:
-            if lane.task == lane.end_task:
-                _end(state, number)
-                return
-            lane.index = 0
-            lane.step = HANDLE if kernel_row.by_slice and state.tasks[lane.task].reads else AWAIT
-        elif lane.step == AWAIT:
-            if not _has_all(state, number):
-                return
-            lane.step = AWAITED
-            delay = state.tasks[lane.task].delay
-            if delay:
-                schedule(state, state.clock[0].now + delay, _LOCAL, RESUME, number, 0, 0)
-                return
-        elif lane.step == AWAITED:
-            if state.tasks[lane.task].reads:
-                lane.step = HANDLE
-            else:
-                lane.task += 1
-                lane.step = NEXT
-        elif lane.step == HANDLE:
-            task = state.tasks[lane.task]
-            lane.piece = task.begin
-            lane.slices_left = task.pieces - task.begin
-            lane.left = 2 * (lane.slices_left == 0)
-            lane.step = PIECE
-        elif lane.step == PIECE:
-            if lane.piece == state.tasks[lane.task].pieces:
-                lane.step = LEAVE
-            elif _may_read(state, number):
-                _read_slice(state, number)
-                return
-            else:
-                return
-        else:
-            if lane.left != 2:
-                lane.wants_left = 1
-                return
-            lane.task += 1
-            lane.step = NEXT
+    while _comes_to(state, number) if lane.step < HANDLE else _handles(state, number):
+        pass
+
+
+@part
+def _comes_to(state: State, number: int) -> bool:
+    """Do a step towards the next task; whether the lane goes on."""
+    lane = state.lanes[number]
+    if lane.step == NEXT:
+        if lane.task == lane.end_task:
+            _end(state, number)
+            return False
+        lane.index = 0
+        lane.step = HANDLE if state.kernels[lane.kernel].by_slice and state.tasks[lane.task].reads else AWAIT
+        return True
+    task = state.tasks[lane.task]
+    if lane.step == AWAIT:
+        if not _has_all(state, number):
+            return False
+        lane.step = AWAITED
+        if task.delay:
+            schedule(state, state.clock[0].now + task.delay, _LOCAL, RESUME, number, 0, 0)
+            return False
+    if task.reads:
+        lane.step = HANDLE
+    else:
+        lane.task += 1
+        lane.step = NEXT
+    return True
+
+
+@part
+def _handles(state: State, number: int) -> bool:
+    """Do a step of the task that the lane has come to; whether the lane goes on."""
+    lane = state.lanes[number]
+    task = state.tasks[lane.task]
+    if lane.step == HANDLE:
+        lane.piece = task.begin
+        lane.slices_left = task.pieces - task.begin
+        lane.left = OVER if lane.slices_left == 0 else 0
+        lane.step = PIECE
+    if lane.step == PIECE and lane.piece < task.pieces:
+        if _may_read(state, number):
+            _read_slice(state, number)
+        return False
+    lane.step = LEAVE
+    if lane.left != OVER:
+        lane.wants_left = 1
+        return False
+    lane.task += 1
+    lane.step = NEXT
+    return True
 
 
 @part
@@ -128,7 +140,7 @@ def _has_all(state: State, number: int) -> bool:
     task = state.tasks[lane.task]
     while lane.index < task.waits:
         arrival = state.arrivals[state.waits[task.first_wait + lane.index]]
-        if arrival.complete != 2:
+        if arrival.complete != OVER:
             lane.next_waiter = NONE
             if arrival.first_waiter == NONE:
                 arrival.first_waiter = number
@@ -239,7 +251,7 @@ def gone(state: State, row: int) -> None:
         schedule(state, now, _LOCAL, RESUME, piece.lane, 0, 0)
     lane.slices_left -= 1
     if lane.slices_left == 0:
-        lane.left = 1
+        lane.left = DUE
         schedule(state, now, _LOCAL, LEFT, piece.lane, 0, 0)
     give(state, SLICES, state.slices, row)
 
@@ -248,7 +260,7 @@ def gone(state: State, row: int) -> None:
 def left(state: State, number: int) -> None:
     """Note that all slices of a lane's task have left."""
     lane = state.lanes[number]
-    lane.left = 2
+    lane.left = OVER
     if lane.wants_left:
         lane.wants_left = 0
         push(state, RESUME, number, 0, 0)
@@ -268,7 +280,7 @@ def mark(state: State, number: int, piece: int) -> None:
             schedule(state, now, _LOCAL, RESUME, here, 0, 0)
             here = state.lanes[here].next_waiter
     if arrival.missing == 0:
-        arrival.complete = 1
+        arrival.complete = DUE
         schedule(state, now, _LOCAL, COMPLETED, number, 0, 0)
 
 
@@ -276,7 +288,7 @@ def mark(state: State, number: int, piece: int) -> None:
 def completed(state: State, number: int) -> None:
     """Let lanes go on that wait for a move, in the order in which they began to wait."""
     arrival, lanes = state.arrivals[number], state.lanes
-    arrival.complete = 2
+    arrival.complete = OVER
     turned, here = NONE, arrival.first_waiter
     while here != NONE:
         after = lanes[here].next_waiter

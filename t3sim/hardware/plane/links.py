@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from t3sim.compiled import part
 from t3sim.hardware.clock import Order
 from t3sim.hardware.plane.queue import give, push, schedule, take
 from t3sim.hardware.plane.state import (
@@ -27,7 +28,6 @@ from t3sim.hardware.plane.state import (
     RETURNS,
     State,
 )
-from t3sim.compiled import part
 from t3sim.units import FS_PER_S
 
 CREDIT: Final = int(Order.CREDIT)

@@ -7,6 +7,7 @@ that somebody waits for.
 
 from typing import Final
 
+from t3sim.compiled import part
 from t3sim.hardware.clock import Order
 from t3sim.hardware.memory.fluid.channel import admit_and_predict, serve
 from t3sim.hardware.memory.fluid.tables import NOW
@@ -26,7 +27,6 @@ from t3sim.hardware.plane.state import (
     WAKE,
     State,
 )
-from t3sim.compiled import part
 
 LOCAL: Final = int(Order.LOCAL)
 MEMORY: Final = int(Order.MEMORY)

@@ -13,8 +13,8 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from simpy.events import Event
 
+from t3sim.compiled import IntArray
 from t3sim.hardware.clock import Action, Environment, event_of
 from t3sim.hardware.memory.fluid.tables import BURST, COMPLETED, NOW, FrontEnd, ServiceTimes, new_front_end
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
@@ -22,7 +22,6 @@ from t3sim.hardware.plane import state as tables
 from t3sim.hardware.plane.engine import DONE, FULL, PUSH, RUN
 from t3sim.hardware.plane.queue import ORDER_BITS
 from t3sim.hardware.plane.state import POOLS, ROWS, TELL, State
-from t3sim.compiled import IntArray
 from t3sim.tables import Directory
 
 Handler = Callable[[int, int, int], None]
@@ -75,7 +74,7 @@ class Plane:
     def __init__(self, env: Environment) -> None:
         self.env = env
         self.clock: IntArray = np.zeros(len(_FIELDS), np.int64)
-        self._now = memoryview(self.clock)
+        self._now: Any = memoryview(cast("Any", self.clock))
         self._now[_MARGIN_AT] = _MARGIN
         self._used = dict.fromkeys(_GROWING, 0)
         self._arrays: dict[str, Any] = {
@@ -178,7 +177,7 @@ class Plane:
     def next_serial(self) -> int:
         """Return a number that no other message has."""
         self._now[_SERIALS] += 1
-        return self._now[_SERIALS]
+        return int(self._now[_SERIALS])
 
     # What they call.
 
@@ -253,12 +252,13 @@ class Plane:
             while going:
                 time, key = _FOREVER, 0
                 if env._queue:  # noqa: SLF001
-                    time, order, number, _ = env._queue[0]  # noqa: SLF001
-                    key = (order << ORDER_BITS) | number
+                    first: Any = env._queue[0]  # noqa: SLF001
+                    time, key = first[0], (first[1] << ORDER_BITS) | first[2]
                 going = self._step(0, time, key)
         finally:
             self._running = False
-        env._now = now[_NOW] = max(now[_NOW], env._now)  # noqa: SLF001
+        now[_NOW] = max(now[_NOW], env._now)  # noqa: SLF001
+        env._now = now[_NOW]  # noqa: SLF001
         env._eid = count(now[_SEQUENCE])  # noqa: SLF001
         self._plan()
 
@@ -331,5 +331,5 @@ def _stack(parts: tuple[Any, ...]) -> Any:
     shape = np.max([part.shape for part in parts], axis=0)
     stacked = np.zeros((len(parts), *shape), parts[0].dtype)
     for number, part in enumerate(parts):
-        stacked[(number, *map(slice, part.shape))] = part
+        stacked[number][tuple(map(slice, part.shape))] = part
     return stacked

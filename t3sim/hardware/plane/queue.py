@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from t3sim.hardware.plane.state import State
 from t3sim.compiled import Records, part
+from t3sim.hardware.plane.state import State
 
 ORDER_BITS: Final = 48
 """A key is the order of an event, then its number: what happens first in an instant has the lowest."""

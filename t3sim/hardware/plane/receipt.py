@@ -1,5 +1,6 @@
 """What becomes of messages at the GPU that they are for; compiled."""
 
+from t3sim.compiled import part
 from t3sim.hardware.memory.access import Access, Stream
 from t3sim.hardware.plane.links import give_back
 from t3sim.hardware.plane.memory import submit
@@ -21,7 +22,6 @@ from t3sim.hardware.plane.state import (
     TELL_RECEIVED,
     State,
 )
-from t3sim.compiled import part
 
 _WRITES = 2 * int(Stream.COMMUNICATION) + (int(Access.WRITE) > 0)
 

@@ -7,6 +7,7 @@ destination until the GPU has consumed it.
 
 from typing import Final
 
+from t3sim.compiled import part
 from t3sim.hardware.clock import Order
 from t3sim.hardware.plane.links import FORWARDING, carry, choose_later, give_back, pick, transfer_fs
 from t3sim.hardware.plane.links import forward as queue_behind
@@ -33,7 +34,6 @@ from t3sim.hardware.plane.state import (
     State,
 )
 from t3sim.hardware.plane.sums import choose_sums_later
-from t3sim.compiled import part
 
 LOCAL: Final = int(Order.LOCAL)
 DELIVERY: Final = int(Order.DELIVERY)

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from t3sim.hardware.memory.fluid import tables as fluid
 from t3sim.compiled import IntArray, Records, record_type
+from t3sim.hardware.memory.fluid import tables as fluid
 from t3sim.tables import opener
 
 NONE: Final = -1
@@ -205,7 +205,7 @@ LANE = record_type(
     "in_flight",
     "wants_room",
     "slices_left",
-    "left",  # whether all slices have left: 1 this is due, 2 it is over
+    "left",  # whether all slices have left: see ``lanes.DUE``
     "wants_left",
     "next_waiter",
 )
@@ -227,7 +227,7 @@ TASK = record_type(
 ARRIVAL = record_type(
     "kernel",
     "missing",
-    "complete",  # 1 this is due, 2 it is over
+    "complete",  # see ``lanes.DUE``
     "first_waiter",
     "last_waiter",
     "first_mark",

@@ -14,10 +14,10 @@ nor where they send one to each destination in turn, in any order of destination
 sends several in a row to one destination, while others begin with another, needs an entry for each of them.
 """
 
+from t3sim.compiled import part
 from t3sim.hardware.plane.links import FORWARDING
 from t3sim.hardware.plane.queue import schedule
 from t3sim.hardware.plane.state import NONE, SUM, State
-from t3sim.compiled import part
 
 
 @part

@@ -78,7 +78,8 @@ class Accesses(Probe):
         self.gpus = gpus
         self.found = found
 
-    def burst_submitted(self, rank, stream, access, nbytes, cause, done):
+    def burst_submitted(self, rank, _stream, access, nbytes, cause, done):
+        """Note a burst."""
         ((address, rows, width, _),) = self.gpus[rank].memory.place()().tolist()
         assert rows * width == nbytes
         self.found[rank].append((access, cause.direction, address, nbytes))

@@ -152,6 +152,7 @@ class Tampering(Probe):
         machine.observe(self)
 
     def message_delivered(self, rank, message):
+        """Change the row of what is delivered."""
         for field, value in (self.change(rank, message) or {}).items():
             rows = self.plane.rows("messages")
             (row,) = ((rows["serial"] == message.serial) & (rows["references"] > 0)).nonzero()[0]
@@ -175,11 +176,11 @@ def test_two_swapped_messages_are_found(tampered):
 
     def swap(rank, message):
         # The all-gather is the third operation.
-        if (message.operation, rank) == (2, 2) and message.source == 1 and message.piece < 2:
-            if not swapped or swapped[0] == (message.home, message.move):
-                swapped.append((message.home, message.move))
-                return {"piece": 1 - message.piece}
-        return None
+        here = (message.operation, rank, message.source) == (2, 2, 1) and message.piece < 2
+        if not here or (swapped and swapped[0] != (message.home, message.move)):
+            return None
+        swapped.append((message.home, message.move))
+        return {"piece": 1 - message.piece}
 
     found = tampered(swap)
     assert len(swapped) == 2

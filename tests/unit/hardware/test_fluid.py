@@ -4,6 +4,7 @@ import pytest
 import simpy
 from pydantic import ValidationError
 
+from t3sim.compiled import compiled
 from t3sim.hardware.memory.arbitration import KIND, decision_table
 from t3sim.hardware.memory.controller import ServedMemory
 from t3sim.hardware.memory.fluid.channel import admit_and_predict, serve
@@ -13,7 +14,6 @@ from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.hardware.plane.engine import SUBMIT
 from t3sim.hardware.plane.plane import Plane
 from t3sim.hardware.plane.state import opened
-from t3sim.compiled import compiled
 from t3sim.registry import get
 
 # 2 channels x 64 B make a queue entry of 128 B; at 10^12 B/s it takes 128 000 fs.

@@ -12,17 +12,17 @@ from typing import Final
 
 import numpy as np
 
+from t3sim.compiled import part
 from t3sim.hardware.memory.fluid.tables import AHEAD, NOW
 from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.hardware.memory.turns import note_turn
 from t3sim.hardware.plane.state import State
-from t3sim.compiled import part
 
 _FOREVER: Final = int(np.iinfo(np.int64).max)
 
 
 @part
-def _place(state: State, number: int, side: int, lane: int) -> int:
+def _place(number: int, side: int, lane: int) -> int:
     """Row of a lane."""
     return (2 * number + side) * 4 + lane
 
@@ -37,7 +37,7 @@ def _burst(state: State, number: int, lane: int, burst: int) -> int:
 @part
 def _has_next(state: State, number: int, side: int, lane: int) -> bool:
     """Whether ``lane`` holds a burst that is not admitted in full."""
-    row = state.queue_lanes[_place(state, number, side, lane)]
+    row = state.queue_lanes[_place(number, side, lane)]
     return bool(row.head < row.tail)
 
 
@@ -67,7 +67,7 @@ def _admit(state: State, number: int, side: int) -> None:
         if stream < 0:
             return
         lane = 2 * stream if _has_next(state, number, side, 2 * stream) else 2 * stream + 1
-        row = state.queue_lanes[_place(state, number, side, lane)]
+        row = state.queue_lanes[_place(number, side, lane)]
         request = state.queue[first_entry + (server.first + server.count) % server.entries]
         request.lane = lane
         request.nbytes = min(granule, row.head_left)
@@ -84,7 +84,7 @@ def _extend_lanes(state: State, number: int, now: int) -> None:
     """Make all bursts that were pushed visible to arbitration at time ``now``."""
     state.servers[2 * number + NOW].clock = now
     for lane in range(4):
-        row, tail = state.queue_lanes[_place(state, number, NOW, lane)], state.tails[4 * number + lane]
+        row, tail = state.queue_lanes[_place(number, NOW, lane)], state.tails[4 * number + lane]
         old = row.tail
         if tail == old:
             continue
@@ -99,7 +99,7 @@ def _extend_lanes(state: State, number: int, now: int) -> None:
 def _look_ahead(state: State, number: int) -> None:
     """Make the side ``AHEAD`` what the side ``NOW`` is, the bytes served aside."""
     for lane in range(4):
-        state.queue_lanes[_place(state, number, AHEAD, lane)] = state.queue_lanes[_place(state, number, NOW, lane)]
+        state.queue_lanes[_place(number, AHEAD, lane)] = state.queue_lanes[_place(number, NOW, lane)]
     server, entries = state.servers[2 * number + NOW], state.clock[0].entries
     for waiting in range(server.count):
         entry = (server.first + waiting) % server.entries
@@ -128,7 +128,7 @@ def _serve_one(state: State, number: int, side: int, start: int) -> int:
     server = state.servers[2 * number + side]
     request = state.queue[(2 * number + side) * state.clock[0].entries + server.first]
     number_of_lane, nbytes = request.lane, request.nbytes
-    lane = state.queue_lanes[_place(state, number, side, number_of_lane)]
+    lane = state.queue_lanes[_place(number, side, number_of_lane)]
     burst = state.bursts[_burst(state, number, number_of_lane, lane.serving)]
     server.first = (server.first + 1) % server.entries
     server.count -= 1
@@ -161,7 +161,7 @@ def serve(state: State, number: int, side: int, until: int, only_first: bool) ->
         lane = _serve_one(state, number, side, start)
         _admit(state, number, side)
         if lane >= 0:
-            served = state.queue_lanes[_place(state, number, side, lane)].serving - 1
+            served = state.queue_lanes[_place(number, side, lane)].serving - 1
             burst = state.bursts[_burst(state, number, lane, served)]
             if burst.kind:
                 done = state.completed[first + count]

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from t3sim.compiled import IntArray, Records, record_of, record_type
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
 from t3sim.hardware.memory.turns import NO_TURNS, TURNS
-from t3sim.compiled import IntArray, Records, record_of, record_type
 
 NOW, AHEAD = range(2)
 SIDES: Final = 2
