@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import numpy as np
 from simpy.events import Event
 
+from t3sim.hardware.clock import fire_now
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.compute.llc import LlcTraffic
 from t3sim.hardware.compute.store_buffer import StoreBuffer
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
+from t3sim.hardware.plane import state as kinds
+from t3sim.hardware.plane.plane import plane_of
+from t3sim.hardware.plane.state import NONE, SLAB
 from t3sim.hardware.ports import Ports
 from t3sim.lowering.kernel_choice import KernelChoice
 from t3sim.lowering.layout import Place
@@ -57,6 +62,9 @@ class GemmKernel:
         self._ports = ports
         self._stores = stores
         self._depths = run.kernel.tiling.slab_depths.tolist()
+        self._plane = plane_of(ports.env)
+        self._computed = Event(ports.env)
+        self._lay_out()
 
     def process(self) -> Process:
         """Run all stages; ends when the last stage's output is issued."""
@@ -105,49 +113,68 @@ class GemmKernel:
             yield self._ports.env.timeout(duration_fs)
 
     def _stage(self, stage: int, workgroups: int) -> Process:
-        """Run the K loop of one stage of ``workgroups``."""
-        env, cus, run, probe = self._ports.env, self._ports.cus, self.run, self._ports.cus.probe
-        if probe is not None:
-            probe.stage_started(self._ports.rank, stage, workgroups)
-        depths, slabs, ahead = self._depths, len(self._depths), run.prefetch_slabs + 1
-        times = {depth: cus.slab_fs(run.kernel.tiling, run.dtype, depth, workgroups, run.cus) for depth in set(depths)}
-        loads = [self._load(stage, slab) for slab in range(min(ahead, slabs))]
-        for slab in range(slabs):
-            if not loads[slab].processed:
-                yield from self._await_operands(loads[slab])
-            yield env.timeout(times[depths[slab]])
-            if slab + ahead < slabs:
-                loads.append(self._load(stage, slab + ahead))
-        if probe is not None:
-            probe.stage_ended(self._ports.rank)
-
-    def _await_operands(self, load: Event) -> Process:
-        """Wait for one slab's operands."""
-        env, cus = self._ports.env, self._ports.cus
-        waited_from = int(env.now)
-        yield load
-        cus.stall_fs += int(env.now) - waited_from
+        """Run the K loop of one stage of ``workgroups``: the data plane does (``hardware.plane.pipeline``)."""
+        cus, slabs = self._ports.cus, len(self._depths)
         if cus.probe is not None:
-            cus.probe.operands_awaited(self._ports.rank, waited_from)
+            cus.probe.stage_started(self._ports.rank, stage, workgroups)
+        self._computed = Event(self._ports.env)
+        first = self._first_slab + stage * slabs
+        self._plane.perform(kinds.STAGE, self._row, first, first + slabs)
+        yield self._computed
+        row = self._plane.rows("pipelines")[self._row]
+        cus.stall_fs += int(row["stall"])
+        row["stall"] = 0
+        if cus.probe is not None:
+            cus.probe.stage_ended(self._ports.rank)
 
-    def _load(self, stage: int, slab: int) -> Event:
-        """Start loading one slab's operands."""
-        env, traffic = self._ports.env, self.run.traffic
-        evicted = int(traffic.evicted_bytes[stage, slab])
-        if evicted:
-            self.write_back(evicted, partial(traffic.evicted, stage, slab))
-        nbytes = int(traffic.read_bytes[stage, slab])
-        if not nbytes:
-            return env.timeout(self._ports.cus.llc.hit_latency)
-        event = Event(env)
-        place = partial(traffic.missed, stage, slab)
-        self._ports.memory.submit(Stream.COMPUTE, Access.READ, nbytes, READ, place, lambda: _succeed(event))
-        return event
+    def _lay_out(self) -> None:
+        """Put the kernel's slabs into the data plane, stage by stage."""
+        ports, run, plane = self._ports, self.run, self._plane
+        causes = ports.memory.number_of(READ), ports.memory.number_of(WRITE)
+        of_llc = run.prefetch_slabs + 1, ports.cus.llc.hit_latency
+        row = ports.memory.number, self.store_buffer.number, *causes, *of_llc, 0, 0, NONE, 0, 0
+        self._row = plane.add("pipelines", [row])
+        stages = -(-run.kernel.workgroups // run.stage_workgroups)
+        shape = stages, len(self._depths)
+        slabs = np.zeros(shape, SLAB)
+        slabs["read"], slabs["evicted"] = run.traffic.read_bytes[:stages], run.traffic.evicted_bytes[:stages]
+        last = run.kernel.workgroups - (stages - 1) * run.stage_workgroups
+        slabs["time"][:-1], slabs["time"][-1] = self._times(run.stage_workgroups), self._times(last)
+        self._first_slab = plane.add("slabs", slabs.reshape(-1))
+        kernels = plane.parts.setdefault("pipelines", [])
+        kernels.append(self)
+        plane.handlers |= {
+            kinds.TELL_COMPUTED: lambda number, _b, _c: kernels[number].tell_computed(),
+            kinds.TELL_AWAITED: lambda number, _b, _c: kernels[number].tell_awaited(),
+        }
+        ports.memory.places |= {
+            kinds.LOADED: lambda number, slab: kernels[number].place(slab, evicted=False),
+            kinds.EVICTED: lambda number, slab: kernels[number].place(slab, evicted=True),
+        }
+
+    def _times(self, workgroups: int) -> list[int]:
+        """Time of each slab of a stage of ``workgroups``."""
+        cus, run = self._ports.cus, self.run
+        times = {
+            depth: cus.slab_fs(run.kernel.tiling, run.dtype, depth, workgroups, run.cus) for depth in set(self._depths)
+        }
+        return [times[depth] for depth in self._depths]
+
+    def tell_computed(self) -> None:
+        """Go on after a stage's K loop, at this very moment."""
+        fire_now(self._computed)
+
+    def tell_awaited(self) -> None:
+        """Let the probe see that the stage has waited for operands."""
+        assert self._ports.cus.probe is not None
+        since = int(self._plane.rows("pipelines")["since"][self._row])
+        self._ports.cus.probe.operands_awaited(self._ports.rank, since)
+
+    def place(self, slab: int, *, evicted: bool) -> Place:
+        """Where lies what a slab misses, or what it drives out."""
+        found = self.run.traffic.evicted if evicted else self.run.traffic.missed
+        return partial(found, *divmod(slab - self._first_slab, len(self._depths)))
 
     def _own_bytes(self) -> int:
         served = self._ports.memory.served_bytes()
         return served.get(READ, 0) + served.get(WRITE, 0)
-
-
-def _succeed(event: Event) -> None:
-    event.succeed()

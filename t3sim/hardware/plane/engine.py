@@ -1,24 +1,31 @@
 """The engine: does what comes next until Python is to be told something; compiled as a whole."""
 
 from t3sim.compiled import Direct, Record, compiled, part
-from t3sim.hardware.plane import adder, lanes, links, memory, receipt, routes, sums
+from t3sim.hardware.plane import adder, lanes, links, memory, pipeline, receipt, routes, sums
 from t3sim.hardware.plane.queue import push, take_first
 from t3sim.hardware.plane.state import (
     ACCEPT,
     ADVANCE,
     ALL_ENDED,
+    ARRIVED,
     CHOOSE,
     COMPLETE,
     COMPLETED,
+    COMPUTED,
     CONSUMED,
     DELIVER,
     ENDED,
+    EVICTED,
     FORGET,
     FORWARD,
+    GIVE,
     GO,
     GONE,
     LANDED,
     LEFT,
+    LOAD,
+    LOADED,
+    LOADS,
     MARK,
     OFFER,
     PLAN,
@@ -30,7 +37,9 @@ from t3sim.hardware.plane.state import (
     SENT,
     SETTLE,
     SETTLE_LATER,
+    STAGE,
     START,
+    STEP,
     SUM,
     TAKEN,
     TELL_ENDED,
@@ -142,6 +151,31 @@ def _of_slices(state: State, kind: int, a: int, b: int) -> bool:
 
 
 @part
+def _of_stages(state: State, kind: int, a: int, b: int, c: int) -> bool:
+    if kind == STAGE:
+        pipeline.start(state, a, b, c)
+    elif kind == LOADS:
+        pipeline.loads(state, a, b, c)
+    elif kind == LOAD:
+        pipeline.load(state, a, b)
+    elif kind == LOADED:
+        pipeline.loaded(state, a, b)
+    elif kind == ARRIVED:
+        pipeline.arrived(state, a, b)
+    elif kind == STEP:
+        pipeline.step(state, a)
+    elif kind == COMPUTED:
+        pipeline.computed(state, a)
+    elif kind == EVICTED:
+        pipeline.evicted(state, a, b)
+    elif kind == GIVE:
+        pipeline.give_room(state, a, b)
+    else:
+        return False
+    return True
+
+
+@part
 def _tell(clock: Record, kind: int, a: int, b: int, c: int) -> None:
     clock.kind = kind
     clock.a = a
@@ -174,6 +208,7 @@ def _run(where: State, floor: int, time: int, key: int) -> int:
             or _of_messages(state, kind, a, b, c)
             or _of_lanes(state, kind, a, b)
             or _of_slices(state, kind, a, b)
+            or _of_stages(state, kind, a, b, c)
         ):
             _tell(clock, kind, a, b, c)
             return TOLD

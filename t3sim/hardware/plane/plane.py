@@ -49,6 +49,9 @@ _GROWING = (
     "marks",
     "pieces",
     "wires",
+    "pipelines",
+    "slabs",
+    "buffers",
 )
 """Tables that parts add rows to."""
 _LEAST = 16
@@ -98,6 +101,7 @@ class Plane:
         self._tables: dict[int, int] = {}
         self._kept: list[IntArray] = []
         self._directory: Directory | None = None
+        self._heap: Any = memoryview(self._arrays["events"].view(np.int64))
         self._running = False
         self._wakes: list[tuple[int, int]] = []
         self._actions: dict[int, Action] = {}
@@ -215,6 +219,7 @@ class Plane:
             arrays, clock = self._arrays, self._arrays["clock"][0]
             arrays |= {name: table.reshape(-1) for name, table in self.memory._asdict().items()}
             arrays |= {"tails": self.tails.reshape(-1), "asked": self.asked.reshape(-1)}
+            self._heap = memoryview(arrays["events"].view(np.int64))
             clock["event_room"], clock["frame_room"] = len(arrays["events"]), len(arrays["frames"])
             clock["ring"], clock["entries"] = self.memory.bursts.shape[2], self.memory.queue.shape[2]
             self._directory = Directory(State(**{name: arrays[name] for name in State._fields}))
@@ -266,8 +271,7 @@ class Plane:
         """Have SimPy come to the plane's next event."""
         if not self._now[_EVENTS]:
             return
-        first = self._arrays["events"][0]
-        place = int(first["time"]), int(first["key"])
+        place = self._heap[0], self._heap[1]
         if not self._wakes or place < self._wakes[0]:
             heappush(self._wakes, place)
             entry = (place[0], cast("Any", place[1] >> ORDER_BITS), place[1] & _LOW, event_of(self._fire))

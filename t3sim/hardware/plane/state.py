@@ -55,7 +55,16 @@ OWN: Final = -1
     GONE,  # a slice has left the CUs (slice)
     LANDED,  # a piece that arrived is in memory (incoming)
     MARK,  # and counts (arrival, piece)
-) = range(33)
+    STAGE,  # run the K loop of a stage (pipeline, first slab, their end)
+    LOADS,  # load the operands of slabs (pipeline, first slab, their end)
+    LOAD,  # read what of them is to be read (pipeline, slab)
+    LOADED,  # they are read (pipeline, slab)
+    ARRIVED,  # and are known to be there (pipeline, slab)
+    STEP,  # compute the next slab, if it may (pipeline)
+    COMPUTED,  # it is done (pipeline)
+    EVICTED,  # what a load drove out of the LLC is in memory (pipeline, slab)
+    GIVE,  # bytes have left a store buffer (buffer, bytes)
+) = range(42)
 # What Python is told of, beside its own actions.
 (
     TELL_ADVANCED,  # a memory has been served up to now (controller)
@@ -75,7 +84,10 @@ OWN: Final = -1
     TELL_CAME,  # a piece has arrived, in data mode (incoming)
     TELL_PUT,  # and was written (incoming, arrival, piece)
     TELL_ENDED,  # all lanes are done (kernel)
-) = range(64, 81)
+    TELL_AWAITED,  # a stage has got operands that it had waited for, for the probe (pipeline)
+    TELL_COMPUTED,  # the K loop of a stage is over (pipeline)
+    TELL_ROOM,  # a store buffer holds as little as somebody waits for (buffer)
+) = range(64, 84)
 
 CLOCK = record_type(
     "now",
@@ -237,6 +249,22 @@ ARRIVAL = record_type(
 SLICE = record_type("lane", "task", "piece", "left", "nbytes", "next")
 INCOMING_ROW = record_type("arrival", "piece", "message", "leg", "is_last", "next")
 
+PIPELINE = record_type(
+    "controller",
+    "buffer",
+    "read_cause",
+    "write_cause",
+    "ahead",  # slabs loaded at once
+    "hit_latency",
+    "slab",  # that computes next
+    "end_slab",
+    "awaited",  # slab that it waits for
+    "since",
+    "stall",  # time waited
+)
+SLAB = record_type("read", "evicted", "time", "arrived")
+BUFFER = record_type("held", "level")  # level: what somebody waits for it to fall to, or NONE
+
 
 class State(NamedTuple):
     """All tables; every row that another one names is named by its place."""
@@ -301,6 +329,10 @@ class State(NamedTuple):
     """Bytes whose time pieces hold a wire."""
     slices: Records
     incoming: Records
+    pipelines: Records
+    slabs: Records
+    """Of all stages of all GEMMs."""
+    buffers: Records
 
 
 ROWS: Final = {
@@ -338,6 +370,9 @@ ROWS: Final = {
     "arrivals": ARRIVAL,
     "slices": SLICE,
     "incoming": INCOMING_ROW,
+    "pipelines": PIPELINE,
+    "slabs": SLAB,
+    "buffers": BUFFER,
 }
 """Types of rows; of the tables that are not here, integers."""
 opened = opener(State, {name: ROWS.get(name, np.dtype(np.int64)) for name in State._fields})
