@@ -9,10 +9,14 @@ from t3sim.hardware.clock import call_after
 from t3sim.hardware.compute.cus import ComputeArray, ComputeSpec
 from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
+from t3sim.hardware.memory.arbitration import KIND
+from t3sim.hardware.memory.controller import MemoryController
+from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.hardware.ports import Ports
 from t3sim.hardware.probe import Probe
 from t3sim.lowering.kernel_choice import KernelChoice
 from t3sim.lowering.tiling import Tiling
+from t3sim.registry import get
 
 NS = 10**6
 GEMM_READ, GEMM_WRITE = (Cause("gemm", direction) for direction in Direction)
@@ -20,24 +24,74 @@ CUS = 2
 ASKED = 10_000
 
 
-class _Memory:
-    """A memory that answers every access after a fixed time and remembers what was asked."""
-
-    peak_bytes_per_s = 10**12
+class _Channels:
+    """Channels that answer every access after a fixed time and remember what was asked."""
 
     def __init__(self, env, latency):
-        self.env, self.latency, self.spec = env, latency, self
-        self.asked = []
+        self.env, self.latency = env, latency
+        self.asked, self.open = [], []
+        self.counted = [0] * MOST_CAUSES
+
+    def push(self, lane, nbytes, cause, place, *, is_update, notify):
+        """Take a burst; a controller adds the latency of reads."""
+        del place
+        assert notify
+        assert not is_update
+        self.asked.append((self.env.now, lane, nbytes, cause))
+        self.counted[cause] += nbytes
+        end = self.env.now + self.latency * (lane % 2)
+        self.open.append((lane, len(self.asked), end))
+        return len(self.asked)
+
+    def advance(self, table, now):
+        """Hand out all that was asked."""
+        del table, now
+        done, self.open = self.open, []
+        return done
+
+    def admit(self, table, now):
+        """Have nothing to wake for."""
+        del table, now
+        return 0
+
+    def served(self):
+        """Count all that was asked as served."""
+        return self.counted
+
+
+class _Spec:
+    """The memory that these channels belong to."""
+
+    peak_bytes_per_s = 10**12
+    queue_entries = 1
+
+    def __init__(self, env, latency):
+        self.read_latency = latency
+        self.channels = _Channels(env, latency)
+
+    def channel(self):
+        return self.channels
+
+
+class _Memory(MemoryController):
+    """A controller of them that remembers what it was told of kernels."""
+
+    def __init__(self, env, latency):
+        super().__init__(env, _Spec(env, latency), get(KIND, "round-robin")(), 0)
         self.intensity = []
 
-    def submit(self, stream, access, nbytes, cause, place, done):
-        del place
-        self.asked.append((self.env.now, stream, access, nbytes, cause))
-        call_after(self.env, self.latency, done)
+    @property
+    def asked(self):
+        """List (time, stream, access, bytes, cause)."""
+        causes = {self.number_of(cause): cause for cause in (GEMM_READ, GEMM_WRITE)}
+        return [
+            (time, Stream(lane // 2), Access(lane % 2), nbytes, causes[cause])
+            for time, lane, nbytes, cause in self.spec.channels.asked
+        ]
 
     def served_bytes(self):
-        causes = dict.fromkeys(row[4] for row in self.asked)
-        return {cause: sum(row[3] for row in self.asked if row[4] == cause) for cause in causes}
+        """Count all that was asked; to look does not serve."""
+        return self.counted_bytes()
 
     def start_kernel(self):
         self.intensity.clear()
@@ -334,7 +388,7 @@ class _Told(Probe):
 def test_probe_is_told_of_stages_and_waits():
     """A stage starts with its loads and ends with its last slab; what it waited for operands comes between."""
     rig = _Rig(memory_ns=10, stage_overhead=2_000_000)
-    rig.array.probe = probe = _Told(rig.env)
+    rig.array.probe = rig.memory.probe = probe = _Told(rig.env)
     rig.run(tiles=3, depth=16, reads=[[0, 64], [0, 0]])
     assert probe.calls == [
         (0, "start", 0, 0, 2),
