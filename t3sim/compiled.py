@@ -8,12 +8,14 @@ With ``NUMBA_DISABLE_JIT=1`` they are plain Python: for debuggers, and many time
 """
 
 import atexit
+import gc
 import os
 import shutil
 import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
@@ -86,11 +88,24 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` into the compiled functions that call it, and only there: what is kept on disk is those."""
     if PLAIN:
         return np.errstate(over="ignore")(function)
-    dispatcher = _njit(_nrt=False, forceinline=True)(function)
+    # Nobody calls it from Python: wrappers for that would take most of the time to compile.
+    dispatcher = _njit(_nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
     typed = dispatcher.get_call_template
     # One version for all constants that it is called with: it is inlined anyway.
     dispatcher.get_call_template = lambda arguments, named: typed(tuple(map(types.unliteral, arguments)), named)
     return cast("Callable[P, R]", dispatcher)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector away from a compiler, which leaves it much to look at and little to collect."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 class Direct(Generic[P, R]):
@@ -107,7 +122,8 @@ class Direct(Generic[P, R]):
 
     def _first(self, *arguments: P.args, **named: P.kwargs) -> R:
         assert not named, "compiled code takes its arguments by their places"
-        self.call = cast("Any", self._function).compile(tuple(map(_typeof, arguments)))
+        with _uncollected():
+            self.call = cast("Any", self._function).compile(tuple(map(_typeof, arguments)))
         return self.call(*arguments, **named)
 
 
@@ -286,10 +302,3 @@ def _file_stem(dispatcher: Any) -> str:
     code = dispatcher.py_func.__code__
     interpreter = f"py{sys.version_info.major}{sys.version_info.minor}"
     return f"{Path(code.co_filename).stem}.{dispatcher.py_func.__qualname__}-{code.co_firstlineno}.{interpreter}"
-
-
-@compiled
-def copy_records(source: Records, target: Records) -> None:
-    """Copy all rows of ``source`` into ``target``, of the same shape (rows,) and type."""
-    for index in range(source.size):
-        target[index] = source[index]

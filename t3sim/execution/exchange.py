@@ -37,6 +37,7 @@ class Exchange:
         self.chunks = chunks
         self._port = port
         self._largest = max(chunks.chunk_bytes)
+        self._templates: dict[MoveId, Template] = {}
 
     def open(self, receiver: Receiver, chunk_of: dict[MoveId, int]) -> None:
         """Hand what arrives to ``receiver``. ``chunk_of``: the part that each move to this GPU brings."""
@@ -58,19 +59,19 @@ class Exchange:
         value: Any = None,
     ) -> None:
         """Send one of ``pieces`` pieces of a part; ``accepted`` runs when the link has taken it."""
-        message = Message(
-            **self.template(move, part, destinations)._asdict(),
-            piece=piece,
-            pieces=pieces,
-            nbytes=nbytes,
-            wire_bytes=self.on_wire(nbytes if wire_bytes is None else wire_bytes, part),
-            serial=self._port.next_serial(),
-            value=value,
-        )
+        on_wire = self.on_wire(nbytes if wire_bytes is None else wire_bytes, part)
+        template = self.template(move, part, destinations)
+        message = template.message(piece, pieces, nbytes, on_wire, self._port.next_serial(), value)
         self._port.send(message, accepted)
 
     def template(self, move: MoveId, part: int, destinations: tuple[int, ...]) -> Template:
         """Say what all messages of a move have in common."""
+        found = self._templates.get(move)
+        if found is None or (found.part, found.destinations) != (part, destinations):
+            found = self._templates[move] = self._template(move, part, destinations)
+        return found
+
+    def _template(self, move: MoveId, part: int, destinations: tuple[int, ...]) -> Template:
         merged = self.plan.merged.get(move.number, ())
         return Template(
             operation=self.number,

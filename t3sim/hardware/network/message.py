@@ -46,6 +46,25 @@ class Template(NamedTuple):
     key: int
     part: int
 
+    def message(self, piece: int, pieces: int, nbytes: int, wire_bytes: int, serial: int, value: Any) -> Message:
+        """Make one of them."""
+        return Message(
+            operation=self.operation,
+            home=self.home,
+            move=self.move,
+            piece=piece,
+            pieces=pieces,
+            source=self.source,
+            destinations=self.destinations,
+            nbytes=nbytes,
+            wire_bytes=wire_bytes,
+            merges=self.merges,
+            key=self.key,
+            part=self.part,
+            serial=serial,
+            value=value,
+        )
+
 
 def described(message: Message) -> str:
     """Say which message it is, for a stall report."""

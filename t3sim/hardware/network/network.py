@@ -83,6 +83,7 @@ class Network:
         self._first_legs: dict[tuple[int, tuple[int, ...], int, bool], int] = {}
         self._templates: list[Template] = []
         self._template_of: dict[Template, int] = {}
+        self._as_came: dict[tuple[int, int], Template] = {}
         self._receivers: dict[int, Deliver] = {}
         self._end = self._plane.add("ends", [(NONE,)] * (1 if mirrored else wiring.gpus))
         self._arrivals: dict[tuple[int, int, int, int], int] = {}
@@ -211,21 +212,23 @@ class Network:
 
     def message(self, row: int, leg: int | None = None) -> Message:
         """Read a message; with the ``leg`` that it came by, as it is at its receiver."""
-        found = self._plane.rows("messages")[row]
-        template, value = self._templates[int(found["template"])], self.values.get(row)
+        number, piece, pieces, nbytes, wire_bytes, serial, *_ = self._plane.rows("messages")[row].item()
+        template, value = self._templates[number], self.values.get(row)
         if leg is not None:
-            destination = template.destinations[int(self._plane.rows("legs")["destination"][leg])]
-            value = value if len(template.destinations) == 1 else copy(value)
-            template = self._as_received(template, destination)
-        return Message(
-            piece=int(found["piece"]),
-            pieces=int(found["pieces"]),
-            nbytes=int(found["nbytes"]),
-            wire_bytes=int(found["wire_bytes"]),
-            serial=int(found["serial"]),
-            value=value,
-            **template._asdict(),
-        )
+            several = len(template.destinations) > 1
+            place = int(self._plane.rows("legs")["destination"][leg]) if several else 0
+            value = copy(value) if several else value
+            template = self._received(number, place)
+        message: Message = template.message(piece, pieces, nbytes, wire_bytes, serial, value)
+        return message
+
+    def _received(self, number: int, place: int) -> Template:
+        """Give a template as it is at its destination number ``place``."""
+        found = self._as_came.get((number, place))
+        if found is None:
+            template = self._templates[number]
+            found = self._as_came[number, place] = self._as_received(template, template.destinations[place])
+        return found
 
     def place_of(self, link: int, channel: int) -> tuple[str, int] | None:
         """Name a link by its row, and the number of its channel; ``None``: it is none."""
