@@ -27,7 +27,13 @@ REPORTS_SEE = {"report", "results", "registry", "units", "errors", "files", "dat
 DOORS = {"t3sim": {"simulation", "sweeps", "version"}, "t3sim.__main__": {"cli"}}
 
 # Words that components share; not components themselves.
-VOCABULARY = {"hardware.clock", "hardware.probe", "hardware.memory.access", "hardware.network.message"}
+VOCABULARY = {
+    "hardware.clock",
+    "hardware.probe",
+    "hardware.standing",
+    "hardware.memory.access",
+    "hardware.network.message",
+}
 # Modules whose job is to put components together.
 COMPOSING = {"conditions", "gpu", "machine", "ports"}
 # What stands for a whole GPU or more.

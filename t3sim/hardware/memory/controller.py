@@ -11,6 +11,7 @@ from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
 from t3sim.hardware.memory.model import MOST_CAUSES, Channels, MemorySpec
 from t3sim.hardware.probe import Probe
+from t3sim.hardware.standing import BusStanding
 from t3sim.lowering.layout import Place
 
 
@@ -123,6 +124,16 @@ class MemoryController:
         if self.busy_fs() > int(self.env.now):
             found.append(f"{self.name}: busy for longer than the run took")
         return found + [f"{self.name}: {fault}" for fault in self._channel.faults()]
+
+    def standing(self) -> BusStanding | None:
+        """Say how the channels stand; ``None`` where something is left to do, or they cannot be resumed."""
+        if self.pending() or self._waiters or self.policy != self._idle:
+            return None
+        return self._channel.standing(int(self.env.now))
+
+    def resume(self, standing: BusStanding) -> None:
+        """Go on from there, at time 0."""
+        self._channel.resume(standing)
 
     def pending(self) -> int:
         """Bursts not yet served."""

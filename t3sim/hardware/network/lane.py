@@ -8,10 +8,11 @@ from typing import Final, Protocol
 
 from t3sim.hardware.clock import Action
 from t3sim.hardware.network.message import Message
+from t3sim.hardware.standing import LaneStanding
 
 OWN: Final = -1
 """The flow of what the node at the sending end sends itself; the others are numbered from 0."""
-_BEFORE_ALL: Final = 2**62  # after the last flow comes the first one
+BEFORE_ALL: Final = 2**62  # after the last flow comes the first one
 
 
 class Room(Protocol):
@@ -65,7 +66,7 @@ class Lane:
         self.look_again_fs = -1
         self._flows: list[int] = []
         self._queues: dict[int, deque[Packet]] = {}
-        self._last = _BEFORE_ALL
+        self._last = BEFORE_ALL
 
     def has_room(self, nbytes: int, now: int) -> bool:
         """Whether the receiver has room for ``nbytes``; more than all of its buffer passes when that is empty."""
@@ -76,6 +77,17 @@ class Lane:
     def is_home(self) -> bool:
         """Whether all space has been given back, or is on its way."""
         return self.credit + sum(nbytes for _, nbytes in self.returning) == self.capacity
+
+    def standing(self, number: int, now: int) -> LaneStanding:
+        """Say how it stands, which carries nothing."""
+        left = tuple((at - now, nbytes) for at, nbytes in self.returning if at > now)
+        return LaneStanding(number, self._last, left)
+
+    def resume(self, standing: LaneStanding) -> None:
+        """Go on from there, at time 0."""
+        self._last = standing.last_flow
+        self.returning.extend(standing.returning)
+        self.credit -= sum(nbytes for _, nbytes in standing.returning)
 
     def push(self, packet: Packet) -> None:
         """Queue a packet that came over another link behind those of its flow."""

@@ -23,6 +23,7 @@ from t3sim.hardware.clock import Environment, Order, call_at
 from t3sim.hardware.network.conditions import Carried, Trouble
 from t3sim.hardware.network.lane import OWN, Lane, Packet, described
 from t3sim.hardware.probe import Probe
+from t3sim.hardware.standing import LinkStanding
 from t3sim.units import FS_PER_S, ceil_div, transfer_fs
 
 
@@ -167,6 +168,17 @@ class Link:
         of_messages = [packet.message for packet in packets if packet.message is not None]
         what = f"; first: {described(of_messages[0])}" if of_messages else ""
         return [f"{self.name}: {len(packets)} packets queued, {reason}{what}"]
+
+    def standing(self) -> LinkStanding:
+        """Say how it stands, which carries nothing."""
+        lanes = tuple(lane.standing(number, int(self.env.now)) for number, lane in sorted(self.lanes.items()))
+        return LinkStanding(self._shared, self._last_channel, lanes)
+
+    def resume(self, standing: LinkStanding) -> None:
+        """Go on from there, at time 0."""
+        self._shared, self._last_channel = standing.shared, standing.last_channel
+        for lane in standing.lanes:
+            self._lane(lane.number).resume(lane)
 
     def _lane(self, channel: int) -> Lane:
         lane = self.lanes.get(channel)

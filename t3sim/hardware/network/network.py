@@ -29,6 +29,7 @@ from t3sim.hardware.network.reducer import Contribution, Group, Reducer
 from t3sim.hardware.network.ways import Leg, Ways
 from t3sim.hardware.network.wiring import Edge, Node, Wiring, link_name
 from t3sim.hardware.probe import Probe
+from t3sim.hardware.standing import LinkStanding
 from t3sim.registry import UnknownNameError
 
 Deliver = Callable[[Message], None]
@@ -148,6 +149,20 @@ class Network:
         """Say what is queued where and why, for a stall report, and which links wait for each other in a circle."""
         sums = [line for reducer in self._reducers.values() for line in reducer.waiting()]
         return [*(line for link in self.links.values() for line in link.waiting()), *sums, *self._circle()]
+
+    def standing(self) -> tuple[tuple[str, LinkStanding], ...] | None:
+        """Say how the links that were used stand; ``None`` where something is on its way."""
+        now = int(self.env.now)
+        if self.waiting() or any(self._due.values()) or any(each.is_busy(now) for each in self._reducers.values()):
+            return None
+        if any(link.sent_bytes != link.delivered_bytes for link in self.links.values()):
+            return None
+        return tuple((name, link.standing()) for name, link in self.links.items() if link.lanes)
+
+    def resume(self, links: tuple[tuple[str, LinkStanding], ...]) -> None:
+        """Go on from there, at time 0."""
+        for name, standing in links:
+            self.links[name].resume(standing)
 
     def _circle(self) -> list[str]:
         def sum_of(message: Message) -> tuple[Reducer, Group]:

@@ -123,6 +123,10 @@ class Reducer:
             return []
         return [f"{self.name}: {self.entries - self.free} of {self.entries} entries are still taken"]
 
+    def is_busy(self, now: int) -> bool:
+        """Whether there is anything in it, or will be."""
+        return self.free != self.entries or bool(self._came) or self._busy_until > now
+
     def _choose_later(self) -> None:
         if not self._choosing:
             self._choosing = True

@@ -17,6 +17,8 @@ from t3sim.hardware.memory.fluid.frontend import (
     new_state,
 )
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
+from t3sim.hardware.memory.turns import NO_TURNS, TURNS
+from t3sim.hardware.standing import BusStanding
 from t3sim.lowering.layout import Place
 
 _FOREVER = np.iinfo(np.int64).max
@@ -84,6 +86,25 @@ class FluidChannel:
     def faults(self) -> list[str]:
         """Find nothing: what is served is what came."""
         return []
+
+    def standing(self, now: int) -> BusStanding:
+        """Say how it stands, with nothing left to serve."""
+        server, longest = self._state.server, self._longest_switch_fs()
+        turns = tuple(int(server[name][NOW]) for name in TURNS)
+        last = BusStanding(int(server["last_lane"][NOW]), longest, () if turns == NO_TURNS else turns)
+        return last.later(now - int(server["free_at"][NOW]))
+
+    def resume(self, standing: BusStanding) -> None:
+        """Go on from there, at time 0."""
+        server = self._state.server
+        server["last_lane"][NOW] = standing.last_lane
+        server["free_at"][NOW] = standing.turning_fs - self._longest_switch_fs()
+        for name, value in zip(TURNS, standing.turns or NO_TURNS, strict=True):
+            server[name][NOW] = value
+
+    def _longest_switch_fs(self) -> int:
+        times = self._state.times
+        return int(max(times["turnaround"][0], times["stream_switch"][0]))
 
     def _grow(self) -> None:
         old = self._state.bursts
