@@ -80,9 +80,10 @@ class Compiled(Generic[P, R]):
         """What numba makes of the function: it chooses the version for the types of the arguments."""
         folder = cache_folder()
         config: Any = numba.config
+        njit: Any = numba.njit  # whose stubs lack some of its options
         before, config.CACHE_DIR = config.CACHE_DIR, str(folder or "")
         try:
-            return numba.njit(cache=folder is not None, _nrt=False, forceinline=True)(self.function)
+            return njit(cache=folder is not None, _nrt=False, forceinline=True)(self.function)
         finally:
             config.CACHE_DIR = before  # others in this process keep theirs
 

@@ -24,7 +24,7 @@ class _Later(ModuleType):
         return value
 
 
-def module(name: str) -> Any:
+def module(name: str) -> ModuleType:
     """Stand for the module of that dotted name. Raises ``ImportError`` where it is first used, if there is none."""
     return _Later(name)
 
