@@ -2,12 +2,17 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from t3sim import lazy
 from t3sim.cli.commands import CommandGroup
-from t3sim.version import __version__
+
+if TYPE_CHECKING:
+    from t3sim import version as package
+else:
+    package = lazy.module("t3sim.version")
 
 app = typer.Typer(
     name="t3sim",
@@ -60,7 +65,7 @@ def listed(text: str) -> tuple[str, ...]:
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature
     if value:
-        typer.echo(f"t3sim {__version__}")
+        typer.echo(f"t3sim {package.__version__}")
         raise typer.Exit
 
 
