@@ -40,8 +40,8 @@ class Spec(BaseModel):
         """Describe each field by the docstring under it."""
         schema = handler(core_schema)
         properties = handler.resolve_ref_schema(schema).get("properties", {})
-        for name, text in meanings(cls).items():
-            if name in cls.model_fields:
+        for name, text in meanings(cls, Spec).items():
+            if name in cls.model_fields:  # and no class variable
                 properties[cls.model_fields[name].alias or name]["description"] = text
         return schema
 
