@@ -126,9 +126,11 @@ def collective_table(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Table:
     """One line per size of a collective alone, with the columns that nccl-tests has, and what binds it.
 
     Where several seeds were run, the time is the median, and the smallest and the 99th percentile stand beside it.
+    Where sizes take several algorithms, each line names its own.
     """
     first = rows[0]
-    what = f"{first['op']}, {first['algorithm']} on {first['topology']}, {first['gpus']} GPUs"
+    algorithms = dict.fromkeys(row["algorithm"] for row in rows)
+    what = f"{first['op']}, {' or '.join(algorithms)} on {first['topology']}, {first['gpus']} GPUs"
     what += f", {first['seeds']} seeds" if first["seeds"] > 1 else ""
     table = Table(title=f"{what}; {_systems(manifest)}", title_justify="left")
     spread = {"time_us_min": "min us", "time_us_p99": "p99 us"} if first["seeds"] > 1 else {}
@@ -137,6 +139,8 @@ def collective_table(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Table:
     for name in ("size B", *times.values(), *numbers):
         table.add_column(name, justify="right")
     table.add_column("bound")
+    if len(algorithms) > 1:
+        table.add_column("algorithm")
     for row in rows:
         cells = (
             str(row["bytes"]),
@@ -147,7 +151,8 @@ def collective_table(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Table:
             str(row["wire_bytes_max"]),
             f"{row['link_util']:.1%}",
         )
-        table.add_row(*cells, row["bound"] or "")
+        named = (row["algorithm"],) if len(algorithms) > 1 else ()
+        table.add_row(*cells, row["bound"] or "", *named)
     return table
 
 

@@ -36,6 +36,7 @@ FACTORS = {
     "broadcast": 1,
     "send": 1,
 }
+H100 = ("--system", "h100-sxm")
 LINKS = ("--set", "link.bandwidth=100 GB/s", "--set", "link.direction=per_direction", "--set", "link.latency=1 us")
 NIC = "{bandwidth: 25 GB/s, direction: per_direction, latency: 2 us, send_buffer: 1 MiB, receive_buffer: 1 MiB}"
 SLOW = "{reduces: true, multicasts: true, adder_rate: 10 GB/s, entries: 1024}"
@@ -419,3 +420,11 @@ def test_wrong_data_fail(t3sim, monkeypatch):
     result = t3sim("collective", "reduce_scatter", "--bytes", "64KiB", "--gpus", 2, "--data", "--no-bound")
     assert result.code == 1
     assert "failed: reduce_scatter 65536 B: " in result.err
+
+
+def test_sizes_that_take_several_algorithms_name_theirs(t3sim):
+    """On H100 small all-reduces are rings and large ones go through the switch: the table says which is which."""
+    result = t3sim("collective", "all_reduce", "--bytes", "64KiB:2MiB:x32", "--gpus", "8", "--no-bound", *H100)
+    lines = [line for line in result.out.splitlines() if line.startswith("│")]
+    assert [line.split("│")[-2].strip() for line in lines] == ["ring", "in-switch"]
+    assert "ring or in-switch" in result.out

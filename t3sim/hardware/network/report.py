@@ -1,14 +1,19 @@
 """What a network says of itself: what waits for what when nothing goes on, and what is wrong after a run."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-import networkx as nx
-
+from t3sim import lazy
 from t3sim.hardware.network.lane import Packet
 from t3sim.hardware.network.link import Link
 from t3sim.hardware.network.message import Message
 from t3sim.hardware.network.reducer import Group, Reducer
 from t3sim.units import FS_PER_S
+
+if TYPE_CHECKING:
+    import networkx as nx
+else:
+    nx = lazy.module("networkx")
 
 SumOf = Callable[[Message], tuple[Reducer, Group]]
 """Names the sum that a message contributes to."""
@@ -22,17 +27,19 @@ def circle(links: Iterable[Link], reducers: Iterable[Reducer], sum_of: SumOf) ->
     """
     links, reducers = list(links), list(reducers)
     starved = {(link.name, channel) for link in links for channel in link.starved()}
-    waits: nx.DiGraph[str] = nx.DiGraph()
+    waits: list[tuple[str, str]] = []
     for link in links:
         for packet in link.queued():
             here = _named((link.name, packet.channel))
-            waits.add_edges_from((_named(held), here) for held in _held(packet) & starved)
-            waits.add_edges_from((reducer.name, here) for reducer in _missed(packet, sum_of))
+            waits += ((_named(held), here) for held in _held(packet) & starved)
+            waits += ((reducer.name, here) for reducer in _missed(packet, sum_of))
     for reducer in reducers:
         rooms = (one.room.held_at() for group in reducer.blocked.values() for one in group)
-        waits.add_edges_from((_named(held), reducer.name) for held in rooms if held in starved)
+        waits += ((_named(held), reducer.name) for held in rooms if held in starved)
+    if not waits:
+        return []
     try:
-        found = nx.find_cycle(waits)
+        found = nx.find_cycle(nx.DiGraph(waits))
     except nx.NetworkXNoCycle:
         return []
     names = [name for name, *_ in found]

@@ -379,7 +379,7 @@ def test_every_part_reports_to_the_probe(build):
 
         def program(gpu):
             gpu.memory.submit(Stream.COMPUTE, Access.WRITE, 200, GEMM_WRITE, lambda: linear(0, 200), _nothing)
-            gpu.tracker.count(0, 8, 8, lambda: None)
+            gpu.tracker.count(gpu.tracker.reserve([True]), 8, 8, lambda: None)
             gpu.dma.trigger(Command(300, lambda: linear(0, 300), RS_READ, lambda accepted: accepted()))
             if gpu.index:
                 gpu.ports.network.send(message(75, 1, 0))

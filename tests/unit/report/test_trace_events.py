@@ -34,7 +34,7 @@ OPTIONAL = {"M": {"tid"}, "X": {"args"}}
 def written(tmp_path, tiny_system, pair, lowered):
     """Give a function that runs a sublayer and writes its timeline: the events, the recorder, the outcome."""
 
-    def run(scheme="t3", simulated="mirror", detail=Detail.TILE, gpus=4, overrides=()):
+    def run(scheme="t3", simulated="one", detail=Detail.TILE, gpus=4, overrides=()):
         path = tmp_path / "timeline.json.gz"
         system, sublayer, recorders = tiny_system(*overrides), pair(gpus, SHAPE), []
         with timeline_file(path) as writer:
