@@ -39,6 +39,7 @@ def jobs(empty_cache: str) -> list[Job]:
     torus = ("--set", "topology={kind: torus, shape: [4, 4, 4]}")
     all_reduce = ("collective", "all_reduce", "--bytes", "1GiB", "--no-bound")
     return [
+        Job("the list of commands", (*CLI, "--help"), 0.35),
         Job("first run, nothing compiled yet", (*CLI, *run), None, {"XDG_CACHE_HOME": empty_cache}),
         Job("T-NLG FC-2 TP=8, five schemes, mirrored", (sys.executable, "-c", FIVE_SCHEMES), 2.0),
         Job("the same as a command", (*CLI, *run), None),
@@ -79,7 +80,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as empty_cache:
         for job in jobs(empty_cache):
             wall, peak = measure(job)
-            budget = "" if job.budget_s is None else f"{job.budget_s:.0f}"
+            budget = "" if job.budget_s is None else f"{job.budget_s:g}"
             print(f"{job.name:58} {wall:8.2f} {budget:>8} {peak:8.0f}")
             missed |= job.budget_s is not None and wall > job.budget_s
             missed |= peak > PEAK_MB

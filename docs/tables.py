@@ -97,7 +97,7 @@ def _keys(spec: type[Spec], node: dict[str, Any], prefix: str) -> Iterator[Param
         entries = data.items() if isinstance(data, dict) and not is_sourced(data) else [(None, data)]
         for key, entry in entries:
             label = f"`{prefix}{name}`" if key is None else f"`{prefix}{name}.{key}`"
-            meaning = (field.description or "").replace("``", "`")
+            meaning = schema.get("description", "").replace("``", "`")
             value, kind, source = _written(entry) if name in node else (_text(field.default), "default", "")
             yield Parameter(label, meaning, _unit(schema, prefix + name), value, kind, source)
 

@@ -4,7 +4,8 @@ They are compiled on first use and cached on disk, so only the first run pays fo
 hash over the sources: numba notices a change in a function's own file, but not in the file of one that it calls. What
 lies in the folder is run as it is, so it is one that nobody else can write to.
 
-With ``NUMBA_DISABLE_JIT=1`` they are plain Python: for debuggers, and many times slower.
+With ``NUMBA_DISABLE_JIT=1`` they are plain Python: for debuggers, and many times slower. Numba is imported when one of
+them is first called, and not at all where they are plain.
 """
 
 import atexit
@@ -16,18 +17,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property, update_wrapper
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from t3sim import lazy
 from t3sim.version import source_hash
+
+if TYPE_CHECKING:
+    import numba
+else:
+    numba = lazy.module("numba")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,17 +56,43 @@ class NamedFields(Protocol):
         """Give the values in the order of the fields."""
 
 
-_config: Any = numba.config
-_njit: Any = numba.njit
-_typeof: Any = numba.typeof
-PLAIN = bool(_config.DISABLE_JIT)
-"""Whether nothing is compiled at all: numba was told so."""
+PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+"""Whether nothing is compiled at all: numba is told so."""
 
 SHARED = "T3SIM_COMPILED"
 """Environment variable that tells the processes that this one starts of the private folder that it has made."""
 
 _OWNER_ONLY = 0o700
-_dispatchers: list[Any] = []
+_functions: "list[Compiled[..., Any]]" = []
+
+
+class Compiled(Generic[P, R]):
+    """A function that is handed to numba when it is first called, or when a compiled function that calls it is."""
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        update_wrapper(self, function)
+        self.function = function
+
+    def __call__(self, *arguments: P.args, **named: P.kwargs) -> R:
+        """Call the compiled version for arguments of these types."""
+        return cast("R", self.dispatcher(*arguments, **named))
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """What numba makes of the function: it chooses the version for the types of the arguments."""
+        folder = cache_folder()
+        config: Any = numba.config
+        njit: Any = numba.njit  # whose stubs lack some of its options
+        before, config.CACHE_DIR = config.CACHE_DIR, str(folder or "")
+        try:
+            return njit(cache=folder is not None, _nrt=False, forceinline=True)(self.function)
+        finally:
+            config.CACHE_DIR = before  # others in this process keep theirs
+
+    @property
+    def _numba_type_(self) -> Any:
+        """Let numba, which asks every object that it meets for this, take it for the dispatcher."""
+        return self.dispatcher._numba_type_
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
@@ -74,26 +103,28 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """
     if PLAIN:
         return np.errstate(over="ignore")(function)
-    folder = cache_folder()
-    before, _config.CACHE_DIR = _config.CACHE_DIR, str(folder or "")
-    try:
-        dispatcher = _njit(cache=folder is not None, _nrt=False, forceinline=True)(function)
-    finally:
-        _config.CACHE_DIR = before  # others in this process keep theirs
-    _dispatchers.append(dispatcher)
-    return cast("Callable[P, R]", dispatcher)
+    _functions.append(Compiled(function))
+    return _functions[-1]
+
+
+class Part(Compiled[P, R]):
+    """A function that is compiled into those that call it, and only there: what is kept on disk is those."""
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """What numba makes of the function."""
+        njit: Any = numba.njit
+        # Nobody calls it from Python: wrappers for that would take much of the time to compile.
+        made = njit(_nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(self.function)
+        typed, plain = made.get_call_template, numba.types.unliteral
+        # One version for all constants that it is called with: it is inlined anyway.
+        made.get_call_template = lambda arguments, named: typed(tuple(map(plain, arguments)), named)
+        return made
 
 
 def part(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile ``function`` into the compiled functions that call it, and only there: what is kept on disk is those."""
-    if PLAIN:
-        return np.errstate(over="ignore")(function)
-    # Nobody calls it from Python: wrappers for that would take most of the time to compile.
-    dispatcher = _njit(_nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
-    typed = dispatcher.get_call_template
-    # One version for all constants that it is called with: it is inlined anyway.
-    dispatcher.get_call_template = lambda arguments, named: typed(tuple(map(types.unliteral, arguments)), named)
-    return cast("Callable[P, R]", dispatcher)
+    """Compile ``function`` into the compiled functions that call it."""
+    return np.errstate(over="ignore")(function) if PLAIN else Part(function)
 
 
 @contextmanager
@@ -122,26 +153,10 @@ class Direct(Generic[P, R]):
 
     def _first(self, *arguments: P.args, **named: P.kwargs) -> R:
         assert not named, "compiled code takes its arguments by their places"
+        assert isinstance(self._function, Compiled)
         with _uncollected():
-            self.call = cast("Any", self._function).compile(tuple(map(_typeof, arguments)))
+            self.call = self._function.dispatcher.compile(tuple(map(numba.typeof, arguments)))
         return self.call(*arguments, **named)
-
-
-def _count_trailing_zeros(_typing: Any, _value: Any) -> Any:
-    def count(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.int64(types.int64), count
-
-
-def _lowest_bit(value: int) -> int:
-    """Do as the compiled one; of a plain integer, since a 64-bit one has no number for the negative of its least."""
-    whole = int(value)
-    return (whole & -whole).bit_length() - 1
-
-
-lowest_bit: Callable[[int], int] = _lowest_bit if PLAIN else cast("Any", intrinsic)(_count_trailing_zeros)
-"""Number of the lowest bit that is set in a 64-bit integer that is not 0; for use in compiled functions."""
 
 
 def _row_type() -> type:
@@ -216,7 +231,7 @@ def uncached() -> tuple[str, ...]:
 
     Of those in modules that were imported: those of a memory model are with the first system that has it.
     """
-    return tuple(dispatcher.__name__ for dispatcher in _dispatchers if not _is_cached(dispatcher))
+    return tuple(each.function.__name__ for each in _functions if not _is_cached(each.dispatcher))
 
 
 @cache
@@ -231,8 +246,8 @@ def cache_folder() -> Path | None:
 
 
 def _roots() -> Iterator[Path]:
-    if _config.CACHE_DIR:
-        yield Path(_config.CACHE_DIR)
+    if folder := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(folder)
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111 - may have no home
     if home.is_absolute():
         yield home / "t3sim"

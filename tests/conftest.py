@@ -14,6 +14,7 @@ from t3sim.registry import get
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation import load_system
 from t3sim.simulation.lab import SystemLab
+from t3sim.simulation.part_store import REMEMBERED
 from t3sim.simulation.plans import plans_of
 from t3sim.workload.operations import Collective, Gemm, Sublayer
 
@@ -56,6 +57,12 @@ dtype: fp16
 """
 PLACE = {"phase": "forward", "sublayer": "op"}
 ELEMENT_BYTES = {"fp32": 4, "fp16": 2, "fp8": 1}
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    """Let no test find what another one has simulated."""
+    REMEMBERED.forget()
 
 
 @pytest.fixture(scope="session")

@@ -2,22 +2,6 @@
 
 import sys
 
-from t3sim.cli import (  # noqa: F401 - each adds its commands to the app
-    break_even,
-    collective,
-    explain,
-    figures,
-    plot,
-    report,
-    reproduce,
-    run,
-    sensitivity,
-    sweep,
-    table,
-    tools,
-    trace,
-    validate,
-)
 from t3sim.cli.app import app
 from t3sim.errors import T3SimError
 

@@ -1,23 +1,22 @@
 """The typer application and the options that several commands share."""
 
-import json
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from t3sim.collectives.planning import KIND as ALGORITHM
-from t3sim.errors import InputError, Problem
-from t3sim.hardware.network.topologies import KIND as TOPOLOGY
-from t3sim.registry import names
-from t3sim.simulation import load_system
-from t3sim.simulation.plans import network_settings
-from t3sim.version import __version__
+from t3sim import lazy
+from t3sim.cli.commands import CommandGroup
+
+if TYPE_CHECKING:
+    from t3sim import version as package
+else:
+    package = lazy.module("t3sim.version")
 
 app = typer.Typer(
     name="t3sim",
+    cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -33,9 +32,6 @@ class Format(StrEnum):
     JSON = "json"
 
 
-_TOPOLOGIES = names(TOPOLOGY)
-_ALGORITHMS = names(ALGORITHM)
-
 SystemOption = Annotated[str, typer.Option("--system", help="Hardware: name of a shipped config, or a YAML file.")]
 SublayerOption = Annotated[
     str, typer.Option("--sublayer", help="Sublayers, comma-separated (op,fc2,fc1,ip); all by default.")
@@ -47,16 +43,6 @@ GpusOption = Annotated[
     typer.Option(
         "--gpus", help="'mirror': one GPU where it is each of them; 'one': also where nearly; the TP degree: all."
     ),
-]
-TopologyOption = Annotated[
-    str,
-    typer.Option(
-        "--topology", help=f"Wire the GPUs otherwise: {', '.join(_TOPOLOGIES)}; more with --set topology.KEY."
-    ),
-]
-AlgorithmOption = Annotated[
-    str,
-    typer.Option("--algorithm", help=f"Algorithm of every collective that it can do: {', '.join(_ALGORITHMS)}."),
 ]
 DataOption = Annotated[
     bool, typer.Option("--data", help="Let all memories hold numbers, and compare what is there at the end.")
@@ -72,19 +58,6 @@ OutOption = Annotated[
 ]
 
 
-def system_overrides(system: str, topology: str, algorithm: str, assignments: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the overrides of a system that ``--topology``, ``--algorithm`` and ``--set`` ask for; the last one wins.
-
-    The system's own topology is left as it is described. Raises ``InputError`` naming the known ones.
-    """
-    for key, name, known in (("--topology", topology, _TOPOLOGIES), ("--algorithm", algorithm, _ALGORITHMS)):
-        if name and name not in known:
-            raise InputError(Problem(message="unknown name", key=key, value=name, known=known))
-    wired = topology and topology != load_system(system).spec.topology.kind
-    settings = network_settings(topology if wired else None, algorithm or None)
-    return (*(f"{key}={json.dumps(value)}" for key, value in settings.items()), *(assignments or ()))
-
-
 def listed(text: str) -> tuple[str, ...]:
     """Split a comma-separated list."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -92,7 +65,7 @@ def listed(text: str) -> tuple[str, ...]:
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature
     if value:
-        typer.echo(f"t3sim {__version__}")
+        typer.echo(f"t3sim {package.__version__}")
         raise typer.Exit
 
 

@@ -7,7 +7,6 @@ import typer
 from rich.table import Table
 
 from t3sim.cli.app import (
-    AlgorithmOption,
     Format,
     FormatOption,
     GpusOption,
@@ -15,11 +14,10 @@ from t3sim.cli.app import (
     SetOption,
     SublayerOption,
     SystemOption,
-    TopologyOption,
     app,
     listed,
-    system_overrides,
 )
+from t3sim.cli.network_options import AlgorithmOption, TopologyOption, system_overrides
 from t3sim.cli.output import ProgressReport, finish, print_result
 from t3sim.data import models_dir
 from t3sim.experiments.break_even import BreakEven

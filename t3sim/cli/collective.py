@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from t3sim.cli.app import (
-    AlgorithmOption,
     DataOption,
     DataTypeOption,
     Format,
@@ -14,10 +13,9 @@ from t3sim.cli.app import (
     OutOption,
     SetOption,
     SystemOption,
-    TopologyOption,
     app,
-    system_overrides,
 )
+from t3sim.cli.network_options import AlgorithmOption, TopologyOption, system_overrides
 from t3sim.cli.output import ProgressReport, print_notes, print_tables, with_command
 from t3sim.cli.sizes import sizes
 from t3sim.collectives.plan import Operation

@@ -9,7 +9,6 @@ import typer
 from rich.table import Table
 
 from t3sim.cli.app import (
-    AlgorithmOption,
     Format,
     FormatOption,
     GpusOption,
@@ -17,11 +16,10 @@ from t3sim.cli.app import (
     SetOption,
     SublayerOption,
     SystemOption,
-    TopologyOption,
     app,
     listed,
-    system_overrides,
 )
+from t3sim.cli.network_options import AlgorithmOption, TopologyOption, system_overrides
 from t3sim.cli.output import ProgressReport, print_tables, with_command
 from t3sim.errors import InputError, Problem
 from t3sim.experiments.explanations import explain as run_study

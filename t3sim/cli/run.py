@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from t3sim.cli.app import (
-    AlgorithmOption,
     DataOption,
     DataTypeOption,
     Format,
@@ -19,11 +18,10 @@ from t3sim.cli.app import (
     SetOption,
     SublayerOption,
     SystemOption,
-    TopologyOption,
     app,
     listed,
-    system_overrides,
 )
+from t3sim.cli.network_options import AlgorithmOption, TopologyOption, system_overrides
 from t3sim.cli.output import ProgressReport, finish, print_result, with_command, write_result
 from t3sim.files import prepare_folder
 from t3sim.observe import TimelineObserver

@@ -102,7 +102,7 @@ def _compiled_state() -> str:
     if compiled.PLAIN:
         return "none: NUMBA_DISABLE_JIT is set"
     missing = compiled.uncached()
-    state = f"not compiled yet: {', '.join(missing)}" if missing else "compiled"
+    state = f"{len(missing)} not compiled yet (the first run that needs them does)" if missing else "compiled"
     folder = compiled.cache_folder()
     return f"{state}, cached in {folder}" if folder else f"{state}, not cached: no folder can be written to"
 

@@ -2,8 +2,17 @@
 
 from typing import Any, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from t3sim.config.meanings import meanings
 
 UNKNOWN_KEY: Final = "unknown_key"
 """Type of the validation error for a key that a spec does not have; its context holds `known`."""
@@ -18,15 +27,23 @@ class Spec(BaseModel):
     Raises pydantic's ValidationError for an unknown key, a missing one or an impossible value.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if taken := _RESERVED & set(_keys(cls)):
             raise TypeError(f"{cls.__name__}: a field must not be called {', '.join(sorted(taken))}")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Describe each field by the docstring under it."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in meanings(cls, Spec).items():
+            if name in cls.model_fields:  # and no class variable
+                properties[cls.model_fields[name].alias or name]["description"] = text
+        return schema
 
     @model_validator(mode="wrap")
     @classmethod

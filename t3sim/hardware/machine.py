@@ -17,6 +17,7 @@ from t3sim.hardware.memory.values import Values
 from t3sim.hardware.network.network import Network
 from t3sim.hardware.network.wiring import Wiring
 from t3sim.hardware.probe import Probe
+from t3sim.hardware.standing import Standing
 
 RunProgram = Callable[[Gpu], Generator[Event, Any, Any]]
 
@@ -88,6 +89,20 @@ class Machine:
             Gpu(self.env, gpu, policy, rank, self.network, conditions, None if values is None else values[rank])
             for rank in ranks
         ]
+
+    def standing(self) -> Standing | None:
+        """Say how the one GPU stands where nothing is under way; ``None`` otherwise, and where it cannot be told."""
+        (gpu,) = self.gpus
+        if gpu.waiting() or gpu.missing():
+            return None
+        bus, links = gpu.memory.standing(), self.network.standing()
+        return None if bus is None or links is None else Standing(bus, links)
+
+    def resume(self, standing: Standing) -> None:
+        """Let what is run go on from there: to be called before the machine runs, whose one GPU stands for all."""
+        (gpu,) = self.gpus
+        gpu.memory.resume(standing.bus)
+        self.network.resume(standing.links)
 
     def observe(self, probe: Probe) -> None:
         """Let every part report to ``probe``; to be called before the machine runs."""

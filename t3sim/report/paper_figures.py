@@ -7,14 +7,20 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from t3sim import lazy
 from t3sim.results import Row, geomean
 from t3sim.results.schemes import baseline
 from t3sim.results.timeline import Counter
 from t3sim.units import FS_PER_US
 
 if TYPE_CHECKING:
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+else:
+    mpl = lazy.module("matplotlib")
+    plt = lazy.module("matplotlib.pyplot")
 
 _OPERATIONS = {"gemm_us": "GEMM", "rs_us": "reduce-scatter", "ag_us": "all-gather"}
 _CAUSES = {
@@ -84,8 +90,7 @@ def dram_accesses(points: Points, scheme: str) -> str:
 
 def dram_traffic(title: str, counters: Mapping[str, Counter]) -> str:
     """Draw DRAM traffic over time by cause, one panel a scheme (T3's Figure 17)."""
-    plt = _pyplot()
-    figure, panels = plt.subplots(len(counters), 1, sharex=True, squeeze=False, figsize=(10, 2.4 * len(counters)))
+    figure, panels = _pyplot().subplots(len(counters), 1, sharex=True, squeeze=False, figsize=(10, 2.4 * len(counters)))
     for axes, (scheme, counter) in zip(panels[:, 0], counters.items(), strict=True):
         times = [start / FS_PER_US for start in counter.starts_fs]
         columns = [list(values) for values in zip(*counter.values, strict=True)]
@@ -98,13 +103,9 @@ def dram_traffic(title: str, counters: Mapping[str, Counter]) -> str:
 
 
 def _pyplot() -> Any:
-    """Import matplotlib for files alone, so that it needs no display, and so that SVG ids hold no random salt."""
-    import matplotlib as mpl  # noqa: PLC0415 - takes longer to import than most runs take
-
+    """Set matplotlib up for files alone, so that it needs no display, and so that SVG ids hold no random salt."""
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "t3sim"
-    import matplotlib.pyplot as plt  # noqa: PLC0415
-
     return plt
 
 

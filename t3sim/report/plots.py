@@ -5,15 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from t3sim import lazy
 from t3sim.errors import InputError, Problem
 from t3sim.files import replacing
 from t3sim.report.pivot import Pivot, pivot, require_columns
 from t3sim.report.quantities import quantity, unit_of_column
 
 if TYPE_CHECKING:
+    import matplotlib as mpl
     import pandas as pd
+    from matplotlib import figure as figures
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+else:
+    mpl = lazy.module("matplotlib")
+    figures = lazy.module("matplotlib.figure")
 
 FORMATS: Final = (".png", ".svg", ".pdf")
 _SIZE_INCHES: Final = (7.0, 4.2)
@@ -49,13 +55,10 @@ def write_figure(frame: "pd.DataFrame", plot: Plot, path: Path) -> None:
     if plot.kind not in _KINDS:
         raise InputError(Problem(message="unknown name", key="--kind", value=plot.kind, known=tuple(_KINDS)))
     require_columns(frame, {"--x": (plot.x,), "--by": (plot.by,), "--metric": (plot.metric,)})
-    import matplotlib as mpl  # noqa: PLC0415 - slow to import, and only figures need it
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     # Without dates and random ids, a figure changes only when its data do.
     metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
     with mpl.rc_context({"svg.hashsalt": "t3sim", "axes.grid": plot.kind == "line", "grid.alpha": 0.3}):
-        figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+        figure = figures.Figure(figsize=_SIZE_INCHES, layout="constrained")
         _KINDS[plot.kind](frame, plot, figure)
         with replacing(path, binary=True) as file:
             figure.savefig(file, format=path.suffix[1:], dpi=_DPI, metadata=metadata)

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from t3sim import units
+from t3sim import lazy, units
 
 if TYPE_CHECKING:
     import pandas as pd
+else:
+    pd = lazy.module("pandas")
 
 _NAMED: Final = {
     "speedup": "x sequential",
@@ -50,8 +52,6 @@ class Quantity:
 
 def quantity(frame: "pd.DataFrame", name: str) -> Quantity | None:
     """Read a column as numbers: plain ones, or quantities with units brought to one; ``None`` where it is text."""
-    import pandas as pd  # noqa: PLC0415 - slow to import
-
     column = frame[name]
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     filled = column.notna() & (column.astype(str) != "")

@@ -3,11 +3,18 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from t3sim import lazy
 from t3sim.report.plots import Plot, write_figure
 from t3sim.results import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy.module("pandas")
 
 _MOST_BARS = 12
 
@@ -33,8 +40,6 @@ def write_tornado(rows: Sequence[Row], metric: str, path: Path) -> bool:
 
     Raises ``InputError`` as ``write_figure``.
     """
-    import pandas as pd  # noqa: PLC0415 - slow to import
-
     shown = [row for row in rows if row["status"] == "ok" and row["rank"] <= _MOST_BARS]
     if not shown:
         return False

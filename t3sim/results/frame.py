@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from t3sim import lazy
 from t3sim.errors import InputError, Problem
 from t3sim.results.columns import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
+else:
+    pd = lazy.module("pandas")
 
 _KINDS = {str: "str", int: "Int64", float: "float64"}
 _EMPTY = {column.name: [""] for column in COLUMNS if column.kind is not str}
@@ -18,8 +21,6 @@ def read_frame(path: Path) -> "pd.DataFrame":
 
     Raises ``InputError`` when the file cannot be read or lacks columns of a results table.
     """
-    import pandas as pd  # noqa: PLC0415 - takes longer to import than most runs take
-
     kinds: dict[str, Any] = {column.name: _KINDS[column.kind] for column in COLUMNS}
     try:
         if path.suffix == ".parquet":

@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from t3sim import lazy
 from t3sim.results.columns import COLUMN_NAMES, Row
 
 if TYPE_CHECKING:
     import pandas as pd
+else:
+    pd = lazy.module("pandas")
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,6 @@ class RunResult:
 
     def frame(self) -> "pd.DataFrame":
         """Rows as a pandas table with the columns of ``COLUMNS``."""
-        import pandas as pd  # noqa: PLC0415 - takes longer to import than most runs take
-
         return pd.DataFrame(list(self.rows), columns=list(COLUMN_NAMES))
 
     def document(self) -> dict[str, Any]:

@@ -6,27 +6,29 @@ receiver of its messages; the returned process runs the phase and records its sp
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import accumulate
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from t3sim.collectives.plan import Plan
-from t3sim.execution.address_space import Dispatch, dispatch, stations
+from t3sim.execution.address_space import dispatch, stations
 from t3sim.execution.collective_kernel import CollectiveKernel
 from t3sim.execution.exchange import Exchange
-from t3sim.execution.gemm import GemmKernel, GemmRun
+from t3sim.execution.gemm import GemmKernel
 from t3sim.execution.track_trigger import AddressSpace, NoCommunication, TrackTrigger
 from t3sim.hardware.compute.cus import Process
-from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic, gemm_traffic
 from t3sim.hardware.compute.store_buffer import StoreBuffer
-from t3sim.hardware.gpu import Gpu, Span
+from t3sim.hardware.gpu import Gpu, GpuSpec, Span
+from t3sim.hardware.memory.access import Stream
 from t3sim.lowering.chunks import Chunks
 from t3sim.lowering.layout import Layout, Region, aligned, linear, received_address
 from t3sim.lowering.load import Load, load_of
 from t3sim.lowering.protocol import ProtocolSpec, chosen, usable
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work
+from t3sim.schemes.gemm_runs import gemm_run
+
+RateTo = Callable[[int], int]
+"""Bytes per second from a GPU to another rank."""
 
 
 class Phase(Protocol):
@@ -41,6 +43,25 @@ class Phase(Protocol):
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Set up on ``gpu`` as operation ``number`` of its program and those after it; return what runs it."""
+
+
+@runtime_checkable
+class Described(Phase, Protocol):
+    """A phase that says all that it does, so that what it did once need not be simulated again."""
+
+    accesses: ClassVar[frozenset[Stream]]
+    """Streams by which it uses the memory."""
+    tracks: ClassVar[bool]
+    """Whether the tracker counts for it."""
+
+    def content(self, gpu: GpuSpec, rate_to: RateTo) -> tuple[object, ...]:
+        """Give plain data that is equal where phases on equal GPUs in equal networks do the same.
+
+        Names of operations are no part of it. ``rate_to``: bytes per second from this GPU to another rank.
+        """
+
+    def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
+        """How long from its beginning on it leaves memory and links alone."""
 
 
 def program(phases: Sequence[Phase]) -> Callable[[Gpu], Process]:
@@ -62,12 +83,24 @@ class GemmPhase:
     """A GEMM as one kernel: output through the LLC, dirty lines written back before the kernel counts as done."""
 
     by_tile: ClassVar[bool] = False
+    accesses: ClassVar[frozenset[Stream]] = frozenset({Stream.COMPUTE})
+    tracks: ClassVar[bool] = False
     work: GemmWork
 
     @property
     def works(self) -> tuple[Work, ...]:
         """What it carries out."""
         return (self.work,)
+
+    def content(self, gpu: GpuSpec, rate_to: RateTo) -> tuple[object, ...]:
+        """Describe the kernel and its order of tiles."""
+        del gpu, rate_to
+        return self.work.op.dtype, self.work.plain, self.work.order
+
+    def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
+        """Launch a kernel."""
+        del rate_to
+        return gpu.compute.launch_overhead
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Tile in plain dispatch order."""
@@ -79,7 +112,7 @@ class GemmPhase:
     def _run(self, gpu: Gpu, number: int) -> Process:
         start, launch = int(gpu.env.now), _gemm_launch_fs(gpu, self.work)
         yield gpu.env.timeout(launch)
-        kernel = GemmKernel(gpu.ports, _gemm_run(gpu, self.work, None), self)
+        kernel = GemmKernel(gpu.ports, gemm_run(gpu, self.work, None), self)
         gpu.programs.append((number, kernel))
         yield from kernel.process()
         traffic = kernel.run.traffic
@@ -98,6 +131,8 @@ class CollectivePhase:
     """A collective as a kernel on the CUs, or the second half of one."""
 
     by_tile: ClassVar[bool] = False
+    accesses: ClassVar[frozenset[Stream]] = frozenset({Stream.COMMUNICATION})
+    tracks: ClassVar[bool] = False
     work: CollectiveWork
     launched: bool = True
     """Whether it starts a kernel; the second half of an all-reduce goes on in the first half's."""
@@ -107,16 +142,29 @@ class CollectivePhase:
         """What it carries out."""
         return (self.work,)
 
+    def content(self, gpu: GpuSpec, rate_to: RateTo) -> tuple[object, ...]:
+        """Describe plan and chunks, and how the kernel starts."""
+        protocol, _ = _protocol(gpu.protocols, rate_to, 0, self.work)
+        launch = self.launch_fs(gpu, rate_to)
+        return self.work.plan, self.work.chunks, self._running(protocol), launch
+
+    def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
+        """Launch a kernel, or go on in one."""
+        return _overhead_fs(gpu, *_protocol(gpu.protocols, rate_to, 0, self.work)) if self.launched else 0
+
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Register the kernel for what is sent to this GPU."""
         work = self.work
-        protocol, load = _protocol(gpu, work)
+        protocol, load = _protocol(gpu.spec.protocols, gpu.ports.network.bytes_per_s, gpu.index, work)
         exchange = Exchange(gpu.ports.network, number, work.plan, work.chunks)
-        # An all-reduce makes one pass of copies in all: it sends its own reduced chunk as it writes it.
-        running = protocol if self.launched else protocol.model_copy(update={"staged": False})
-        kernel = CollectiveKernel(gpu.ports, exchange, running, gpu.compute.spec.collective_window)
+        kernel = CollectiveKernel(gpu.ports, exchange, self._running(protocol), gpu.compute.spec.collective_window)
         gpu.programs.append((number, kernel))
-        return lambda: self._run(gpu, number, kernel, _launch_fs(gpu, work, protocol, load) if self.launched else 0)
+        overhead = _overhead_fs(gpu.spec, protocol, load)
+        return lambda: self._run(gpu, number, kernel, gpu.launch_fs(work.op.id, overhead) if self.launched else 0)
+
+    def _running(self, protocol: ProtocolSpec) -> ProtocolSpec:
+        """Let an all-reduce make one pass of copies in all: it sends its own reduced chunk as it writes it."""
+        return protocol if self.launched else protocol.model_copy(update={"staged": False})
 
     def _run(self, gpu: Gpu, number: int, kernel: CollectiveKernel, launch: int) -> Process:
         start = int(gpu.env.now)
@@ -135,6 +183,8 @@ class FusedPhase:
     """A GEMM and its collective fused by track and trigger: staggered, output bypasses the LLC as updates."""
 
     by_tile: ClassVar[bool] = True
+    accesses: ClassVar[frozenset[Stream]] = frozenset(Stream)
+    tracks: ClassVar[bool] = True
     work: CollectiveWork
     gather: CollectiveWork | None = None
     """The all-gather of the sums, if it is triggered as well."""
@@ -143,6 +193,19 @@ class FusedPhase:
     def works(self) -> tuple[CollectiveWork, ...]:
         """The collective, and the all-gather that goes with it."""
         return (self.work,) if self.gather is None else (self.work, self.gather)
+
+    def content(self, gpu: GpuSpec, rate_to: RateTo) -> tuple[object, ...]:
+        """Describe the plans, and the kernel with its order of tiles."""
+        del gpu, rate_to
+        assert self.work.producer is not None
+        producer = self.work.producer
+        plans = tuple(work.plan for work in self.works)
+        return plans, producer.op.dtype, producer.fused, producer.tiles
+
+    def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
+        """Launch the GEMM's kernel."""
+        del rate_to
+        return gpu.compute.launch_overhead
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the output's address space."""
@@ -186,12 +249,29 @@ class NearMemoryPhase:
     """A collective alone, by DMA and near-memory updates: as fast as NMC makes it, with no GEMM beside it."""
 
     by_tile: ClassVar[bool] = True
+    accesses: ClassVar[frozenset[Stream]] = frozenset({Stream.COMMUNICATION})
+    tracks: ClassVar[bool] = True
     work: CollectiveWork
 
     @property
     def works(self) -> tuple[Work, ...]:
         """What it carries out."""
         return (self.work,)
+
+    def content(self, gpu: GpuSpec, rate_to: RateTo) -> tuple[object, ...]:
+        """Describe the plan and what travels: the producer's tiles, or the pieces of the buffer."""
+        del rate_to
+        producer = self.work.producer
+        if producer is None:
+            return self.work.plan, self.work.chunks
+        # Where a tile lies says nothing to a memory that does not ask.
+        tiles = producer.tiles if gpu.memory.uses_places else producer.tiles.chunks
+        return self.work.plan, tiles
+
+    def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
+        """Launch nothing."""
+        del gpu, rate_to
+        return 0
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the buffer's address space; the local contributions are in memory already."""
@@ -212,18 +292,19 @@ def _check(gpu: Gpu, number: int) -> None:
         gpu.ports.values.ended(number)
 
 
-def _protocol(gpu: Gpu, work: CollectiveWork) -> tuple[ProtocolSpec, Load]:
+def _protocol(
+    protocols: Mapping[str, ProtocolSpec], rate_to: RateTo, rank: int, work: CollectiveWork
+) -> tuple[ProtocolSpec, Load]:
     """Choose for the whole operation: an all-reduce is one kernel of both its halves, which send as much."""
     plans = (work.plan,) * (2 if work.op.op != work.operation else 1)
-    load = load_of(plans, work.op.bytes, gpu.index, gpu.ports.network.bytes_per_s)
-    found = usable(gpu.spec.protocols, work.plan.algorithm, work.op.op, work.op.bytes, work.plan.ranks)
+    load = load_of(plans, work.op.bytes, rank, rate_to)
+    found = usable(protocols, work.plan.algorithm, work.op.op, work.op.bytes, work.plan.ranks)
     return chosen(found, load), load
 
 
-def _launch_fs(gpu: Gpu, work: CollectiveWork, protocol: ProtocolSpec, load: Load) -> int:
+def _overhead_fs(gpu: GpuSpec, protocol: ProtocolSpec, load: Load) -> int:
     """From the call to the first slice: the host's part, and the kernel's."""
-    overhead = gpu.spec.host_overhead + protocol.start_fs(load, gpu.compute.spec.launch_overhead)
-    return gpu.launch_fs(work.op.id, overhead)
+    return gpu.host_overhead + protocol.start_fs(load, gpu.compute.launch_overhead)
 
 
 def _gemm_launch_fs(gpu: Gpu, work: GemmWork) -> int:
@@ -292,72 +373,7 @@ def _staggered_gemm(gpu: Gpu, number: int, work: CollectiveWork, unit: TrackTrig
     assert work.producer is not None
     start, launch = int(gpu.env.now), _gemm_launch_fs(gpu, work.producer)
     yield gpu.env.timeout(launch)
-    kernel = GemmKernel(gpu.ports, _gemm_run(gpu, work.producer, work.plan), unit)
+    kernel = GemmKernel(gpu.ports, gemm_run(gpu, work.producer, work.plan), unit)
     gpu.programs.append((number, kernel))
     yield from kernel.process()
     gpu.spans.append(Span("gemm", start, kernel.last_store_fs, launch))
-
-
-def _gemm_run(gpu: Gpu, work: GemmWork, fused_with: Plan | None) -> GemmRun:
-    kernel = work.plain if fused_with is None else work.fused
-    stage_workgroups = gpu.compute.spec.cus * kernel.workgroups_per_cu
-    llc, with_places = gpu.spec.llc, gpu.spec.memory.uses_places
-    if fused_with is None:
-        traffic = _plain_traffic(llc, work, stage_workgroups, with_places=with_places)
-    else:
-        spec = gpu.spec.track_trigger
-        own = dispatch(fused_with, gpu.index, work.tiles.counts, staggered=spec.staggered)
-        leaving = [station.part for station in stations(fused_with, gpu.index) if station.is_remote]
-        bypassing = None if spec.updates_bypass_llc else tuple(leaving)
-        traffic = _fused_traffic(llc, work, own, bypassing, stage_workgroups, with_places=with_places)
-    return GemmRun(
-        kernel=kernel,
-        dtype=work.op.dtype,
-        traffic=traffic,
-        stage_workgroups=stage_workgroups,
-        cus=gpu.compute.spec.cus,
-        prefetch_slabs=gpu.spec.gemm.prefetch_slabs,
-    )
-
-
-@lru_cache(maxsize=64)
-def _fused_traffic(
-    llc: LlcSpec,
-    work: GemmWork,
-    own: Dispatch,
-    bypassing: tuple[int, ...] | None,
-    stage_workgroups: int,
-    *,
-    with_places: bool,
-) -> LlcTraffic:
-    """Traffic of a fused kernel that produces its output in the order of ``own``.
-
-    Parts in ``bypassing``, or all of them, bypass the LLC; the others are written through it.
-    """
-    allocates = np.zeros(len(own.parts), np.bool_) if bypassing is None else ~np.isin(own.parts, bypassing)
-    return gemm_traffic(
-        llc,
-        work.fused.tiling,
-        work.tiles.tiles_of(own.parts, own.pieces),
-        stage_workgroups,
-        write_allocate=allocates,
-        with_places=with_places,
-    ).written_through()
-
-
-@lru_cache(maxsize=64)
-def _plain_traffic(llc: LlcSpec, work: GemmWork, stage_workgroups: int, *, with_places: bool) -> LlcTraffic:
-    """Traffic of the plain kernel, whose output allocates in the LLC."""
-    kernel = work.plain
-    whole = kernel.split_k == 1
-    traffic = gemm_traffic(
-        llc,
-        kernel.tiling,
-        work.order,
-        stage_workgroups,
-        write_allocate=whole,
-        split_k=kernel.split_k,
-        with_places=with_places,
-    )
-    # Partial sums stay in the LLC; what is left of them is the output, when they have been added up.
-    return traffic if whole else replace(traffic, flush_bytes=kernel.tiling.output_bytes)

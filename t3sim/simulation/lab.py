@@ -1,18 +1,25 @@
 """Runs phases on fresh machines of one system, and remembers what was run alone."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.errors import DataError, SimulationError
 from t3sim.execution.data import DataMode, DataRun
+from t3sim.hardware.conditions import SOUND
 from t3sim.hardware.machine import GpuReport, LinkReport, Machine
+from t3sim.hardware.memory.arbitration import ArbitrationPolicy
+from t3sim.hardware.network.wiring import Wiring
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.schemes.phases import Phase, program
 from t3sim.schemes.scheme import Outcome
+from t3sim.simulation.content import NotPlainError
 from t3sim.simulation.fit import check_conditions
 from t3sim.simulation.mirror import mirror_shape
+from t3sim.simulation.part_store import REMEMBERED
+from t3sim.simulation.parts import Part, Parts, are_described
 from t3sim.simulation.plans import facts_of, wiring_of
 from t3sim.simulation.system import SystemSpec
 
@@ -61,9 +68,11 @@ class SystemLab:
         shape = mirror_shape(self.system, wiring, phases, approximate=approximate) if one_for_all else None
         data = DataRun(works, self.gpus, self.data.precision) if self.data is not None else None
         mirrored = isinstance(shape, tuple)
+        policy, conditions = self.system.policy(scheme), self.system.conditions
         if isinstance(shape, tuple):
             wiring = wiring.over(shape)
-        policy, conditions = self.system.policy(scheme), self.system.conditions
+            if self.observe is None and (part := self._in_parts(wiring, policy, phases)) is not None:
+                return _outcome(part.total_fs, [part.gpu], part.links)
         values = data.values if data is not None else None
         machine = Machine(self.system.gpu(), wiring, policy, conditions, values, mirrored=mirrored)
         if self.observe is not None:
@@ -77,6 +86,15 @@ class SystemLab:
         outcome = _outcome(total, [machine.report(gpu) for gpu in machine.gpus], machine.links())
         started = max(gpu.start_fs for gpu in machine.gpus)
         return replace(outcome, start_fs=started, data=data.report() if data is not None else None)
+
+    def _in_parts(self, wiring: Wiring, policy: ArbitrationPolicy, phases: Sequence[Phase]) -> Part | None:
+        """Run ``phases`` on one GPU from what is remembered; ``None`` where that cannot be, or something goes wrong."""
+        if self.system.conditions != SOUND or not are_described(phases):
+            return None
+        # What goes wrong is told by a run of the whole, with its own times.
+        with suppress(NotPlainError, SimulationError):
+            return Parts(self.system, wiring, policy, REMEMBERED).run(phases)
+        return None
 
     @property
     def track_trigger(self) -> TrackTriggerSpec:

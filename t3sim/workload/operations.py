@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from heapq import heapify, heappop, heappush
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import networkx as nx
 from pydantic import Field, StringConstraints, model_validator
 
+from t3sim import lazy
 from t3sim.config import PositiveBytes, Spec
 from t3sim.errors import nearest
 from t3sim.workload.faults import fault, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    import networkx as nx
     from pydantic_core import InitErrorDetails
+else:
+    nx = lazy.module("networkx")
 
 Dtype = Literal["fp32", "fp16", "bf16", "fp8"]
 DTYPE_BYTES: Mapping[str, int] = MappingProxyType({"fp32": 4, "fp16": 2, "bf16": 2, "fp8": 1})
@@ -116,8 +121,7 @@ class Trace(Spec):
 
     def sublayers(self) -> tuple[Sublayer, ...]:
         """Group the operations by phase and sublayer, in order of first appearance."""
-        graph = _dependencies(self.operations)
-        ordered = [self.operations[i] for i in nx.lexicographical_topological_sort(graph)]
+        ordered = [self.operations[i] for i in _in_order(_awaited(self.operations))]
         return tuple(
             Sublayer(
                 model=self.model,
@@ -167,7 +171,7 @@ def _unknown_names(operations: Sequence[TracedOperation]) -> Iterator[InitErrorD
 
 
 def _operation_cycles(operations: Sequence[TracedOperation]) -> Iterator[InitErrorDetails]:
-    for cycle in _cycles(_dependencies(operations)):
+    for cycle in _cycles(_awaited(operations)):
         first = operations[cycle[0]]
         message = f"operations wait for each other: {_ring([operations[i].id for i in cycle])}"
         yield fault(("operations", cycle[0], "after"), message, first.after)
@@ -177,10 +181,9 @@ def _sublayer_cycles(operations: Sequence[TracedOperation]) -> Iterator[InitErro
     groups = _groups(operations)
     number = {group: i for i, group in enumerate(groups)}
     member = [number[operation.phase, operation.sublayer] for operation in operations]
-    between: nx.DiGraph[int] = nx.DiGraph()
-    for before, i in _dependencies(operations).edges:
-        if member[before] != member[i]:
-            between.add_edge(member[before], member[i])
+    between: dict[int, set[int]] = {}
+    for i, awaited in _awaited(operations).items():
+        between.setdefault(member[i], set()).update({member[before] for before in awaited} - {member[i]})
     for cycle in _cycles(between):
         message = f"sublayers wait for each other: {_ring([' '.join(groups[group]) for group in cycle])}"
         first = member.index(cycle[0])
@@ -192,18 +195,37 @@ def _groups(operations: Sequence[TracedOperation]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((operation.phase, operation.sublayer) for operation in operations))
 
 
-def _dependencies(operations: Sequence[TracedOperation]) -> nx.DiGraph[int]:
-    """Graph of the positions of operations: an edge leads from each to what waits for it."""
+def _awaited(operations: Sequence[TracedOperation]) -> dict[int, list[int]]:
+    """Positions of the operations that each operation waits for, by its own position."""
     # Positions instead of ids: sets of small integers iterate in the same order in every process.
     position = {operation.id: i for i, operation in enumerate(operations)}
-    graph: nx.DiGraph[int] = nx.DiGraph()
-    graph.add_nodes_from(range(len(operations)))
-    graph.add_edges_from((position[name], i) for i, o in enumerate(operations) for name in o.after)
-    return graph
+    return {i: [position[name] for name in operation.after] for i, operation in enumerate(operations)}
 
 
-def _cycles(graph: nx.DiGraph[int]) -> Iterator[list[int]]:
+def _in_order(awaited: Mapping[int, Collection[int]]) -> Iterator[int]:
+    """Each node after all that it waits for, and the lowest first of those that could be next."""
+    sorter = TopologicalSorter(awaited)
+    sorter.prepare()
+    ready = list(sorter.get_ready())
+    heapify(ready)
+    while ready:
+        node = heappop(ready)
+        yield node
+        sorter.done(node)
+        for following in sorter.get_ready():
+            heappush(ready, following)
+
+
+def _cycles(awaited: Mapping[int, Collection[int]]) -> Iterator[list[int]]:
     """One cycle out of each set of nodes that wait for each other, lowest node first."""
+    try:
+        TopologicalSorter(awaited).prepare()
+    except CycleError:
+        pass
+    else:
+        return
+    graph: nx.DiGraph[int] = nx.DiGraph()
+    graph.add_edges_from((before, node) for node, nodes in awaited.items() for before in nodes)
     for knot in sorted(sorted(nodes) for nodes in nx.strongly_connected_components(graph)):
         if len(knot) > 1 or graph.has_edge(knot[0], knot[0]):
             cycle = [edge[0] for edge in nx.find_cycle(graph.subgraph(knot), source=knot[0])]

@@ -17,17 +17,36 @@ LAYERS = (
     ("collectives",),
     ("workload",),
     ("config",),
-    ("results", "registry", "units", "errors", "files", "compiled", "tables", "version", "data"),
+    (
+        "results",
+        "registry",
+        "units",
+        "errors",
+        "files",
+        "compiled",
+        "tables",
+        "table_types",
+        "bits",
+        "version",
+        "data",
+        "lazy",
+    ),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 LOWEST = len(LAYERS) - 1
 # All that reports may see: results as plain data, and base modules.
-REPORTS_SEE = {"report", "results", "registry", "units", "errors", "files", "data", "version"}
+REPORTS_SEE = {"report", "results", "registry", "units", "errors", "files", "data", "version", "lazy"}
 # The doors of the package stand above the layers.
-DOORS = {"t3sim": {"simulation", "sweeps", "version"}, "t3sim.__main__": {"cli"}}
+DOORS = {"t3sim": {"simulation", "sweeps", "version", "lazy"}, "t3sim.__main__": {"cli"}}
 
 # Words that components share; not components themselves.
-VOCABULARY = {"hardware.clock", "hardware.probe", "hardware.memory.access", "hardware.network.message"}
+VOCABULARY = {
+    "hardware.clock",
+    "hardware.probe",
+    "hardware.standing",
+    "hardware.memory.access",
+    "hardware.network.message",
+}
 # Modules whose job is to put components together.
 COMPOSING = {"conditions", "gpu", "machine", "ports"}
 # What stands for a whole GPU or more.
@@ -36,6 +55,8 @@ WHOLE = {"gpu", "machine"}
 WORDS_OF_PORTS = {"Environment", "Message", "Values"}
 # The names, worked out, by which a package loads its own files, whatever they are.
 OWN_FILES = {"f'{__name__}.{_module.name}'", "f'{__name__}.{module.name}'"}
+# What puts imports off: they come when all modules are there, and, commands aside, stand for type checkers too.
+PUT_OFF = {"t3sim.lazy"}
 # Every other import from one component into another, with its reason.
 EXCEPTIONS = {
     ("t3", "memory"): "the DMA engine is handed the controller that its reads go to",
@@ -53,7 +74,7 @@ LIBRARIES = {
     "filelock": {"sweeps"},
     "rich": {"cli", "report"},
     "matplotlib": {"report"},
-    "numba": {"compiled", "tables"},
+    "numba": {"compiled", "table_types", "bits"},
     "networkx": {"hardware", "workload"},
     "pandas": {"results", "report", "sweeps", "cli"},
 }
@@ -156,14 +177,15 @@ def test_nothing_imports_in_a_circle(imports):
 
 def test_packages_that_load_their_files_are_in_no_circle(imports, computed_imports):
     """What a package imports by names that it works out are its own files; taken as one, they are in no circle too."""
-    assert {name for names in computed_imports.values() for name in names} <= OWN_FILES
-    assert len(computed_imports) > 5
+    loading = {module: names for module, names in computed_imports.items() if module not in PUT_OFF}
+    assert {name for names in loading.values() for name in names} == OWN_FILES
+    assert len(loading) > 5
 
     def whole(module):
         return (
             module
-            if module in computed_imports
-            else max((package for package in computed_imports if package == module.rpartition(".")[0]), default=module)
+            if module in loading
+            else max((package for package in loading if package == module.rpartition(".")[0]), default=module)
         )
 
     joined = {}

@@ -19,8 +19,8 @@ from t3sim.workload.trace import render_trace
 @pytest.fixture
 def counted(monkeypatch):
     """Give the list of compiled functions, restored after the test."""
-    known = list(compiled._dispatchers)
-    monkeypatch.setattr(compiled, "_dispatchers", known)
+    known = list(compiled._functions)
+    monkeypatch.setattr(compiled, "_functions", known)
     return known
 
 
@@ -72,7 +72,7 @@ def test_no_folder_to_write_to_is_no_error(monkeypatch):
     monkeypatch.setattr(compiled.os, "access", lambda *_: False)
     assert find() is None
     monkeypatch.setattr(compiled, "cache_folder", lambda: None)
-    monkeypatch.setattr(compiled, "_dispatchers", [])
+    monkeypatch.setattr(compiled, "_functions", [])
 
     @compiled.compiled
     def twice(value):
@@ -97,10 +97,10 @@ def named(request, monkeypatch, tmp_path):
     home = tmp_path / "last"
     root = tmp_path / "root"
     if request.param == "NUMBA_CACHE_DIR":
-        monkeypatch.setattr(compiled._config, "CACHE_DIR", str(root))
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(root))
         monkeypatch.setenv("XDG_CACHE_HOME", str(home))
     else:
-        monkeypatch.setattr(compiled._config, "CACHE_DIR", "")
+        monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
         monkeypatch.setenv("XDG_CACHE_HOME", str(root))
         monkeypatch.setenv(compiled.SHARED, str(home))
         home.mkdir(0o700)
@@ -299,14 +299,6 @@ def test_the_command_line_runs_without_compiling(tiny_trace):
     plain = said(*command, disabled="1")
     assert "t3-paper" in plain
     assert plain == said(*command, disabled="0")
-
-
-@pytest.mark.parametrize("number", [0, 1, 31, 32, 62, 63])
-def test_the_lowest_bit_in_plain_python(number):
-    """Of a 64-bit integer with bits above the lowest, the one with the sign among them."""
-    others = -(1 << 63) if number < 63 else 0
-    value = np.array([(1 << number) | others], np.uint64 if number == 63 else np.int64).astype(np.int64)[0]
-    assert compiled._lowest_bit(value) == number
 
 
 class Point(NamedTuple):

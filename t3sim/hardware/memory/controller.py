@@ -13,10 +13,12 @@ from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
 from t3sim.hardware.memory.fluid.tables import COUNTERS, NOW, FrontEnd
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES, MemorySpec, MemoryView
+from t3sim.hardware.memory.turns import NO_TURNS, TURNS
 from t3sim.hardware.plane import state as kinds
 from t3sim.hardware.plane.engine import HAND_OUT, SUBMIT, WAKE_AT
 from t3sim.hardware.plane.plane import Plane, plane_of
 from t3sim.hardware.probe import Probe
+from t3sim.hardware.standing import BusStanding
 from t3sim.lowering.layout import Place
 
 
@@ -169,6 +171,16 @@ class MemoryController:
             found.append(f"{self.name}: busy for longer than the run took")
         return found + [f"{self.name}: {fault}" for fault in self._view.faults()]
 
+    def standing(self) -> BusStanding | None:
+        """Say how the channels stand; ``None`` where something is left to do, or they cannot be resumed."""
+        if self.pending() or self._waiters or self.policy != self._idle:
+            return None
+        return self._view.standing(int(self.env.now))
+
+    def resume(self, standing: BusStanding) -> None:
+        """Go on from there, at time 0."""
+        self._view.resume(standing)
+
     def pending(self) -> int:
         """Bursts not yet served."""
         return sum(self._view.pending().values())
@@ -291,3 +303,22 @@ class ServedMemory:
     def faults(self) -> list[str]:
         """Find nothing: what is served is what came."""
         return []
+
+    def standing(self, now: int) -> BusStanding:
+        """Say how it stands, with nothing left to serve."""
+        server, longest = self._server, self._longest_switch_fs()
+        turns = tuple(int(server[name]) for name in TURNS)
+        last = BusStanding(int(server["last_lane"]), longest, () if turns == NO_TURNS else turns)
+        return last.later(now - int(server["free_at"]))
+
+    def resume(self, standing: BusStanding) -> None:
+        """Go on from there, at time 0."""
+        server = self._server
+        server["last_lane"] = standing.last_lane
+        server["free_at"] = standing.turning_fs - self._longest_switch_fs()
+        for name, value in zip(TURNS, standing.turns or NO_TURNS, strict=True):
+            server[name] = value
+
+    def _longest_switch_fs(self) -> int:
+        times = self._plane.memory.service[self._number, 0]
+        return int(max(times["turnaround"], times["stream_switch"]))

@@ -6,6 +6,7 @@ A model is a spec, registered under the name that ``memory.model`` uses, which b
 from typing import Any, Protocol, Self
 
 from t3sim.compiled import IntArray
+from t3sim.hardware.standing import BusStanding
 from t3sim.lowering.layout import Place
 
 KIND = "memory model"
@@ -42,6 +43,12 @@ class MemoryView(Protocol):
 
     def faults(self) -> list[str]:
         """Say in what the model contradicts itself when nothing is left to serve."""
+
+    def standing(self, now: int) -> BusStanding | None:
+        """Say how it stands, with nothing left to serve; ``None`` for a model that cannot be told so."""
+
+    def resume(self, standing: BusStanding) -> None:
+        """Go on from there, at time 0."""
 
 
 class Channels(MemoryView, Protocol):
@@ -86,6 +93,10 @@ class MemorySpec(Protocol):
     @property
     def uses_places(self) -> bool:
         """Whether it asks where bytes lie."""
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether all that it has served means no more to what comes than a ``BusStanding`` says."""
 
     def channel(self) -> Channels | FrontEnd:
         """Build what serves: the channels, or what the data plane is to serve."""

@@ -33,6 +33,7 @@ from t3sim.hardware.plane.engine import SEND
 from t3sim.hardware.plane.plane import plane_of
 from t3sim.hardware.plane.state import NONE
 from t3sim.hardware.probe import Probe
+from t3sim.hardware.standing import LinkStanding
 from t3sim.registry import UnknownNameError
 from t3sim.units import transfer_fs
 
@@ -175,6 +176,25 @@ class Network:
         """Say what is queued where and why, for a stall report, and which links wait for each other in a circle."""
         sums = [line for reducer in self._reducers.values() for line in reducer.waiting()]
         return [*(line for link in self.links.values() for line in link.waiting()), *sums, *self._circle()]
+
+    def standing(self) -> tuple[tuple[str, LinkStanding], ...] | None:
+        """Say how the links that were used stand; ``None`` where something is on its way."""
+        now, ends = int(self.env.now), self._plane.rows("ends")["first_due"][self._end :]
+        on_the_way = (ends[: 1 if self.mirrored else self.wiring.gpus] != NONE).any()
+        if self.waiting() or on_the_way or any(each.is_busy(now) for each in self._reducers.values()):
+            return None
+        if any(link.sent_bytes != link.delivered_bytes for link in self.links.values()):
+            return None
+        standings = ((name, link.standing()) for name, link in self.links.items())
+        return tuple((name, standing) for name, standing in standings if standing.lanes)
+
+    def resume(self, links: tuple[tuple[str, LinkStanding], ...]) -> None:
+        """Go on from there, at time 0."""
+        for name, standing in links:
+            link = self.links[name]
+            for lane in standing.lanes:
+                self._channel(link, lane.number)
+            link.resume(standing)
 
     def _circle(self) -> list[str]:
         return report.circle(self.links.values(), self._reducers.values(), self._missed_by)

@@ -1,12 +1,17 @@
 """What a network says of itself: what waits for what when nothing goes on, and what is wrong after a run."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-import networkx as nx
-
+from t3sim import lazy
 from t3sim.hardware.network.message import Message
 from t3sim.hardware.network.view import Link, Sums
 from t3sim.units import FS_PER_S
+
+if TYPE_CHECKING:
+    import networkx as nx
+else:
+    nx = lazy.module("networkx")
 
 MissedBy = Callable[[Message], list[str]]
 """Names the outputs that have begun a sum which a message is to contribute to."""
@@ -20,18 +25,20 @@ def circle(links: Iterable[Link], reducers: Iterable[Sums], missed_by: MissedBy)
     """
     links, reducers = list(links), list(reducers)
     starved = {(link.name, channel) for link in links for channel in link.starved()}
-    waits: nx.DiGraph[str] = nx.DiGraph()
+    waits: list[tuple[str, str]] = []
     for link in links:
         for packet in link.queued():
             here = _named((link.name, packet.channel))
             if packet.held in starved:
-                waits.add_edge(_named(packet.held), here)
-            waits.add_edges_from((output, here) for output in missed_by(packet.message))
+                waits.append((_named(packet.held), here))
+            waits += ((output, here) for output in missed_by(packet.message))
     for reducer in reducers:
         rooms = (held for _, held in reducer.blocked())
-        waits.add_edges_from((_named(held), reducer.name) for held in rooms if held in starved)
+        waits += ((_named(held), reducer.name) for held in rooms if held in starved)
+    if not waits:
+        return []
     try:
-        found = nx.find_cycle(waits)
+        found = nx.find_cycle(nx.DiGraph(waits))
     except nx.NetworkXNoCycle:
         return []
     names = [name for name, *_ in found]

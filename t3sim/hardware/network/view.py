@@ -6,8 +6,11 @@ from typing import Any
 
 from t3sim.hardware.network.link import LinkSpec
 from t3sim.hardware.network.message import Message, described
+from t3sim.hardware.plane.engine import RETURN_AT
+from t3sim.hardware.plane.links import BEFORE_ALL
 from t3sim.hardware.plane.plane import Plane
 from t3sim.hardware.plane.state import NONE
+from t3sim.hardware.standing import LaneStanding, LinkStanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,9 @@ class Link:
 
     def free(self, channel: int) -> int:
         """Bytes of a channel's buffer that the sender knows to be free, or that are on their way to it."""
-        row, returns = self._plane.rows("channels")[self.channels[channel]], self._plane.rows("returns")
-        free, here = int(row["credit"]), int(row["first_return"])
-        while here != NONE:
-            free, here = free + int(returns["nbytes"][here]), int(returns["next"][here])
-        return free
+        row = self.channels[channel]
+        credit = int(self._plane.rows("channels")["credit"][row])
+        return credit + sum(nbytes for _, nbytes in self._returning(row))
 
     def queued(self) -> list[Queued]:
         """List all packets that are not on the wire in full."""
@@ -97,6 +98,35 @@ class Link:
         if int(self._row["sending"]) != NONE:
             reason = "down for good" if self.stuck else "sending"
         return [f"{self.name}: {len(packets)} packets queued, {reason}; first: {described(packets[0].message)}"]
+
+    def standing(self) -> LinkStanding:
+        """Say how it stands, which carries nothing."""
+        channels, now = self._plane.rows("channels"), int(self._plane.env.now)
+        lanes = []
+        for number, row in sorted(self.channels.items()):
+            last_flow = int(channels["last_flow"][row])
+            if last_flow != BEFORE_ALL:  # else it was never used
+                left = tuple((at - now, nbytes) for at, nbytes in self._returning(row) if at > now)
+                lanes.append(LaneStanding(number, last_flow, left))
+        return LinkStanding(bool(self._row["shared"]), int(self._row["last_channel"]), tuple(lanes))
+
+    def resume(self, standing: LinkStanding) -> None:
+        """Go on from there, at time 0."""
+        self._row["shared"], self._row["last_channel"] = standing.shared, standing.last_channel
+        for lane in standing.lanes:
+            row = self.channels[lane.number]
+            for at, nbytes in lane.returning:
+                self._plane.do(RETURN_AT, row, at, nbytes)
+            channel = self._plane.rows("channels")[row]
+            channel["last_flow"] = lane.last_flow
+            channel["credit"] -= sum(nbytes for _, nbytes in lane.returning)
+
+    def _returning(self, row: int) -> Iterator[tuple[int, int]]:
+        """List space of a channel on its way back: when it is here, and bytes."""
+        here, returns = int(self._plane.rows("channels")["first_return"][row]), self._plane.rows("returns")
+        while here != NONE:
+            yield int(returns["time"][here]), int(returns["nbytes"][here])
+            here = int(returns["next"][here])
 
     @property
     def _row(self) -> Any:
@@ -130,11 +160,9 @@ class Link:
 
     def _has_room(self, channel: int) -> bool:
         """Whether there is room for the packet whose turn it is in a channel."""
-        row = self._plane.rows("channels")[self.channels[channel]]
-        packet = self._next_of(channel)
-        free, here, returns = int(row["credit"]), int(row["first_return"]), self._plane.rows("returns")
-        while here != NONE and int(returns["time"][here]) <= int(self._plane.env.now):
-            free, here = free + int(returns["nbytes"][here]), int(returns["next"][here])
+        row, now, packet = self.channels[channel], int(self._plane.env.now), self._next_of(channel)
+        free = int(self._plane.rows("channels")["credit"][row])
+        free += sum(nbytes for at, nbytes in self._returning(row) if at <= now)
         return free >= min(packet.nbytes, self.spec.receive_buffer)
 
     def _next_of(self, channel: int) -> Queued:
@@ -157,6 +185,10 @@ class Sums:
         """Of its row in the plane."""
         self._network = network
         self._plane = plane
+
+    def is_busy(self, now: int) -> bool:
+        """Whether there is anything in it, or will be."""
+        return self.free != self.entries or int(self._row["first_came"]) != NONE or int(self._row["busy_until"]) > now
 
     @property
     def entries(self) -> int:

@@ -9,13 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import prod
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import networkx as nx
-
+from t3sim import lazy
 from t3sim.collectives.grid import generators, rotated, turn
 from t3sim.hardware.network.link import LinkSpec
 from t3sim.hardware.network.switch import SwitchSpec
+
+if TYPE_CHECKING:
+    import networkx as nx
+else:
+    nx = lazy.module("networkx")
 
 Node = int | str
 """A GPU, by its rank, or a switch or NIC, by its name."""

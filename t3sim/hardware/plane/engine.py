@@ -261,6 +261,12 @@ def _wake_at(where: State, number: int, end: int) -> None:
     memory.wake_at(state, number, end)
 
 
-RUN, SUBMIT, SEND, PUSH, HAND_OUT, WAKE_AT = (
-    Direct(function) for function in (_run, _submit, _send, _push, _hand_out, _wake_at)
+@compiled
+def _return_at(where: State, number: int, time: int, nbytes: int) -> None:
+    state = opened(where)
+    links.return_at(state, number, time, nbytes)
+
+
+RUN, SUBMIT, SEND, PUSH, HAND_OUT, WAKE_AT, RETURN_AT = (
+    Direct(function) for function in (_run, _submit, _send, _push, _hand_out, _wake_at, _return_at)
 )

@@ -124,9 +124,16 @@ def choose_later(state: State, number: int) -> None:
 @part
 def give_back(state: State, number: int, nbytes: int) -> None:
     """Send space of a channel's buffer home."""
+    latency = state.links[state.channels[number].link].latency
+    return_at(state, number, state.clock[0].now + latency, nbytes)
+
+
+@part
+def return_at(state: State, number: int, time: int, nbytes: int) -> None:
+    """Let space of a channel's buffer be home at ``time``."""
     channel, returns = state.channels[number], state.returns
     row = take(state, RETURNS, returns)
-    returns[row].time = state.clock[0].now + state.links[channel.link].latency
+    returns[row].time = time
     returns[row].nbytes = nbytes
     returns[row].next = NONE
     if channel.first_return == NONE:

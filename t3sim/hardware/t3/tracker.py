@@ -109,6 +109,11 @@ class Tracker:
             self.probe.tracker_changed(self._rank)
 
     @property
+    def reserved(self) -> int:
+        """Numbers that were taken, of all operations."""
+        return len(self._incomplete)
+
+    @property
     def live_entries(self) -> int:
         """Entries in use."""
         return len(self._live)

@@ -1,7 +1,7 @@
 """Specs by themselves: built in Python, and described by their schema."""
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from t3sim.config import Spec
 
@@ -29,3 +29,37 @@ def test_schema_says_that_quantities_have_units(specs):
     schema = specs.Memory.model_json_schema()["properties"]
     assert schema["capacity"]["type"] == schema["bandwidth"]["type"] == "string"
     assert schema["latency"]["examples"] == ["500 ns"]
+
+
+class Base(Spec):
+    """Has a field that others inherit."""
+
+    depth: int
+    """How deep,
+    in rows."""
+    plain: int = 0
+
+
+class Derived(Base):
+    """Has one more, under another name, and something else after it."""
+
+    kind_: str = Field("x", alias="kind")
+    """Which kind."""
+
+    def _unused(self) -> None:
+        """Say nothing of a field."""
+
+
+def test_schema_says_what_fields_mean():
+    """The docstring under a field, its own or inherited, is the description of its key; there is none without."""
+    properties = Derived.model_json_schema()["properties"]
+    described = {key: schema.get("description") for key, schema in properties.items()}
+    assert described == {"depth": "How deep,\nin rows.", "plain": None, "kind": "Which kind."}
+
+
+def test_a_spec_without_a_file_has_a_schema():
+    """A spec that is made at run time has no source to read, and is described without it."""
+    made = type("Made", (Base,), {"__annotations__": {"width": int}, "__module__": "nowhere"})
+    properties = made.model_json_schema()["properties"]
+    assert set(properties) == {"depth", "plain", "width"}
+    assert properties["depth"]["description"] == "How deep,\nin rows."

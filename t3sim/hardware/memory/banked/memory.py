@@ -8,6 +8,7 @@ from t3sim.hardware.memory.banked.dram.spec import DramSpec
 from t3sim.hardware.memory.banked.interleave import Spread
 from t3sim.hardware.memory.banked.mappings import AddressMapping
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
+from t3sim.hardware.standing import BusStanding
 from t3sim.lowering.layout import Place
 from t3sim.units import FS_PER_S
 
@@ -130,6 +131,15 @@ class BankedMemory:
             if served != by_row:
                 found.append(f"channel {channel.number}: {served} requests served, {by_row} by the state of their row")
         return found
+
+    def standing(self, now: int) -> BusStanding | None:
+        """Say that it cannot be told: rows are open, and refreshes come at fixed times."""
+        del now
+        return None
+
+    def resume(self, standing: BusStanding) -> None:
+        """Refuse: see ``standing``."""
+        raise NotImplementedError(f"banked memory does not go on from {standing}")
 
     def _cycle(self, now: int) -> int:
         """Last cycle whose edge is not after ``now``."""

@@ -78,6 +78,11 @@ class BankedSpec(ControlSpec):
         """Whether it asks where bytes lie."""
         return True
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether what it has served is told in few words: open rows, and refreshes at fixed times, are not."""
+        return False
+
     def channel(self) -> Channels:
         """Build the channels."""
         channels: Channels = _implementation().BankedMemory(

@@ -72,6 +72,11 @@ class FluidSpec(Spec):
         """Whether it asks where bytes lie."""
         return False
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether what it has served is told in few words."""
+        return True
+
     def service_times(self) -> ServiceTimes:
         """Say in whole fs what serving takes, rounded up: never faster than specified."""
         access = math.ceil(self.granule * FS_PER_S / (self.bandwidth * self.efficiency))

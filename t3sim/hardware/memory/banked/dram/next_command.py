@@ -7,7 +7,8 @@ or without rows kept open for older hits. ``hit_cap`` bounds how many younger re
 while an older one waits for another row.
 """
 
-from t3sim.compiled import compiled, lowest_bit
+from t3sim.bits import lowest_bit
+from t3sim.compiled import compiled
 from t3sim.hardware.memory.banked.control import Control
 from t3sim.hardware.memory.banked.dram.channel import (
     NEVER,

@@ -1,0 +1,79 @@
+"""GEMMs as their kernels run them: which kernel, in which order of tiles, and what that moves through the LLC."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from t3sim.collectives.plan import Plan
+from t3sim.execution.address_space import Dispatch, dispatch, stations
+from t3sim.execution.gemm import GemmRun
+from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic, gemm_traffic
+from t3sim.hardware.gpu import Gpu
+from t3sim.lowering.work import GemmWork
+
+
+def gemm_run(gpu: Gpu, work: GemmWork, fused_with: Plan | None) -> GemmRun:
+    """Give the kernel that runs ``work`` on ``gpu``: the plain one, or the one for a plan that it is fused with."""
+    kernel = work.plain if fused_with is None else work.fused
+    stage_workgroups = gpu.compute.spec.cus * kernel.workgroups_per_cu
+    llc, with_places = gpu.spec.llc, gpu.spec.memory.uses_places
+    if fused_with is None:
+        traffic = _plain_traffic(llc, work, stage_workgroups, with_places=with_places)
+    else:
+        spec = gpu.spec.track_trigger
+        own = dispatch(fused_with, gpu.index, work.tiles.counts, staggered=spec.staggered)
+        leaving = [station.part for station in stations(fused_with, gpu.index) if station.is_remote]
+        bypassing = None if spec.updates_bypass_llc else tuple(leaving)
+        traffic = _fused_traffic(llc, work, own, bypassing, stage_workgroups, with_places=with_places)
+    return GemmRun(
+        kernel=kernel,
+        dtype=work.op.dtype,
+        traffic=traffic,
+        stage_workgroups=stage_workgroups,
+        cus=gpu.compute.spec.cus,
+        prefetch_slabs=gpu.spec.gemm.prefetch_slabs,
+    )
+
+
+@lru_cache(maxsize=64)
+def _fused_traffic(
+    llc: LlcSpec,
+    work: GemmWork,
+    own: Dispatch,
+    bypassing: tuple[int, ...] | None,
+    stage_workgroups: int,
+    *,
+    with_places: bool,
+) -> LlcTraffic:
+    """Traffic of a fused kernel that produces its output in the order of ``own``.
+
+    Parts in ``bypassing``, or all of them, bypass the LLC; the others are written through it.
+    """
+    allocates = np.zeros(len(own.parts), np.bool_) if bypassing is None else ~np.isin(own.parts, bypassing)
+    return gemm_traffic(
+        llc,
+        work.fused.tiling,
+        work.tiles.tiles_of(own.parts, own.pieces),
+        stage_workgroups,
+        write_allocate=allocates,
+        with_places=with_places,
+    ).written_through()
+
+
+@lru_cache(maxsize=64)
+def _plain_traffic(llc: LlcSpec, work: GemmWork, stage_workgroups: int, *, with_places: bool) -> LlcTraffic:
+    """Traffic of the plain kernel, whose output allocates in the LLC."""
+    kernel = work.plain
+    whole = kernel.split_k == 1
+    traffic = gemm_traffic(
+        llc,
+        kernel.tiling,
+        work.order,
+        stage_workgroups,
+        write_allocate=whole,
+        split_k=kernel.split_k,
+        with_places=with_places,
+    )
+    # Partial sums stay in the LLC; what is left of them is the output, when they have been added up.
+    return traffic if whole else replace(traffic, flush_bytes=kernel.tiling.output_bytes)
