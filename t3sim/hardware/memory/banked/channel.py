@@ -183,23 +183,21 @@ def _new_state(dram: DramSpec, control: ControlSpec, path: PathRules) -> State:
         lanes=np.zeros(LANES, LANE),
         fifos=np.array([(0, 0, WRITE)] * 2, FIFO),
         kinds=np.zeros((2, path.entries), np.int64),
-        port=np.array([(0, READ_QUEUE, 0, 0, *NO_TURNS)], PORT),
+        port=np.array([(READ_QUEUE, 0, 0, *NO_TURNS)], PORT),
         bursts=np.zeros(_BURSTS, _BURST),
     )
 
 
 @compiled
 def _admit(state: State, requests: Records, path: Records, table: IntArray, now: int) -> bool:
-    """Let a request into its queue, if the policy picks a stream; return whether to ask again in the next cycle.
+    """Let this cycle's request into its queue, if the policy picks a stream; return whether one did.
 
-    Where nothing may enter, only what the channel does, or what arrives, changes that.
+    Then the next may follow in the next cycle, else only what the channel does, or what arrives, changes that.
     """
     channel, port, fifos, kinds = state.channel, state.port[0], state.fifos, state.kinds
     fill(state.lanes, fifos, kinds)
     look(port, channel)
     communicates = fifos[1].count > 0
-    if port.free_at > now:
-        return bool(fifos[0].count > 0 or communicates)
     closed = closed_queue(port, path[0], channel)
     compute = offers(fifos, kinds, 0, closed, channel)
     communication = offers(fifos, kinds, 1, closed, channel)
@@ -216,7 +214,6 @@ def _admit(state: State, requests: Records, path: Records, table: IntArray, now:
         kind = UPDATE if state.bursts[request.burst].is_update else WRITE
     enqueue(channel, request.bank, request.row, kind, now, request.burst)
     arrived(channel, request.bank, kind, now)
-    port.free_at = now + 1
     port.reads += kind == READ
     return True
 
@@ -235,10 +232,10 @@ def _serve(
     server, entries = channel.state[0], channel.entries
     count = 0
     while server.cycle < until:
-        more = _admit(state, requests, path, table, server.cycle)
-        now = min(server.soonest, server.cycle + 1) if more else server.soonest
+        entered = _admit(state, requests, path, table, server.cycle)
+        now = min(server.soonest, server.cycle + 1) if entered else server.soonest
         # With nothing left to serve there are only refreshes to come, which nobody waits for.
-        if now > until or (only_first and not (more or _holds_requests(channel))):
+        if now > until or (only_first and not _holds_requests(channel)):
             break
         slot = tick(channel, now)
         if slot == NONE:

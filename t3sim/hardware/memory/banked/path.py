@@ -44,7 +44,6 @@ FIFO = record_type(
     "last_kind",  # 1: the request that entered last is a write
 )
 PORT = record_type(
-    "free_at",  # cycle from which it lets the next request in
     "turn",  # whose turn it was when it looked last
     "reads",  # that it has let in
     "reads_before",  # that the channel had served when their turn began
