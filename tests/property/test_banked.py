@@ -361,6 +361,19 @@ def test_an_idle_channel_is_refreshed_all_the_time(refresh):
     assert controller.commands()["refreshes"] == (4 * passed if refresh else 0)
 
 
+def test_pseudo_channels_move_data_at_once():
+    """A channel of two pseudo channels reads as fast as a wide one, each of its buses busy nearly all the time."""
+    times = {}
+    for name in ("hbm2", "hbm2-2pc64"):
+        spec = memory(dram=load_dram(name).spec, channels=1, refresh=False, read_entries=64)
+        burst = Burst(0, Stream.COMPUTE, Access.READ, 1 << 16, 0, GEMM_READ, is_awaited=True)
+        answers, controller = replay(spec, get(KIND, "round-robin")(), [burst])
+        times[name] = answers[0]
+        assert controller.busy_fs() == (1 << 16) // 64 * HBM2.nBL * CLOCK_FS
+        assert not controller.faults()
+    assert times["hbm2-2pc64"] == pytest.approx(times["hbm2"], rel=0.02)
+
+
 @pytest.mark.parametrize("name", ["row_hits", "row_conflicts", "reads"])
 def test_a_request_that_is_not_counted_by_its_row_is_a_fault(name, monkeypatch):
     """Requests served are hits, misses and conflicts of their rows, each one of these: anything else is named."""

@@ -58,6 +58,7 @@ def drams(draw):
         clock=10**9,
         access=64,
         page=256,
+        pseudo_channels=draw(st.sampled_from((1, 1, 2))),
         bank_groups=draw(st.sampled_from((1, 2, 4))),
         banks_per_group=draw(st.sampled_from((1, 2, 4))),
         act_cycles=draw(st.integers(1, min(2, rp))),
@@ -96,7 +97,7 @@ controls = st.builds(
     refresh=st.booleans(),
 )
 requests = st.lists(
-    st.tuples(st.integers(0, 15), st.integers(0, 3), st.sampled_from(KINDS), st.sampled_from((0, 0, 0, 1, 5, 40))),
+    st.tuples(st.integers(0, 31), st.integers(0, 3), st.sampled_from(KINDS), st.sampled_from((0, 0, 0, 1, 5, 40))),
     min_size=1,
     max_size=60,
 )
@@ -118,7 +119,7 @@ def plain_channel(dram, control):
 
 def address_of(dram, bank, row):
     """Give the first address of a row: with ro-ba-co, offset and column are 8 bits here, then group, bank, row."""
-    group_bits, bank_bits = dram.bank_groups.bit_length() - 1, dram.banks_per_group.bit_length() - 1
+    group_bits, bank_bits = dram.groups.bit_length() - 1, dram.banks_per_group.bit_length() - 1
     group, bank = divmod(bank, dram.banks_per_group)
     return group << 8 | bank << (8 + group_bits) | row << (8 + group_bits + bank_bits)
 
@@ -142,7 +143,7 @@ def test_every_request_is_served_when_the_rules_say(dram, control, drawn):
 bursts = st.lists(
     st.tuples(
         st.sampled_from(Stream),
-        st.integers(0, 15),
+        st.integers(0, 31),
         st.integers(0, 3),
         st.integers(1, 4),  # accesses, as many as a row has
         st.sampled_from(KINDS),

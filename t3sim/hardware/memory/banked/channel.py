@@ -76,7 +76,7 @@ class BankedChannel:
         self, dram: DramSpec, control: ControlSpec, bits: AddressBits, spread: Spread, path: PathRules, number: int
     ) -> None:
         self.number = number
-        self._burst_cycles = dram.nBL
+        self._dram = dram
         self._places = record_of(spread, bits)
         self._path = record_of(path)
         self._now, self._ahead = (Packed(_new_state(dram, control, path)) for _ in range(2))
@@ -95,9 +95,10 @@ class BankedChannel:
 
     @property
     def bus_cycles(self) -> int:
-        """Cycles in which data moved."""
+        """Cycles in which data moved, mean of the data buses."""
         counted = self.counters()
-        return (counted["reads"] + counted["writes"] + counted["updates"]) * self._burst_cycles
+        accesses = counted["reads"] + counted["writes"] + counted["updates"]
+        return accesses * self._dram.nBL // self._dram.pseudo_channels
 
     @property
     def occupancy(self) -> int:
