@@ -51,6 +51,10 @@ DataTypeOption = Annotated[
     str | None,
     typer.Option("--data-dtype", help="fp32, fp16 or bf16: and show what rounding to it does to sums. Implies --data."),
 ]
+NoCacheOption = Annotated[
+    bool,
+    typer.Option("--no-cache", help="Take nothing from what was simulated before, and keep nothing for later."),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="What stdout gets.")]
 OutOption = Annotated[
     Path | None,

@@ -10,6 +10,7 @@ from t3sim.cli.app import (
     Format,
     FormatOption,
     GpusOption,
+    NoCacheOption,
     SchemeOption,
     SetOption,
     SublayerOption,
@@ -24,6 +25,7 @@ from t3sim.experiments.break_even import BreakEven
 from t3sim.experiments.break_even import break_even as run_study
 from t3sim.report.tables import speedup_by_tokens
 from t3sim.simulation import load_system
+from t3sim.simulation.part_store import without_disk
 from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.workload.models import load_model
 
@@ -42,8 +44,11 @@ def break_even(
     most: Annotated[int, typer.Option("--to", help="Most tokens.")] = 16384,
     gpus: GpusOption = "mirror",
     form: FormatOption = Format.TABLE,
+    no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Find the number of tokens from which on a scheme is faster than sequential, by simulating more and more."""
+    if no_cache:
+        without_disk()
     config = load_system(system, system_overrides(system, topology, algorithm, assignments))
     loaded = load_model(model, folder=models_dir()).spec
     with ProgressReport() as progress:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from t3sim.cli.app import SystemOption, app
+from t3sim.cli.app import NoCacheOption, SystemOption, app
 from t3sim.cli.output import ProgressReport, finish
 from t3sim.cli.reproduce import ExperimentSet
 from t3sim.files import prepare_folder, write_files
@@ -13,6 +13,7 @@ from t3sim.report.paper_figures import by_point, dram_accesses, dram_traffic, sp
 from t3sim.report.text import rows_csv
 from t3sim.simulation import load_system
 from t3sim.simulation.lab import ONE
+from t3sim.simulation.part_store import without_disk
 from t3sim.simulation.run import DEFAULT_SYSTEM, load_points
 from t3sim.studies import load_published
 from t3sim.studies import reproduce as run_study
@@ -31,8 +32,11 @@ def figures(
     traffic: Annotated[
         str, typer.Option(help="Trace and sublayer whose DRAM traffic over time is drawn.")
     ] = "t-nlg-tp8:fc2",
+    no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Simulate T3's published experiments and draw them: times, speedups, DRAM accesses, DRAM traffic over time."""
+    if no_cache:
+        without_disk()
     config = load_system(system)
     published = load_published().spec
     prepare_folder(out)
