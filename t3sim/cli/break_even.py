@@ -10,6 +10,7 @@ from t3sim.cli.app import (
     Format,
     FormatOption,
     GpusOption,
+    JobsOption,
     NoCacheOption,
     SchemeOption,
     SetOption,
@@ -23,6 +24,7 @@ from t3sim.cli.output import ProgressReport, finish, print_result
 from t3sim.data import models_dir
 from t3sim.experiments.break_even import BreakEven
 from t3sim.experiments.break_even import break_even as run_study
+from t3sim.processes import cores
 from t3sim.report.tables import speedup_by_tokens
 from t3sim.simulation import load_system
 from t3sim.simulation.part_store import without_disk
@@ -44,6 +46,7 @@ def break_even(
     most: Annotated[int, typer.Option("--to", help="Most tokens.")] = 16384,
     gpus: GpusOption = "mirror",
     form: FormatOption = Format.TABLE,
+    jobs: JobsOption = None,
     no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Find the number of tokens from which on a scheme is faster than sequential, by simulating more and more."""
@@ -61,6 +64,7 @@ def break_even(
             schemes=listed(scheme),
             gpus=gpus,
             progress=progress,
+            jobs=jobs or cores(),
         )
     print_result(found.result, form, found.document(), _tables(found))
     finish(found.result)

@@ -12,6 +12,7 @@ from t3sim.cli.app import (
     Format,
     FormatOption,
     GpusOption,
+    JobsOption,
     NoCacheOption,
     SchemeOption,
     SetOption,
@@ -26,6 +27,7 @@ from t3sim.errors import InputError, Problem
 from t3sim.experiments.explanations import explain as run_study
 from t3sim.experiments.explanations import metric
 from t3sim.files import prepare_folder, write_files
+from t3sim.processes import cores
 from t3sim.report.explanation_tables import bucket_table, hardware_table, metric_text, what_if_table
 from t3sim.report.html.material import EXPLANATION
 from t3sim.report.text import rows_csv, to_json
@@ -57,6 +59,7 @@ def explain(
         bool, typer.Option(help="Run each scheme again with each parameter relaxed, to see what would help.")
     ] = True,
     metrics: Annotated[str, typer.Option("--metric", help="Say what columns or buckets mean, comma-separated.")] = "",
+    jobs: JobsOption = None,
     no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Say where the time of each sublayer went under each scheme, what binds it, and what would help most.
@@ -82,6 +85,7 @@ def explain(
             gpus=gpus,
             relax=what_if,
             progress=progress,
+            jobs=jobs or cores(),
         )
     document = with_command(found.document())
     if out is not None:

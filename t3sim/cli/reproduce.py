@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from t3sim.cli.app import Format, FormatOption, NoCacheOption, OutOption, SystemOption, app
+from t3sim.cli.app import Format, FormatOption, JobsOption, NoCacheOption, OutOption, SystemOption, app
 from t3sim.cli.output import ProgressReport, finish, print_result, with_command, write_result
 from t3sim.files import prepare_folder
+from t3sim.processes import cores
 from t3sim.report.tables import sublayer_table, summary_table, target_table
 from t3sim.simulation import load_system
 from t3sim.simulation.part_store import without_disk
@@ -32,6 +33,7 @@ def reproduce(
     system: SystemOption = DEFAULT_SYSTEM,
     form: FormatOption = Format.TABLE,
     out: OutOption = None,
+    jobs: JobsOption = None,
     no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Simulate T3's published experiments and print each published figure beside the simulated one."""
@@ -43,7 +45,7 @@ def reproduce(
         prepare_folder(out)
     sets = tuple(published.sets) if experiments is ExperimentSet.ALL else (experiments.value,)
     with ProgressReport() as progress:
-        study = run_study(published, config, sets, progress)
+        study = run_study(published, config, sets, progress, jobs or cores())
     document = with_command(study.document())
     if out is not None:
         write_result(out, study.result, document, config.resolved)

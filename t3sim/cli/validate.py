@@ -6,10 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from t3sim import validation
-from t3sim.cli.app import Format, FormatOption, NoCacheOption, app
+from t3sim.cli.app import Format, FormatOption, JobsOption, NoCacheOption, app
 from t3sim.cli.output import ProgressReport, print_tables
 from t3sim.errors import InputError, Problem
 from t3sim.files import prepare_folder, write_files
+from t3sim.processes import cores
 from t3sim.report.tables import validation_table
 from t3sim.report.text import rows_csv, to_json
 from t3sim.results import Row
@@ -36,6 +37,7 @@ def validate(
     form: FormatOption = Format.TABLE,
     out: _OutOption = None,
     reference: _ReferenceOption = None,
+    jobs: JobsOption = None,
     no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Simulate what others measured and print the errors: count, mean, geomean, bias, worst case, by size band."""
@@ -53,7 +55,7 @@ def validate(
     summaries: list[Row] = []
     with ProgressReport() as progress:
         for name, check in checks.items():
-            done = check.compare(progress)
+            done = check.compare(progress, jobs or cores())
             comparisons += [{"against": name, **item.row()} for item in done]
             summaries += validation.summary(name, done)
     columns = ("against", *COMPARISON_COLUMNS)

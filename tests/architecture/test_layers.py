@@ -30,6 +30,7 @@ LAYERS = (
         "lazy",
         "own_folder",
         "disk_cache",
+        "processes",
     ),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
