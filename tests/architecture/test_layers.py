@@ -30,6 +30,9 @@ LAYERS = (
         "version",
         "data",
         "lazy",
+        "own_folder",
+        "disk_cache",
+        "processes",
     ),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -60,14 +59,16 @@ _FIELDS = tables.CLOCK.names or ()
 _NOW, _SEQUENCE, _EVENTS, _FRAMES, _NEED, _MARGIN_AT, _PROBING, _VALUES, _KIND, _A, _B, _C, _SERIALS, *_ = range(20)
 _LOW = (1 << ORDER_BITS) - 1
 
-_planes: "WeakKeyDictionary[Environment, Plane]" = WeakKeyDictionary()
+_PLANE = "t3sim_plane"
+"""Attribute of an environment: so its plane goes when it goes."""
 
 
 def plane_of(env: Environment) -> "Plane":
     """Return the data plane of an environment."""
-    plane = _planes.get(env)
+    plane: Plane | None = getattr(env, _PLANE, None)
     if plane is None:
-        plane = _planes[env] = Plane(env)
+        plane = Plane(env)
+        setattr(env, _PLANE, plane)
     return plane
 
 
