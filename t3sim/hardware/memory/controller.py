@@ -15,7 +15,7 @@ from t3sim.hardware.memory.fluid.tables import COUNTERS, NOW, FrontEnd
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES, MemorySpec, MemoryView
 from t3sim.hardware.memory.turns import NO_TURNS, TURNS
 from t3sim.hardware.plane import state as kinds
-from t3sim.hardware.plane.engine import HAND_OUT, SUBMIT, WAKE_AT
+from t3sim.hardware.plane.engine import SUBMIT
 from t3sim.hardware.plane.plane import Plane, plane_of
 from t3sim.hardware.probe import Probe
 from t3sim.hardware.standing import BusStanding
@@ -239,14 +239,18 @@ class MemoryController:
         """Serve up to now and hand out what completed."""
         completed = self._own.advance(self._table, int(self.env.now))
         self.tell_advanced()
-        for lane, number, end in completed:
-            self._plane.do(HAND_OUT, self.number, lane, end, *self._waiters.pop((lane, number)))
+        rows = self._plane.memory.completed[self.number]
+        assert len(completed) <= len(rows), f"{self.name}: more bursts at once than the plane has rows for"
+        for row, (lane, number, end) in enumerate(completed):
+            rows[row] = lane, number, end, *self._waiters.pop((lane, number))
+        if completed:
+            self._plane.perform(kinds.COMPLETE, self.number, 0, len(completed))
 
     def tell_plan(self) -> None:
         """Let in what was pushed, and say when to wake."""
         end = self._own.admit(self._table, int(self.env.now))
         self.tell_advanced()
-        self._plane.do(WAKE_AT, self.number, end)
+        self._plane.perform(kinds.WAKE_AT, self.number, end)
 
 
 def _register(plane: Plane, controller: MemoryController) -> None:

@@ -5,7 +5,7 @@ Shared by the memory models: each asks here which stream's next request enters.
 
 from typing import Final
 
-from t3sim.compiled import IntArray, Record, compiled, part
+from t3sim.compiled import IntArray, Record, part
 from t3sim.hardware.memory.access import Stream
 
 TURNS: Final = (
@@ -30,7 +30,7 @@ def note_turn(turn: Record, stream: int, communication: bool, limit: int) -> int
     return int(stream)
 
 
-@compiled
+@part
 def next_stream(
     table: IntArray, turn: Record, occupancy: int, compute: bool, communication: bool, communication_waits: bool
 ) -> int:

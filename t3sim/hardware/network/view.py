@@ -6,10 +6,9 @@ from typing import Any
 
 from t3sim.hardware.network.link import LinkSpec
 from t3sim.hardware.network.message import Message, described
-from t3sim.hardware.plane.engine import RETURN_AT
 from t3sim.hardware.plane.links import BEFORE_ALL
 from t3sim.hardware.plane.plane import Plane
-from t3sim.hardware.plane.state import NONE
+from t3sim.hardware.plane.state import NONE, RETURN_AT
 from t3sim.hardware.standing import LaneStanding, LinkStanding
 
 
@@ -116,7 +115,7 @@ class Link:
         for lane in standing.lanes:
             row = self.channels[lane.number]
             for at, nbytes in lane.returning:
-                self._plane.do(RETURN_AT, row, at, nbytes)
+                self._plane.perform(RETURN_AT, row, at, nbytes)
             channel = self._plane.rows("channels")[row]
             channel["last_flow"] = lane.last_flow
             channel["credit"] -= sum(nbytes for _, nbytes in lane.returning)

@@ -34,6 +34,7 @@ from t3sim.hardware.plane.state import (
     RECEIVE,
     RELEASE,
     RESUME,
+    RETURN_AT,
     SENT,
     SETTLE,
     SETTLE_LATER,
@@ -44,6 +45,7 @@ from t3sim.hardware.plane.state import (
     TAKEN,
     TELL_ENDED,
     WAKE,
+    WAKE_AT,
     WRITTEN,
     State,
     opened,
@@ -61,6 +63,8 @@ def _of_memory(state: State, kind: int, a: int, b: int, c: int) -> bool:
         memory.settle_later(state, a)
     elif kind == WAKE:
         memory.wake(state, a, b)
+    elif kind == WAKE_AT:
+        memory.wake_at(state, a, b)
     elif kind == PLAN:
         memory.plan(state, a, b)
     elif kind == ADVANCE:
@@ -86,6 +90,8 @@ def _of_links(state: State, kind: int, a: int, b: int, c: int) -> bool:
         receipt.deliver(state, a, b, c)
     elif kind == CONSUMED:
         receipt.consumed(state, a, b, c)
+    elif kind == RETURN_AT:
+        links.return_at(state, a, b, c)
     else:
         return False
     return True
@@ -249,24 +255,4 @@ def _push(where: State, kind: int, a: int, b: int, c: int) -> None:
     push(state, kind, a, b, c)
 
 
-@compiled
-def _hand_out(where: State, number: int, lane: int, end: int, kind: int, a: int, b: int) -> None:
-    state = opened(where)
-    memory.hand_out(state, number, lane, end, kind, a, b)
-
-
-@compiled
-def _wake_at(where: State, number: int, end: int) -> None:
-    state = opened(where)
-    memory.wake_at(state, number, end)
-
-
-@compiled
-def _return_at(where: State, number: int, time: int, nbytes: int) -> None:
-    state = opened(where)
-    links.return_at(state, number, time, nbytes)
-
-
-RUN, SUBMIT, SEND, PUSH, HAND_OUT, WAKE_AT, RETURN_AT = (
-    Direct(function) for function in (_run, _submit, _send, _push, _hand_out, _wake_at, _return_at)
-)
+RUN, SUBMIT, SEND, PUSH = (Direct(function) for function in (_run, _submit, _send, _push))

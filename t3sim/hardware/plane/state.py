@@ -29,6 +29,7 @@ OWN: Final = -1
     WAKE,  # a burst completes that somebody waits for (controller, when this was planned for)
     PLAN,  # (controller)
     ADVANCE,  # serve up to now (controller)
+    WAKE_AT,  # wake then, if it is not 0 (controller, when)
     COMPLETE,  # hand out what completed (controller, first of these, their end)
     ACCEPT,  # take packets into the send buffer (link)
     GO,  # start the next packet (link)
@@ -36,6 +37,7 @@ OWN: Final = -1
     SENT,  # a packet's last byte is on the wire (link)
     DELIVER,  # a packet's last byte has arrived (end, link, bytes)
     CONSUMED,  # give back the receiver's buffer (link, channel, bytes)
+    RETURN_AT,  # let space of a channel's buffer be home then (channel, when, bytes)
     FORWARD,  # queue a packet that came over another link (leg, message, room)
     RELEASE,  # give back room for one copy (room)
     OFFER,  # a contribution's first byte is at its adder (contribution)
@@ -64,7 +66,7 @@ OWN: Final = -1
     COMPUTED,  # it is done (pipeline)
     EVICTED,  # what a load drove out of the LLC is in memory (pipeline, slab)
     GIVE,  # bytes have left a store buffer (buffer, bytes)
-) = range(42)
+) = range(44)
 # What Python is told of, beside its own actions.
 (
     TELL_ADVANCED,  # a memory has been served up to now (controller)
