@@ -97,6 +97,8 @@ def hbm2_banks():
         "simulated_channels": 1,
         "interleave": 256,
         "channel_hash": True,
+        "path_entries": 64,
+        "least_reads": 16,
         "address_mapping": Mop4Xor(),
         "read_latency": 270_000_000,
         "scheduler": "frfcfs-row-hit",

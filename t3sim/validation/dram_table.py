@@ -3,8 +3,11 @@
 Columns: ``stream`` (see ``dram_patterns``), ``dram`` (a shipped one or a file), ``mapping``,
 ``scheduler``, ``refresh``, ``read_entries``, ``write_entries``, ``drain_from``, ``drain_to``, ``requests`` (of 64 B),
 ``bandwidth_gbps`` (10^9 B/s), ``read_latency_ns`` (of an access, from entering the read queue to its last data, mean;
-empty without reads) and ``source``. Those with a default may be left out. Where a DRAM's access is 32 B, a request is
-two of them in a row. Names that tables of Ramulator 2.1 use are understood as well.
+empty without reads) and ``source``. Those with a default may be left out. Names that tables of Ramulator 2.1 use are
+understood as well. Rows of a DRAM that is not known, and of settings that are not modelled, are left out.
+
+Where a DRAM's access is 32 B, a request is two of them in a row, each with an entry of its queue: Ramulator takes no
+more in a request than one access moves (``generic_dram_system.cpp``, ``get_tx_bytes``).
 """
 
 import csv
@@ -14,6 +17,8 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, PositiveFloat, ValidationError, field_validator
 
 from t3sim.config import Spec
+from t3sim.config.documents import located
+from t3sim.data import drams_dir
 from t3sim.errors import InputError, Problem
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.spec import DramSpec, load_dram
@@ -112,8 +117,8 @@ def load_table(path: Path) -> ReferenceTable:
         place = f"{path}:{reader.line_num}"
         try:
             values = _translated(row)
-            if values.pop(_SEPARATE_PORTS, "0") not in {"0", ""}:
-                left_out.append(f"{place}: separate read and write ports are not modelled")
+            if reason := _not_modelled(values):
+                left_out.append(f"{place}: {reason}")
             else:
                 runs.append(_run(values, drams))
         except ValidationError as error:
@@ -123,10 +128,23 @@ def load_table(path: Path) -> ReferenceTable:
         except ValueError as error:
             problems.append(Problem(message=str(error), file=str(path), line=reader.line_num))
     if not problems and not runs:
-        problems.append(Problem(message="no run to compare with", file=str(path)))
+        reasons = [f": {reason}" for reason in left_out] or [""]
+        problems += [Problem(message=f"no run to compare with{reason}", file=str(path)) for reason in reasons]
     if problems:
         raise InputError(*problems)
     return ReferenceTable(tuple(runs), drams, tuple(left_out))
+
+
+def _not_modelled(values: dict[str, str]) -> str:
+    """Say why a row is left out; empty where it is not. Takes out settings that only decide this."""
+    if values.pop(_SEPARATE_PORTS, "0") not in {"0", ""}:
+        return "separate read and write ports are not modelled"
+    try:
+        if "dram" in values:  # else that it is missing is said later
+            located(values["dram"], drams_dir())
+    except InputError as error:
+        return f"dram: {error}"
+    return ""
 
 
 def _run(values: dict[str, str], drams: dict[str, DramSpec]) -> ReferenceRun:

@@ -49,6 +49,31 @@ def test_names_of_ramulator_are_understood(table):
     assert "runs.csv:4: separate read and write ports" in left_out
 
 
+def test_rows_of_an_unknown_dram_are_left_out(table, t3sim):
+    """The others are compared, and stderr says which rows are not, why, and what is known."""
+    rows = (
+        "slab,hbm9,other-mapping,fcfs,1,8,8,20,100",
+        "slab,hbm2,mop4,fcfs,1,8,8,20,100",
+        "no-stream,HBM4_X,mop4,a-scheduler,1,8,8,20,100",
+    )
+    result = t3sim(
+        "validate", "--against", "dram", "--reference", str(table(HEADER + "\n".join(rows))), "--format", "csv"
+    )
+    assert result.code == 0
+    assert len(result.out.splitlines()) == 1 + 2
+    first, second, *_ = [line for line in result.err.splitlines() if line.startswith("left out: ")]
+    assert [word for word in ("runs.csv:2: dram", "'hbm9'", "hbm2") if word not in first] == []
+    assert "runs.csv:4: dram" in second
+    assert "'HBM4_X'" in second
+
+
+def test_a_file_of_a_dram_with_a_mistake_is_no_unknown_one(table, tmp_path):
+    """What stands in a DRAM's own file is checked, not left out."""
+    (tmp_path / "mine.yaml").write_text("format: t3sim-dram\nversion: 1\nextends: hbm2\nnCL: many\n")
+    with pytest.raises(InputError, match="nCL"):
+        load_table(table(f"{HEADER}slab,hbm2,mop4,fcfs,1,8,8,20,100\nslab,{tmp_path}/mine.yaml,mop4,fcfs,1,8,8,20,100"))
+
+
 @pytest.mark.parametrize(
     ("row", "words"),
     [

@@ -62,36 +62,41 @@ class ReferenceChannel:
     def group(self, bank):
         return bank // self.dram.banks_per_group
 
+    def pseudo(self, bank):
+        return self.group(bank) % self.dram.pseudo_channels
+
     def intervals(self, name, bank):
         """Yield (earlier command matches?, cycles that must lie between) for issuing `name` to `bank`."""
         d, late = self.dram, self.dram.act_cycles - 1
         write_end = d.nCWL + d.nBL
         same_bank = lambda c: c.bank == bank  # noqa: E731
-        same_group = lambda c: c.bank >= 0 and self.group(c.bank) == self.group(bank)  # noqa: E731
+        same_group = lambda c: self.group(c.bank) == self.group(bank)  # noqa: E731
+        same_pseudo = lambda c: self.pseudo(c.bank) == self.pseudo(bank)  # noqa: E731
         anywhere = lambda c: True  # noqa: E731
         slower = d.nCCDWL - d.nCCDL
         table = {
             "RD": [
-                ("RD", anywhere, max(d.nBL, d.nCCDS)),
+                ("RD", same_pseudo, max(d.nBL, d.nCCDS)),
                 ("RD", same_group, d.nCCDL),
-                ("WR UP", anywhere, write_end + d.nWTRS),
+                ("WR UP", same_pseudo, write_end + d.nWTRS),
                 ("WR UP", same_group, write_end + d.nWTRL),
                 ("ACT", same_bank, d.nRCDRD + late),
             ],
             "WR": [
-                ("WR UP", anywhere, max(d.nBL, d.nCCDS)),
+                ("WR UP", same_pseudo, max(d.nBL, d.nCCDS)),
                 ("WR", same_group, d.nCCDL),
                 ("UP", same_group, d.nCCDWL),
-                ("RD", anywhere, d.nRTW),
+                ("RD", same_pseudo, d.nRTW),
                 ("ACT", same_bank, d.nRCDWR + late),
             ],
             "ACT": [
                 ("ACT", same_bank, d.nRC),
-                ("ACT", anywhere, max(d.nRRDS, d.act_cycles)),
+                ("ACT", anywhere, d.act_cycles),
+                ("ACT", same_pseudo, d.nRRDS),
                 ("ACT", same_group, d.nRRDL),
                 ("PRE", same_bank, d.nRP - late),
-                ("PREA", anywhere, d.nRP - late),
-                ("REF", anywhere, d.nRFC - late),
+                ("PREA", same_pseudo, d.nRP - late),
+                ("REF", same_pseudo, d.nRFC - late),
             ],
             "PRE": [
                 ("ACT", anywhere, d.act_cycles),
@@ -101,16 +106,18 @@ class ReferenceChannel:
                 ("UP", same_bank, write_end + d.nWR + slower),
             ],
             "PREA": [
-                ("ACT", anywhere, max(d.act_cycles, d.nRAS + late)),
-                ("RD", anywhere, d.nRTP),
-                ("WR", anywhere, write_end + d.nWR),
-                ("UP", anywhere, write_end + d.nWR + slower),
-                ("REF", anywhere, d.nRFC),
+                ("ACT", anywhere, d.act_cycles),
+                ("ACT", same_pseudo, d.nRAS + late),
+                ("RD", same_pseudo, d.nRTP),
+                ("WR", same_pseudo, write_end + d.nWR),
+                ("UP", same_pseudo, write_end + d.nWR + slower),
+                ("REF", same_pseudo, d.nRFC),
             ],
             "REF": [
-                ("ACT", anywhere, max(d.act_cycles, d.nRC + late)),
-                ("PRE", anywhere, d.nRP),
-                ("PREA", anywhere, d.nRP),
+                ("ACT", anywhere, d.act_cycles),
+                ("ACT", same_pseudo, d.nRC + late),
+                ("PRE", same_pseudo, d.nRP),
+                ("PREA", same_pseudo, d.nRP),
             ],
         }
         return table["WR" if name == "UP" else name]
@@ -121,7 +128,7 @@ class ReferenceChannel:
             if past and self.now < max(c.at for c in past) + cycles:
                 return False
         if name == "ACT":
-            acts = sorted(c.at for c in self.history if c.name == "ACT")
+            acts = sorted(c.at for c in self.history if c.name == "ACT" and self.pseudo(c.bank) == self.pseudo(bank))
             if len(acts) >= 4 and self.now < acts[-4] + self.dram.nFAW:
                 return False
         return True
@@ -154,7 +161,7 @@ class ReferenceChannel:
     def cycle(self):
         self.now += 1
         if self.refresh and self.now % self.dram.nREFI == 0:
-            self.refreshes_due += 1
+            self.refreshes_due += self.dram.pseudo_channels
         self.column_slot()
         if self.refreshes_due:
             self.refresh_slot()
@@ -209,13 +216,17 @@ class ReferenceChannel:
         self.done[request.number] = self.now + latency + self.dram.nBL
 
     def refresh_slot(self):
-        if self.rows:
-            if not self.opened_for and self.allowed("PREA", -1):
-                self.issue("PREA", -1)
-                self.rows.clear()
-                self.late_hits.clear()
-        elif self.allowed("REF", -1):
-            self.issue("REF", -1)
+        """Close and refresh the banks of one pseudo channel, then those of the next."""
+        pseudo = self.counts["REF"] % self.dram.pseudo_channels
+        banks = [bank for bank in range(self.dram.banks) if self.pseudo(bank) == pseudo]
+        if any(bank in self.rows for bank in banks):
+            if not any(r.bank in banks for r in self.opened_for) and self.allowed("PREA", banks[0]):
+                self.issue("PREA", banks[0])
+                for bank in banks:
+                    self.rows.pop(bank, None)
+                    self.late_hits.pop(bank, None)
+        elif self.allowed("REF", banks[0]):
+            self.issue("REF", banks[0])
             self.refreshes_due -= 1
 
     def row_slot(self):

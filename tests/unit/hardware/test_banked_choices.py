@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.address import address_bits, bank_of, row_of
+from t3sim.hardware.memory.banked.dram.channel import new_channel
 from t3sim.hardware.memory.banked.dram.spec import load_dram
 from t3sim.hardware.memory.banked.mappings import KIND as MAPPING
 from t3sim.hardware.memory.banked.mappings import AddressMapping, Slices, slices_of
@@ -67,6 +68,18 @@ def test_rows_at_a_stride(name, banks):
     bits = address_bits(get(MAPPING, name)(), HBM2)
     stride = HBM2.page * HBM2.banks
     assert len({int(bank_of(bits, row * stride)) for row in range(16)}) == banks
+
+
+@pytest.mark.parametrize(("name", "accesses"), [("mop4", 4), ("ro-ba-co", 32)])
+def test_pseudo_channels_take_turns(name, accesses):
+    """After as many accesses of a row as a mapping gives in a row comes the other pseudo channel, in the same place."""
+    dram = load_dram("hbm2-2pc64").spec
+    bits = address_bits(get(MAPPING, name)(), dram)
+    banks = [int(bank_of(bits, number * dram.access)) for number in range(4 * accesses)]
+    groups = [bank // dram.banks_per_group for bank in banks]
+    assert groups == [number // accesses for number in range(4 * accesses)]
+    pseudo = new_channel(dram, ControlSpec(**CONTROL)).banks["pseudo"]
+    assert [int(pseudo[bank]) for bank in banks] == [number // accesses % 2 for number in range(4 * accesses)]
 
 
 class _ThreeSlices(AddressMapping):

@@ -10,6 +10,7 @@ from t3sim.hardware.memory.banked.dram.spec import load_dram
 PEAK_BYTES_PER_S = {
     "hbm2": 16 * 2 * 10**9,  # 128 bit at 2 Gb/s a pin
     "hbm2-pc64": 8 * 2 * 10**9,
+    "hbm2-2pc64": 2 * 8 * 2 * 10**9,
     "hbm2e": 8 * 32 * 10**8,  # 64 bit at 3.2 Gb/s
     "hbm3": 4 * 64 * 10**8,  # 32 bit at 6.4 Gb/s
 }

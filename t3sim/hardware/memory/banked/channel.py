@@ -25,24 +25,30 @@ from t3sim.hardware.memory.banked.dram.channel import (
     enqueue,
     new_channel,
 )
-from t3sim.hardware.memory.banked.dram.next_command import arrived, has_room, tick
+from t3sim.hardware.memory.banked.dram.next_command import arrived, tick
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
 from t3sim.hardware.memory.banked.dram.timing import Timing
 from t3sim.hardware.memory.banked.interleave import REQUEST, Spread, requests_of
+from t3sim.hardware.memory.banked.path import (
+    FIFO,
+    LANE,
+    PORT,
+    PathRules,
+    closed_queue,
+    fill,
+    look,
+    offers,
+    take,
+)
 from t3sim.hardware.memory.model import LANES
-from t3sim.hardware.memory.turns import NO_TURNS, TURNS, next_stream
+from t3sim.hardware.memory.turns import NO_TURNS, next_stream
 from t3sim.lowering.layout import Region
 
-_LANE = record_type(
-    "head",  # next request to admit
-    "tail",  # end of what may be admitted
-)
 _BURST = record_type(
     "left",  # its requests that are not served
     "is_update",
 )
 _COMPLETED = record_type("slot", "end")
-_TURNS = record_type(*TURNS)
 _BURSTS = 256
 _REQUESTS = 4096
 
@@ -53,8 +59,12 @@ class State(NamedTuple):
     channel: Channel
     lanes: Records
     """(4,): what waits before the channel."""
-    turns: Records
-    """(1,): what arbitration looks at."""
+    fifos: Records
+    """(2,): by stream, what is on its way to it."""
+    kinds: IntArray
+    """(2, entries): by stream, whether a request in the FIFO is a write; a ring."""
+    port: Records
+    """(1,)"""
     bursts: Records
     """(slots,): those that are not served in full."""
 
@@ -62,11 +72,14 @@ class State(NamedTuple):
 class BankedChannel:
     """One channel of a GPU's memory; advanced lazily and exactly by compiled code."""
 
-    def __init__(self, dram: DramSpec, control: ControlSpec, bits: AddressBits, spread: Spread, number: int) -> None:
+    def __init__(
+        self, dram: DramSpec, control: ControlSpec, bits: AddressBits, spread: Spread, path: PathRules, number: int
+    ) -> None:
         self.number = number
-        self._burst_cycles = dram.nBL
+        self._dram = dram
         self._places = record_of(spread, bits)
-        self._now, self._ahead = (Packed(_new_state(dram, control)) for _ in range(2))
+        self._path = record_of(path)
+        self._now, self._ahead = (Packed(_new_state(dram, control, path)) for _ in range(2))
         self._requests = np.zeros((LANES, _REQUESTS), REQUEST)
         """By lane, request n at n modulo the ring's length."""
         self._tails = np.zeros(LANES, np.int64)
@@ -82,9 +95,10 @@ class BankedChannel:
 
     @property
     def bus_cycles(self) -> int:
-        """Cycles in which data moved."""
+        """Cycles in which data moved, mean of the data buses."""
         counted = self.counters()
-        return (counted["reads"] + counted["writes"] + counted["updates"]) * self._burst_cycles
+        accesses = counted["reads"] + counted["writes"] + counted["updates"]
+        return accesses * self._dram.nBL // self._dram.pseudo_channels
 
     @property
     def occupancy(self) -> int:
@@ -143,7 +157,7 @@ class BankedChannel:
         return self._planned
 
     def _run(self, state: State, table: IntArray, until: int, *, only_first: bool) -> int:
-        return _SERVE.call(state, self._requests, table, until, only_first, self._completed)
+        return _SERVE.call(state, self._requests, self._path, table, until, only_first, self._completed)
 
     def _grow_rings(self) -> None:
         old = self._requests
@@ -164,67 +178,63 @@ class BankedChannel:
         self._now, self._ahead = Packed(grown), Packed(grown)
 
 
-def _new_state(dram: DramSpec, control: ControlSpec) -> State:
+def _new_state(dram: DramSpec, control: ControlSpec, path: PathRules) -> State:
     return State(
         channel=new_channel(dram, control),
-        lanes=np.zeros(LANES, _LANE),
-        turns=np.array([NO_TURNS], _TURNS),
+        lanes=np.zeros(LANES, LANE),
+        fifos=np.array([(0, 0, WRITE)] * 2, FIFO),
+        kinds=np.zeros((2, path.entries), np.int64),
+        port=np.array([(READ_QUEUE, 0, 0, *NO_TURNS)], PORT),
         bursts=np.zeros(_BURSTS, _BURST),
     )
 
 
 @compiled
-def _waits(state: State, lane: int) -> bool:
-    return bool(state.lanes[lane].head < state.lanes[lane].tail)
+def _admit(state: State, requests: Records, path: Records, table: IntArray, now: int) -> bool:
+    """Let this cycle's request into its queue, if the policy picks a stream; return whether one did.
+
+    Then the next may follow in the next cycle, else only what the channel does, or what arrives, changes that.
+    """
+    channel, port, fifos, kinds = state.channel, state.port[0], state.fifos, state.kinds
+    fill(state.lanes, fifos, kinds)
+    look(port, channel)
+    communicates = fifos[1].count > 0
+    closed = closed_queue(port, path[0], channel)
+    compute = offers(fifos, kinds, 0, closed, channel)
+    communication = offers(fifos, kinds, 1, closed, channel)
+    if not (compute or communication):
+        return False
+    occupancy = channel.queues[READ_QUEUE].count + channel.queues[WRITE_QUEUE].count
+    stream = next_stream(table, port, occupancy, compute, communication, communicates)
+    if stream < 0:
+        return False
+    lane = take(state.lanes, fifos, kinds, stream)
+    request = requests[lane, (state.lanes[lane].head - 1) % requests.shape[1]]
+    kind = READ
+    if lane % 2:
+        kind = UPDATE if state.bursts[request.burst].is_update else WRITE
+    enqueue(channel, request.bank, request.row, kind, now, request.burst)
+    arrived(channel, request.bank, kind, now)
+    port.reads += kind == READ
+    return True
 
 
 @compiled
-def _lane_of(state: State, stream: int) -> int:
-    """Name the lane whose next request ``stream`` offers: reads first, where their queue has room; or ``NONE``."""
-    for queue in range(2):
-        lane = 2 * stream + queue
-        if _waits(state, lane) and has_room(state.channel, queue):
-            return int(lane)
-    return NONE
-
-
-@compiled
-def _admit(state: State, requests: Records, table: IntArray, now: int) -> None:
-    """Fill the queues from the lanes for as long as they have room and the policy picks a stream."""
-    queues = state.channel.queues
-    while True:
-        compute, communication = _lane_of(state, 0), _lane_of(state, 1)
-        if compute == NONE and communication == NONE:
-            break
-        occupancy = queues[READ_QUEUE].count + queues[WRITE_QUEUE].count
-        waits = _waits(state, 2) or _waits(state, 3)
-        stream = next_stream(table, state.turns[0], occupancy, compute != NONE, communication != NONE, waits)
-        if stream < 0:
-            break
-        lane = communication if stream else compute
-        request = requests[lane, state.lanes[lane].head % requests.shape[1]]
-        kind = READ
-        if lane % 2:
-            kind = UPDATE if state.bursts[request.burst].is_update else WRITE
-        enqueue(state.channel, request.bank, request.row, kind, now, request.burst)
-        arrived(state.channel, request.bank, kind, now)
-        state.lanes[lane].head += 1
-
-
-@compiled
-def _serve(state: State, requests: Records, table: IntArray, until: int, only_first: bool, completed: Records) -> int:
+def _serve(
+    state: State, requests: Records, path: Records, table: IntArray, until: int, only_first: bool, completed: Records
+) -> int:
     """Serve the cycles up to ``until``; return how many bursts completed. ``only_first``: stop at the first.
 
-    ``completed`` takes slot and cycle of the last data of each. Room that the last cycle makes is left for what arrives
-    in it.
+    ``path``, shape (1,), has the fields of ``PathRules``. ``completed`` takes slot and cycle of the last data of each.
+    Room that the last cycle makes is left for what arrives in it.
     """
     timing: Timing = state.channel.rules[0]
     channel = state.channel
     server, entries = channel.state[0], channel.entries
     count = 0
     while server.cycle < until:
-        _admit(state, requests, table, server.cycle)
-        now = server.soonest
+        entered = _admit(state, requests, path, table, server.cycle)
+        now = min(server.soonest, server.cycle + 1) if entered else server.soonest
         # With nothing left to serve there are only refreshes to come, which nobody waits for.
         if now > until or (only_first and not _holds_requests(channel)):
             break

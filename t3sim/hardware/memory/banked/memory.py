@@ -7,6 +7,7 @@ from t3sim.hardware.memory.banked.dram.address import address_bits
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
 from t3sim.hardware.memory.banked.interleave import Spread
 from t3sim.hardware.memory.banked.mappings import AddressMapping
+from t3sim.hardware.memory.banked.path import PathRules
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
 from t3sim.hardware.standing import BusStanding
 from t3sim.lowering.layout import Place
@@ -39,14 +40,17 @@ class BankedMemory:
         simulated_channels: int,
         interleave: int,
         channel_hash: bool,
+        path_entries: int,
+        least_reads: int,
     ) -> None:
         self._clock = dram.clock
         self._all = channels
         bits = address_bits(mapping, dram)
         spread = Spread(channels=channels, interleave=interleave, access=dram.access, hashed=channel_hash)
+        path = PathRules(entries=path_entries, least_reads=least_reads)
         # Spread over the stacks: neighbouring channels see neighbouring blocks.
         numbers = [index * channels // simulated_channels for index in range(simulated_channels)]
-        self._channels = [BankedChannel(dram, control, bits, spread, number) for number in numbers]
+        self._channels = [BankedChannel(dram, control, bits, spread, path, number) for number in numbers]
         self._open: dict[tuple[int, int], _Burst] = {}
         self._pushed = [0] * LANES
         self._untouched: list[tuple[int, int]] = []

@@ -43,6 +43,10 @@ class BankedSpec(ControlSpec):
     """Consecutive bytes on one channel."""
     channel_hash: bool
     """Whether higher address bits rotate the channels."""
+    path_entries: Annotated[int, Field(gt=0, le=1024)]
+    """Requests of a stream on their way from the LLC and the network to a channel, reads and writes in order."""
+    least_reads: Annotated[int, Field(ge=0, le=1024)]
+    """Reads that a turn serves, if as many wait, before writes may fill their queue to ``drain_from``."""
     address_mapping: MappingSpec
     """Bank group, bank and row of an address inside a channel."""
     read_latency: Femtoseconds
@@ -93,6 +97,8 @@ class BankedSpec(ControlSpec):
             simulated_channels=self.simulated_channels,
             interleave=self.interleave,
             channel_hash=self.channel_hash,
+            path_entries=self.path_entries,
+            least_reads=self.least_reads,
         )
         return channels
 

@@ -32,7 +32,7 @@ def address_bits(mapping: AddressMapping, dram: DramSpec) -> AddressBits:
     return AddressBits(
         group_shift=group,
         group_shift_2=group_2,
-        group_mask=dram.bank_groups - 1,
+        group_mask=dram.groups - 1,
         bank_shift=bank,
         bank_shift_2=bank_2,
         bank_mask=dram.banks_per_group - 1,
@@ -43,7 +43,10 @@ def address_bits(mapping: AddressMapping, dram: DramSpec) -> AddressBits:
 
 @compiled
 def bank_of(bits: AddressBits, address: int) -> int:
-    """Bank of an address inside a channel, counted over all bank groups."""
+    """Bank of an address inside a channel, counted over all bank groups.
+
+    Neighbouring groups are of different pseudo channels: the lowest bits of the group name that.
+    """
     group = ((address >> bits.group_shift) ^ (address >> bits.group_shift_2)) & bits.group_mask
     bank = ((address >> bits.bank_shift) ^ (address >> bits.bank_shift_2)) & bits.bank_mask
     return int(group * bits.banks_per_group + bank)

@@ -5,7 +5,8 @@ keeps its requests of either queue in a list, oldest first, and knows the oldest
 next command then looks at banks, not at requests, and sets of banks (bits of one integer) name those worth a look.
 
 ``next_X`` is the earliest cycle for a command X by the timings to those before it; a command has to be past the one of
-its bank, of its bank group and of the channel.
+its bank, of its bank group and of its pseudo channel, of which most channels have one. Pseudo channels share the queues
+and the command buses, and are refreshed one after the other.
 """
 
 from typing import NamedTuple
@@ -25,6 +26,7 @@ READ_QUEUE, WRITE_QUEUE = range(2)
 
 _BANK = record_type(
     "group",
+    "pseudo",  # its pseudo channel
     "open_row",  # NONE: closed
     "next_act",
     "next_pre",
@@ -38,10 +40,19 @@ _LIST = record_type("head", "tail", "hit")
 _GROUP = record_type("next_act", "next_rd", "next_wr")
 _QUEUE = record_type(
     "count",  # requests in it
-    "next_column",  # the channel's next RD or WR
+    "next_column",  # the first RD or WR in any pseudo channel
     "hit_banks",  # banks with a request that hits the open row
     "row_banks",  # banks whose oldest request needs another row
     "waiting_banks",  # banks with any request
+)
+_PSEUDO = record_type(
+    "banks",  # its banks
+    "next_rd",
+    "next_wr",
+    "next_act",
+    "next_precharge_all",
+    "next_refresh",
+    "activates",
 )
 _ENTRY = record_type(
     "bank",
@@ -56,7 +67,7 @@ _ENTRY = record_type(
 COUNTERS = (
     "activates",
     "precharges",  # of one bank
-    "precharges_all",  # of all banks, for a refresh
+    "precharges_all",  # of all banks of a pseudo channel, for a refresh
     "refreshes",
     "row_hits",  # requests whose row was open
     "row_misses",  # whose bank was closed
@@ -68,11 +79,9 @@ COUNTERS = (
 )
 """What is counted: commands, requests by what their row's state was, changes of the bus's direction."""
 _STATE = record_type(
-    "next_act",
+    "next_act",  # the first in any pseudo channel
     "next_row_command",  # when the row command bus is free
-    "next_precharge_all",
-    "next_refresh",
-    "refresh_due",  # cycle of the next one that comes due
+    "refresh_due",  # cycle in which the next refresh of every pseudo channel comes due
     "refreshes_due",  # how many are
     "soonest",  # before this cycle nothing can happen, unless something arrives;
     "column_soonest",  # no column command;
@@ -101,13 +110,15 @@ class Channel(NamedTuple):
     lists: Records
     """(2, banks): read queue, write queue."""
     groups: Records
-    """(bank groups,)"""
+    """(bank groups,): of all pseudo channels."""
+    pseudos: Records
+    """(pseudo channels,)"""
     queues: Records
     """(2,): read queue, write queue."""
     entries: Records
     """(entries of both queues and one a bank,): requests, by slot."""
     acts: IntArray
-    """(4,): cycles of the last four ACTs."""
+    """(pseudo channels, 4): cycles of the last four ACTs."""
     state: Records
     """(1,): the channel as a whole."""
 
@@ -116,6 +127,10 @@ def new_channel(dram: DramSpec, control: ControlSpec) -> Channel:
     """Make an idle channel with all banks closed."""
     banks = np.zeros(dram.banks, _BANK)
     banks["group"] = np.arange(len(banks)) // dram.banks_per_group
+    banks["pseudo"] = banks["group"] % dram.pseudo_channels
+    pseudos = np.zeros(dram.pseudo_channels, _PSEUDO)
+    for number in range(dram.pseudo_channels):
+        pseudos["banks"][number] = sum(1 << bank for bank in np.flatnonzero(banks["pseudo"] == number).tolist())
     banks["open_row"] = banks["opened_for"] = NONE
     lists = np.zeros((2, len(banks)), _LIST)
     lists["head"] = lists["tail"] = lists["hit"] = NONE
@@ -129,10 +144,11 @@ def new_channel(dram: DramSpec, control: ControlSpec) -> Channel:
         rules=record_of(timing_of(dram), control.control()),
         banks=banks,
         lists=lists,
-        groups=np.zeros(dram.bank_groups, _GROUP),
+        groups=np.zeros(dram.groups, _GROUP),
+        pseudos=pseudos,
         queues=np.zeros(2, _QUEUE),
         entries=entries,
-        acts=np.full(_ACTS_IN_WINDOW, -NEVER, np.int64),
+        acts=np.full((dram.pseudo_channels, _ACTS_IN_WINDOW), -NEVER, np.int64),
         state=state,
     )
 
@@ -241,10 +257,11 @@ def issue_column(channel: Channel, slot: int, now: int) -> None:
         _unlink(channel, entry.bank, queue, slot)
         _find_hit(channel, entry.bank, queue, after)
         state.row_hits += 1 - entry.touched
-    closable = _move_data(channel, bank.group, entry.kind, now)
+    closable = _move_data(channel, entry.bank, entry.kind, now)
     bank.next_pre = max(bank.next_pre, closable)
     state.row_soonest = min(state.row_soonest, bank.next_pre)
-    state.next_precharge_all = max(state.next_precharge_all, closable)
+    pseudo = channel.pseudos[bank.pseudo]
+    pseudo.next_precharge_all = max(pseudo.next_precharge_all, closable)
     if state.last_queue != queue:
         state.bus_turnarounds += state.last_queue != NONE
         state.last_queue = queue
@@ -254,34 +271,63 @@ def issue_column(channel: Channel, slot: int, now: int) -> None:
 
 @compiled
 def _move_data(channel: Channel, number: int, kind: int, now: int) -> int:
-    """Keep the bus and bank group ``number`` busy for a column command; return when its bank may be closed."""
+    """Keep bus and bank group of bank ``number`` busy for a column command; return when the bank may be closed."""
     timing: Timing = channel.rules[0]
-    state, group = channel.state[0], channel.groups[number]
-    reads, writes = channel.queues[READ_QUEUE], channel.queues[WRITE_QUEUE]
+    bank = channel.banks[number]
+    state, group, pseudo = channel.state[0], channel.groups[bank.group], channel.pseudos[bank.pseudo]
     if kind == READ:
         state.reads += 1
-        reads.next_column = now + timing.rd_to_rd_s
-        writes.next_column = max(writes.next_column, now + timing.rd_to_wr)
+        pseudo.next_rd = now + timing.rd_to_rd_s
+        pseudo.next_wr = max(pseudo.next_wr, now + timing.rd_to_wr)
         group.next_rd = max(group.next_rd, now + timing.rd_to_rd_l)
-        return now + timing.rd_to_pre
-    writes.next_column = now + timing.wr_to_wr_s
-    reads.next_column = max(reads.next_column, now + timing.wr_to_rd_s)
-    group.next_rd = max(group.next_rd, now + timing.wr_to_rd_l)
-    if kind == UPDATE:
-        state.updates += 1
-        group.next_wr = now + timing.update_to_wr_l
-        return now + timing.update_to_pre
-    state.writes += 1
-    group.next_wr = now + timing.wr_to_wr_l
-    return now + timing.wr_to_pre
+        closable = now + timing.rd_to_pre
+    else:
+        pseudo.next_wr = now + timing.wr_to_wr_s
+        pseudo.next_rd = max(pseudo.next_rd, now + timing.wr_to_rd_s)
+        group.next_rd = max(group.next_rd, now + timing.wr_to_rd_l)
+        if kind == UPDATE:
+            state.updates += 1
+            group.next_wr = now + timing.update_to_wr_l
+            closable = now + timing.update_to_pre
+        else:
+            state.writes += 1
+            group.next_wr = now + timing.wr_to_wr_l
+            closable = now + timing.wr_to_pre
+    _note(channel, bank.pseudo)
+    return int(closable)
+
+
+@compiled
+def _note(channel: Channel, number: int) -> None:
+    """Carry what holds in pseudo channel ``number`` to where it is asked for: its bank groups, and the whole channel.
+
+    Where there is one, it is the whole channel.
+    """
+    state, queues, pseudos = channel.state[0], channel.queues, channel.pseudos
+    next_rd, next_wr, next_act = pseudos[number].next_rd, pseudos[number].next_wr, pseudos[number].next_act
+    count = pseudos.shape[0]
+    if count > 1:
+        for index in range(number, channel.groups.shape[0], count):
+            group = channel.groups[index]
+            group.next_rd = max(group.next_rd, next_rd)
+            group.next_wr = max(group.next_wr, next_wr)
+            group.next_act = max(group.next_act, next_act)
+        for index in range(count):
+            other = pseudos[index]
+            next_rd, next_wr = min(next_rd, other.next_rd), min(next_wr, other.next_wr)
+            next_act = min(next_act, other.next_act)
+    queues[READ_QUEUE].next_column = next_rd
+    queues[WRITE_QUEUE].next_column = next_wr
+    state.next_act = next_act
 
 
 @compiled
 def issue_activate(channel: Channel, slot: int, now: int) -> None:
     """Open the row of the request in ``slot``, which leaves its queue: its column command comes next in the bank."""
     timing: Timing = channel.rules[0]
-    state, entry, acts = channel.state[0], channel.entries[slot], channel.acts
+    state, entry = channel.state[0], channel.entries[slot]
     bank = channel.banks[entry.bank]
+    pseudo, acts = channel.pseudos[bank.pseudo], channel.acts
     state.row_misses += 1 - entry.touched
     entry.touched = 1
     _unlink(channel, entry.bank, queue_of(entry.kind), slot)
@@ -300,13 +346,15 @@ def issue_activate(channel: Channel, slot: int, now: int) -> None:
     bank.next_act = now + timing.act_to_act
     state.column_soonest = min(state.column_soonest, bank.next_rd if entry.kind == READ else bank.next_wr)
     channel.groups[bank.group].next_act = now + timing.act_to_act_l
-    acts[state.activates % _ACTS_IN_WINDOW] = now
+    acts[bank.pseudo, pseudo.activates % _ACTS_IN_WINDOW] = now
+    pseudo.activates += 1
     state.activates += 1
-    in_window = acts[state.activates % _ACTS_IN_WINDOW] + timing.act_window
-    state.next_act = max(state.next_act, now + timing.act_to_act_s, in_window)
+    in_window = acts[bank.pseudo, pseudo.activates % _ACTS_IN_WINDOW] + timing.act_window
+    pseudo.next_act = max(pseudo.next_act, now + timing.act_to_act_s, in_window)
+    _note(channel, bank.pseudo)
     state.next_row_command = now + timing.act_bus
-    state.next_precharge_all = max(state.next_precharge_all, now + timing.act_to_pre)
-    state.next_refresh = max(state.next_refresh, now + timing.act_to_ref)
+    pseudo.next_precharge_all = max(pseudo.next_precharge_all, now + timing.act_to_pre)
+    pseudo.next_refresh = max(pseudo.next_refresh, now + timing.act_to_ref)
 
 
 @compiled
@@ -321,26 +369,36 @@ def issue_precharge(channel: Channel, slot: int, now: int) -> None:
     _close(channel, entry.bank)
     bank.next_act = max(bank.next_act, now + timing.pre_to_act)
     state.next_row_command = now + 1
-    state.next_refresh = max(state.next_refresh, now + timing.pre_to_ref)
+    pseudo = channel.pseudos[bank.pseudo]
+    pseudo.next_refresh = max(pseudo.next_refresh, now + timing.pre_to_ref)
+
+
+@compiled
+def to_refresh(channel: Channel) -> int:
+    """Name the pseudo channel whose refresh is the next: they take turns."""
+    return int(channel.state[0].refreshes % channel.pseudos.shape[0])
 
 
 @compiled
 def issue_refresh(channel: Channel, now: int) -> None:
-    """Close all banks for a refresh; once they are, refresh them."""
+    """Close all banks of the pseudo channel whose turn it is; once they are, refresh them."""
     timing: Timing = channel.rules[0]
-    state = channel.state[0]
-    if state.open_banks:
+    state, number = channel.state[0], to_refresh(channel)
+    pseudo = channel.pseudos[number]
+    if state.open_banks & pseudo.banks:
         state.precharges_all += 1
         for bank in range(channel.banks.shape[0]):
-            _close(channel, bank)
-        state.next_act = max(state.next_act, now + timing.pre_to_act)
-        state.next_refresh = max(state.next_refresh, now + timing.pre_to_ref)
+            if channel.banks[bank].pseudo == number:
+                _close(channel, bank)
+        pseudo.next_act = max(pseudo.next_act, now + timing.pre_to_act)
+        pseudo.next_refresh = max(pseudo.next_refresh, now + timing.pre_to_ref)
     else:
         state.refreshes += 1
         state.refreshes_due -= 1
         state.column_soonest = state.row_soonest = now + 1
-        state.next_act = max(state.next_act, now + timing.ref_to_act)
-        state.next_precharge_all = max(state.next_precharge_all, now + timing.ref_to_pre)
+        pseudo.next_act = max(pseudo.next_act, now + timing.ref_to_act)
+        pseudo.next_precharge_all = max(pseudo.next_precharge_all, now + timing.ref_to_pre)
+    _note(channel, number)
     state.next_row_command = now + 1
 
 

@@ -21,6 +21,7 @@ from t3sim.hardware.memory.banked.dram.channel import (
     issue_precharge,
     issue_refresh,
     queue_of,
+    to_refresh,
 )
 from t3sim.hardware.memory.banked.dram.timing import Timing
 
@@ -36,7 +37,7 @@ def tick(channel: Channel, now: int) -> int:
     state = channel.state[0]
     state.cycle = now
     if now >= state.refresh_due:
-        state.refreshes_due += 1
+        state.refreshes_due += channel.pseudos.shape[0]
         state.refresh_due += timing.ref_to_ref
     refreshing = state.refreshes_due > 0
     if not refreshing:
@@ -216,11 +217,11 @@ def _capped(channel: Channel, bank: int, queue: int) -> bool:
 
 @compiled
 def _refresh(channel: Channel, now: int) -> int:
-    """Close all banks, then refresh them, once no opened row is waited for; return when to look again."""
-    state = channel.state[0]
-    if state.opened_banks:
+    """Close all banks, then refresh them, once none of their rows is waited for; return when to look again."""
+    state, pseudo = channel.state[0], channel.pseudos[to_refresh(channel)]
+    if state.opened_banks & pseudo.banks:
         return NEVER
-    allowed = state.next_precharge_all if state.open_banks else state.next_refresh
+    allowed = pseudo.next_precharge_all if state.open_banks & pseudo.banks else pseudo.next_refresh
     ready = max(allowed, state.next_row_command)
     if ready > now:
         return int(ready)

@@ -22,10 +22,12 @@ class DramSpec(Spec):
     """Command clock, 1 / tCK."""
     access: PositiveBytes
     """Bytes of one column access: bus width x burst length."""
+    pseudo_channels: Annotated[int, Field(gt=0, le=4)] = 1
+    """Parts with banks, timings and a data bus of their own that share the channel's queues and command buses."""
     page: PositiveBytes
     """Bytes of a row in one bank of the channel."""
     bank_groups: Annotated[int, Field(gt=0, le=MOST_BANKS)]
-    """Bank groups of the channel."""
+    """Bank groups of the channel, or of each pseudo channel."""
     banks_per_group: Annotated[int, Field(gt=0, le=MOST_BANKS)]
     """Banks of each."""
     act_cycles: Annotated[int, Field(gt=0, le=4)]
@@ -76,7 +78,7 @@ class DramSpec(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> "DramSpec":
         if self.banks > MOST_BANKS:
-            raise ValueError(f"{self.bank_groups} x {self.banks_per_group} banks are more than {MOST_BANKS}")
+            raise ValueError(f"{self.groups} x {self.banks_per_group} banks are more than {MOST_BANKS}")
         if self.page % self.access:
             raise ValueError(f"page {self.page} B is no whole number of accesses of {self.access} B")
         if self.nCCDWL < self.nCCDL:
@@ -86,14 +88,19 @@ class DramSpec(Spec):
         return self
 
     @property
+    def groups(self) -> int:
+        """Bank groups of all pseudo channels together."""
+        return self.pseudo_channels * self.bank_groups
+
+    @property
     def banks(self) -> int:
         """Banks of the channel."""
-        return self.bank_groups * self.banks_per_group
+        return self.groups * self.banks_per_group
 
     @property
     def peak_bytes_per_s(self) -> int:
-        """Data bus rate: an access each nBL cycles (or nCCDS, if that is longer)."""
-        return self.access * self.clock // max(self.nBL, self.nCCDS)
+        """Rate of the data buses: on each an access every nBL cycles (or nCCDS, if that is longer)."""
+        return self.pseudo_channels * self.access * self.clock // max(self.nBL, self.nCCDS)
 
 
 def load_dram(ref: str | Path) -> Loaded[DramSpec]:

@@ -20,7 +20,7 @@ class Slices(NamedTuple):
     """Where the fields of an address start, as shifts."""
 
     group: tuple[int, ...]
-    """Slices whose XOR is the bank group."""
+    """Slices whose XOR is the bank group, of all pseudo channels: its lowest bits name one of these."""
     bank: tuple[int, ...]
     """Slices whose XOR is the bank in it."""
     row: int
@@ -49,7 +49,7 @@ class Widths:
 
     def __init__(self, dram: DramSpec) -> None:
         self.offset = _bits(dram.access, "access")
-        self.group = _bits(dram.bank_groups, "bank_groups")
+        self.group = _bits(dram.pseudo_channels, "pseudo_channels") + _bits(dram.bank_groups, "bank_groups")
         self.bank = _bits(dram.banks_per_group, "banks_per_group")
         self.column = _bits(dram.page // dram.access, "page / access")
         self.row = self.offset + self.group + self.bank + self.column
