@@ -11,7 +11,6 @@ them is first called, and not at all where they are plain.
 import atexit
 import os
 import shutil
-import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t3sim import lazy
+from t3sim.own_folder import is_own, user_cache
 from t3sim.version import source_hash
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 SHARED = "T3SIM_COMPILED"
 """Environment variable that tells the processes that this one starts of the private folder that it has made."""
 
-_OWNER_ONLY = 0o700
 _functions: "list[Compiled[..., Any]]" = []
 
 
@@ -196,7 +195,13 @@ def uncached() -> tuple[str, ...]:
 
     Of those in modules that were imported: those of a memory model are with the first system that has it.
     """
-    return tuple(each.function.__name__ for each in _functions if not _is_cached(each.dispatcher))
+    folder = cache_folder()
+    kept = [path.name for path in folder.rglob("*.nbi")] if folder is not None else []
+    return tuple(
+        each.function.__name__
+        for each in _functions
+        if not any(name.startswith(_file_stem(each.function)) for name in kept)
+    )
 
 
 @cache
@@ -207,47 +212,16 @@ def cache_folder() -> Path | None:
     is this user's alone. Without one it is a private folder, which goes with this process, and stderr says so once.
     """
     name = f"compiled-{source_hash(Path(__file__).parent)}"
-    return next((root / name for root in _roots() if _is_own(root / name)), None) or _private(name)
+    return next((root / name for root in _roots() if is_own(root / name)), None) or _private(name)
 
 
 def _roots() -> Iterator[Path]:
     if folder := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(folder)
-    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111 - may have no home
-    if home.is_absolute():
-        yield home / "t3sim"
+    if (home := user_cache()) is not None:
+        yield home
     if SHARED in os.environ:
         yield Path(os.environ[SHARED])
-
-
-def _is_own(folder: Path) -> bool:
-    """Say whether a folder, made if there is none, is this user's, closed to others, and can be written to."""
-    try:
-        for place in (*reversed(folder.parents), folder):
-            if not place.exists():
-                place.mkdir(_OWNER_ONLY, exist_ok=True)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or _can_be_replaced(folder):
-            return False
-        if _is_open(found):
-            folder.chmod(_OWNER_ONLY)
-            if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):  # what is in it may be somebody else's
-                shutil.rmtree(folder)
-                folder.mkdir(_OWNER_ONLY)
-            found = folder.lstat()  # some file systems have no modes
-        return not _is_open(found) and os.access(folder, os.W_OK)
-    except OSError:
-        return False
-
-
-def _is_open(found: os.stat_result) -> bool:
-    return bool(found.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
-
-
-def _can_be_replaced(folder: Path) -> bool:
-    """Say whether anybody may rename the folder, or one that it is in, and put another one in its place."""
-    modes = (parent.stat().st_mode for parent in folder.resolve().parents)
-    return any(mode & stat.S_IWOTH and not mode & stat.S_ISVTX for mode in modes)
 
 
 def _private(name: str) -> Path | None:
@@ -257,7 +231,7 @@ def _private(name: str) -> Path | None:
     except OSError:
         return None
     atexit.register(_remove, root, os.getpid())
-    if not _is_own(root / name):
+    if not is_own(root / name):
         return None
     os.environ[SHARED] = str(root)
     sys.stderr.write(
@@ -272,16 +246,11 @@ def _remove(root: Path, owner: int) -> None:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _is_cached(dispatcher: Any) -> bool:
-    folder = dispatcher.stats.cache_path
-    return folder is not None and any(Path(folder).glob(f"{_file_stem(dispatcher)}*.nbi"))
-
-
-def _file_stem(dispatcher: Any) -> str:
+def _file_stem(function: Any) -> str:
     """Start of the name that numba gives a function's index file: module, function, line, interpreter."""
-    code = dispatcher.py_func.__code__
+    code = function.__code__
     interpreter = f"py{sys.version_info.major}{sys.version_info.minor}"
-    return f"{Path(code.co_filename).stem}.{dispatcher.py_func.__qualname__}-{code.co_firstlineno}.{interpreter}"
+    return f"{Path(code.co_filename).stem}.{function.__qualname__}-{code.co_firstlineno}.{interpreter}"
 
 
 @compiled

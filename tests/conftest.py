@@ -1,5 +1,6 @@
 """Builders shared by the tests: a small system, small sublayers, and one way to run a scheme on them."""
 
+import os
 import re
 
 import pytest
@@ -14,13 +15,15 @@ from t3sim.registry import get
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation import load_system
 from t3sim.simulation.lab import SystemLab
-from t3sim.simulation.part_store import REMEMBERED
+from t3sim.simulation.part_store import FOLDER, OFF, REMEMBERED
 from t3sim.simulation.plans import plans_of
 from t3sim.workload.operations import Collective, Gemm, Sublayer
 
 # The first example of a test may compile functions; and the same examples run everywhere.
 settings.register_profile("t3sim", deadline=None, derandomize=True)
 settings.load_profile("t3sim")
+# Nor do processes that tests start find what others have simulated.
+os.environ[FOLDER] = OFF
 
 TINY = (
     "compute.cus=4",

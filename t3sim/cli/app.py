@@ -51,6 +51,13 @@ DataTypeOption = Annotated[
     str | None,
     typer.Option("--data-dtype", help="fp32, fp16 or bf16: and show what rounding to it does to sums. Implies --data."),
 ]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="Processes of this machine; all cores by default.")
+]
+NoCacheOption = Annotated[
+    bool,
+    typer.Option("--no-cache", help="Take nothing from what was simulated before, and keep nothing for later."),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="What stdout gets.")]
 OutOption = Annotated[
     Path | None,

@@ -10,6 +10,8 @@ from t3sim.cli.app import (
     Format,
     FormatOption,
     GpusOption,
+    JobsOption,
+    NoCacheOption,
     SchemeOption,
     SetOption,
     SublayerOption,
@@ -22,8 +24,10 @@ from t3sim.cli.output import ProgressReport, finish, print_result
 from t3sim.data import models_dir
 from t3sim.experiments.break_even import BreakEven
 from t3sim.experiments.break_even import break_even as run_study
+from t3sim.processes import cores
 from t3sim.report.tables import speedup_by_tokens
 from t3sim.simulation import load_system
+from t3sim.simulation.part_store import without_disk
 from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.workload.models import load_model
 
@@ -42,8 +46,12 @@ def break_even(
     most: Annotated[int, typer.Option("--to", help="Most tokens.")] = 16384,
     gpus: GpusOption = "mirror",
     form: FormatOption = Format.TABLE,
+    jobs: JobsOption = None,
+    no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Find the number of tokens from which on a scheme is faster than sequential, by simulating more and more."""
+    if no_cache:
+        without_disk()
     config = load_system(system, system_overrides(system, topology, algorithm, assignments))
     loaded = load_model(model, folder=models_dir()).spec
     with ProgressReport() as progress:
@@ -56,6 +64,7 @@ def break_even(
             schemes=listed(scheme),
             gpus=gpus,
             progress=progress,
+            jobs=jobs or cores(),
         )
     print_result(found.result, form, found.document(), _tables(found))
     finish(found.result)

@@ -10,6 +10,7 @@ from t3sim.cli.app import (
     DataTypeOption,
     Format,
     FormatOption,
+    NoCacheOption,
     OutOption,
     SetOption,
     SystemOption,
@@ -30,6 +31,7 @@ from t3sim.report.text import rows_csv, to_json
 from t3sim.simulation import load_system
 from t3sim.simulation.collective import FREE_MEMORY
 from t3sim.simulation.lab import ALL, MIRROR, ONE
+from t3sim.simulation.part_store import without_disk
 from t3sim.simulation.run import DEFAULT_SYSTEM, data_mode
 from t3sim.workload.operations import MOST_GPUS
 
@@ -67,11 +69,14 @@ def collective(
     data_dtype: DataTypeOption = None,
     form: FormatOption = Format.TABLE,
     out: OutOption = None,
+    no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Simulate one collective alone and print time, algorithm and bus bandwidth, and what binds it.
 
     The buffer is counted as in nccl-tests: whole, and for all_to_all the send buffer of one GPU.
     """
+    if no_cache:
+        without_disk()
     operation = _operation(op)
     buffers = sizes(nbytes, "--bytes")
     if algorithm:

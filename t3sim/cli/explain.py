@@ -12,6 +12,8 @@ from t3sim.cli.app import (
     Format,
     FormatOption,
     GpusOption,
+    JobsOption,
+    NoCacheOption,
     SchemeOption,
     SetOption,
     SublayerOption,
@@ -25,10 +27,12 @@ from t3sim.errors import InputError, Problem
 from t3sim.experiments.explanations import explain as run_study
 from t3sim.experiments.explanations import metric
 from t3sim.files import prepare_folder, write_files
+from t3sim.processes import cores
 from t3sim.report.explanation_tables import bucket_table, hardware_table, metric_text, what_if_table
 from t3sim.report.html.material import EXPLANATION
 from t3sim.report.text import rows_csv, to_json
 from t3sim.results.explanation import NESTED, Explanations
+from t3sim.simulation.part_store import without_disk
 from t3sim.simulation.run import DEFAULT_SYSTEM
 
 
@@ -55,11 +59,15 @@ def explain(
         bool, typer.Option(help="Run each scheme again with each parameter relaxed, to see what would help.")
     ] = True,
     metrics: Annotated[str, typer.Option("--metric", help="Say what columns or buckets mean, comma-separated.")] = "",
+    jobs: JobsOption = None,
+    no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Say where the time of each sublayer went under each scheme, what binds it, and what would help most.
 
     With --metric NAME: what a column of the results or a loss bucket (NAME_fs) means, its unit and formula.
     """
+    if no_cache:
+        without_disk()
     if metrics:
         typer.echo("\n\n".join(metric_text(metric(name)) for name in listed(metrics)))
         return
@@ -77,6 +85,7 @@ def explain(
             gpus=gpus,
             relax=what_if,
             progress=progress,
+            jobs=jobs or cores(),
         )
     document = with_command(found.document())
     if out is not None:

@@ -52,7 +52,7 @@ class LiveReport:
     def _advance(self, done: int, total: int, description: str) -> None:
         """Move the bar, which starts with the first move."""
         self._bar = self._bar or _new_bar(self._console, total)
-        self._bar.update(self._bar.task_ids[0], completed=done, description=description)
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=description)
 
 
 class ProgressReport(LiveReport):

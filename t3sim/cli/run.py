@@ -13,6 +13,7 @@ from t3sim.cli.app import (
     Format,
     FormatOption,
     GpusOption,
+    NoCacheOption,
     OutOption,
     SchemeOption,
     SetOption,
@@ -29,6 +30,7 @@ from t3sim.report.tables import result_table, summary_table
 from t3sim.report.trace_events import timeline_file
 from t3sim.results.timeline import Detail
 from t3sim.simulation import load_system, simulate
+from t3sim.simulation.part_store import without_disk
 from t3sim.simulation.point import Observe
 from t3sim.simulation.run import DEFAULT_SYSTEM
 
@@ -54,8 +56,11 @@ def run(
     timeline_detail: Annotated[
         Detail, typer.Option(help="stage: chunks; tile: tiles, DMA commands and messages; packet: DRAM bursts too.")
     ] = Detail.TILE,
+    no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Simulate the sublayers of a trace under the schemes and print times, speedups and DRAM traffic."""
+    if no_cache:
+        without_disk()
     overrides = system_overrides(system, topology, algorithm, assignments)
     config = load_system(system, overrides)
     if out is not None:

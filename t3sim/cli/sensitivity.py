@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from t3sim.cli.app import Format, FormatOption, app, listed
+from t3sim.cli.app import Format, FormatOption, JobsOption, NoCacheOption, app, listed
 from t3sim.cli.output import print_tables
 from t3sim.cli.sweep import INTERRUPTED
 from t3sim.cli.sweep_progress import SweepProgress
@@ -17,11 +17,12 @@ from t3sim.config.source import read_value
 from t3sim.data import traces_dir
 from t3sim.errors import InputError, Problem
 from t3sim.files import prepare_folder, write_files
+from t3sim.processes import cores
 from t3sim.report.text import rows_csv, to_json
 from t3sim.report.tornado import tornado_tables, write_tornado
 from t3sim.simulation import load_system
+from t3sim.simulation.part_store import without_disk
 from t3sim.simulation.run import DEFAULT_SYSTEM, choose_gpus
-from t3sim.sweeps.launch import cores
 from t3sim.sweeps.pool import LocalPool
 from t3sim.sweeps.sensitivity import SENSITIVITY_COLUMNS, Sensitivity, is_sweep, load_experiment, run_sensitivity
 from t3sim.workload.trace import load_trace
@@ -45,14 +46,17 @@ def sensitivity(
     ] = None,
     gpus: Annotated[str | None, typer.Option(help="Of a trace: 'mirror' (default), 'one', or the TP degree.")] = None,
     metric: Annotated[str, typer.Option(help="Column of results to rank by.")] = "speedup",
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes of this machine; all cores by default.")] = None,
+    jobs: JobsOption = None,
     form: FormatOption = Format.TABLE,
     out: Annotated[
         Path | None,
         typer.Option(help=f"Folder for {_TABLE}, {_FIGURE} and the runs, to go on from.", file_okay=False),
     ] = None,
+    no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Vary every number of the system by half, one at a time, and rank them by what that changes."""
+    if no_cache:
+        without_disk()
     given = {"system": system, "sublayer": sublayer, "scheme": scheme, "set": assignments, "gpus": gpus}
     given = {name: value for name, value in given.items() if value is not None}
     spec = _experiment(experiment, given)

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from t3sim.cli.app import app
+from t3sim.cli.app import JobsOption, NoCacheOption, app
 from t3sim.cli.output import print_tables
 from t3sim.cli.sweep_progress import SweepProgress
 from t3sim.errors import InputError, Problem
+from t3sim.processes import cores
+from t3sim.simulation.part_store import without_disk
 from t3sim.sweeps import SweepResult, load_sweep, merge, run_sweep
 from t3sim.sweeps.dask import DaskPool
-from t3sim.sweeps.launch import cores
 from t3sim.sweeps.pool import LocalPool
 from t3sim.sweeps.runner import Backend
 from t3sim.sweeps.table import RESULTS, write_parquet
@@ -29,15 +30,18 @@ SpecArgument = Annotated[str, typer.Argument(help="Sweep: name of a shipped one,
 @app.command()
 def sweep(
     spec: SpecArgument,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes of this machine; all cores by default.")] = None,
+    jobs: JobsOption = None,
     dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, whose workers run the points.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of results; out/NAME by default.", file_okay=False)] = None,
     parquet: ParquetOption = False,  # noqa: FBT002
     shard: Annotated[str, typer.Option(help="i/n: only every n-th point, from the i-th; for `t3sim merge`.")] = "1/1",
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first point that fails.")] = False,  # noqa: FBT002
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed points again.")] = False,  # noqa: FBT002
+    no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Run every point of a sweep that its folder of results does not have yet."""
+    if no_cache:
+        without_disk()
     loaded = load_sweep(spec)
     if dask is not None and jobs is not None:
         raise InputError(Problem(message="cannot be used with --jobs: the cluster has its own workers", key="--dask"))

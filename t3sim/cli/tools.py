@@ -16,6 +16,7 @@ from t3sim.data import drams_dir, models_dir, sweeps_dir, systems_dir, traces_di
 from t3sim.hardware.memory.banked.dram.spec import DramSpec, load_dram
 from t3sim.report.text import to_json
 from t3sim.simulation import SystemSpec, load_system, simulate
+from t3sim.simulation.part_store import FOLDER, REMEMBERED, without_disk
 from t3sim.simulation.run import LIBRARIES
 from t3sim.studies import Published, load_published
 from t3sim.sweeps import load_sweep
@@ -86,6 +87,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "sweeps", lambda: _load_all(sweeps_dir().glob("*.yaml"), load_sweep)
     yield "published figures", lambda: f"{len(load_published().spec.targets)} targets"
     yield "compiled functions", _compiled_state
+    yield "remembered runs", _cache_state
     yield "a small run", _small_run
 
 
@@ -107,7 +109,16 @@ def _compiled_state() -> str:
     return f"{state}, cached in {folder}" if folder else f"{state}, not cached: no folder can be written to"
 
 
+def _cache_state() -> str:
+    disk = REMEMBERED.disk
+    if disk is None:
+        return f"not kept: {FOLDER} says so, or names no folder that is yours alone"
+    held = disk.usage()
+    return f"{held.files} parts, {held.nbytes / 2**20:.1f} MiB of at most {disk.most_bytes >> 20}, in {disk.root}"
+
+
 def _small_run() -> str:
+    without_disk()  # it is there to see that runs run
     result = simulate("t-nlg-tp16", sublayers=("op",))
     if result.failed:
         raise RuntimeError(str(result.failed[0]["error_message"]))

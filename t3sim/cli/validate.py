@@ -6,14 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from t3sim import validation
-from t3sim.cli.app import Format, FormatOption, app
+from t3sim.cli.app import Format, FormatOption, JobsOption, NoCacheOption, app
 from t3sim.cli.output import ProgressReport, print_tables
 from t3sim.errors import InputError, Problem
 from t3sim.files import prepare_folder, write_files
+from t3sim.processes import cores
 from t3sim.report.tables import validation_table
 from t3sim.report.text import rows_csv, to_json
 from t3sim.results import Row
 from t3sim.results.comparison import COMPARISON_COLUMNS, SUMMARY_COLUMNS
+from t3sim.simulation.part_store import without_disk
 from t3sim.version import __version__
 
 _AgainstOption = Annotated[
@@ -35,8 +37,12 @@ def validate(
     form: FormatOption = Format.TABLE,
     out: _OutOption = None,
     reference: _ReferenceOption = None,
+    jobs: JobsOption = None,
+    no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Simulate what others measured and print the errors: count, mean, geomean, bias, worst case, by size band."""
+    if no_cache:
+        without_disk()
     if against is not None and against not in validation.against():
         problem = Problem(message="unknown name", key="--against", value=against, known=validation.against())
         raise InputError(problem)
@@ -49,7 +55,7 @@ def validate(
     summaries: list[Row] = []
     with ProgressReport() as progress:
         for name, check in checks.items():
-            done = check.compare(progress)
+            done = check.compare(progress, jobs or cores())
             comparisons += [{"against": name, **item.row()} for item in done]
             summaries += validation.summary(name, done)
     columns = ("against", *COMPARISON_COLUMNS)

@@ -7,11 +7,12 @@ from typing import Any
 
 from t3sim.config import Loaded
 from t3sim.errors import InputError, Problem
+from t3sim.processes import Progress, each
 from t3sim.results import Row, RunResult
 from t3sim.results.schemes import baseline
 from t3sim.simulation import Point, SystemSpec, simulate_point
 from t3sim.simulation.plans import facts_of
-from t3sim.simulation.run import Progress, choose_gpus, choose_schemes, choose_sublayers, manifest
+from t3sim.simulation.run import choose_gpus, choose_schemes, choose_sublayers, manifest, notes_on
 from t3sim.workload.models import ModelSpec, transformer_trace
 from t3sim.workload.operations import Sublayer
 
@@ -53,10 +54,12 @@ def break_even(
     schemes: Sequence[str] = (),
     gpus: str = "mirror",
     progress: Progress | None = None,
+    jobs: int = 1,
 ) -> BreakEven:
     """Simulate a model's sublayers with more and more tokens, twice as many each time; then search between sizes.
 
-    ``tokens``: fewest and most. Sizes that are too small to be cut up for ``tp`` GPUs are left out. Raises
+    ``tokens``: fewest and most. ``jobs``: processes. Sizes that are too small to be cut up for ``tp`` GPUs are left
+    out. Raises
     ``InputError`` when none is left, or for anything in the arguments that cannot be.
     """
     fewest, most = tokens
@@ -65,23 +68,22 @@ def break_even(
     chosen = tuple(name for name in choose_schemes(schemes, facts_of(system.spec, tp)) if name != baseline())
     simulated = choose_gpus(gpus, tp)
     names = [part.sublayer for part in choose_sublayers(transformer_trace(model, tp, tokens=most), sublayers)]
-    points: list[Point] = []
-    rows: list[Row] = []
-    thresholds: list[WinningSizes] = []
-    for number, name in enumerate(names):
-        if progress is not None:
-            progress(number, len(names), f"{model.name} tp{tp} {name}")
-        sweep = _Sweep(model, tp, name, system, simulated, chosen)
-        for size in _ladder(fewest, most):
-            sweep.simulate(size)
+    sweeps = [_Sweep(model, tp, name, system, simulated, chosen) for name in names]
+    rungs = [(sweep, size) for sweep in sweeps for size in _ladder(fewest, most)]
+    found = each(_rung, rungs, jobs=jobs, progress=progress, label=_rung_label, group=_rung_label)
+    for (sweep, size), rows in zip(rungs, found, strict=True):
+        sweep.learn(size, rows)
+    for sweep in sweeps:
         if not sweep.known:
-            raise InputError(Problem(message=f"no size up to this can be simulated for {name}", key="--to", value=most))
-        thresholds += [sweep.threshold(scheme) for scheme in chosen]
-        points += [sweep.points[size] for size in sorted(sweep.points)]
-        rows += [row for size in sorted(sweep.known) for row in sweep.known[size].values()]
-    if progress is not None:
-        progress(len(names), len(names), "done")
-    return BreakEven(result=RunResult(tuple(rows), manifest(points)), thresholds=tuple(thresholds))
+            message = f"no size up to this can be simulated for {sweep.name}"
+            raise InputError(Problem(message=message, key="--to", value=most))
+    searched = each(_searched, sweeps, jobs=jobs, progress=progress, label=_Sweep.label)
+    points = [sweep.point(size) for sweep, _ in searched for size in sorted(sweep.known)]
+    result = RunResult(
+        tuple(row for sweep, _ in searched for size in sorted(sweep.known) for row in sweep.known[size].values()),
+        manifest(points, [note for point in points for note in notes_on(point)]),
+    )
+    return BreakEven(result=result, thresholds=tuple(threshold for _, ranges in searched for threshold in ranges))
 
 
 class _Sweep:
@@ -96,22 +98,29 @@ class _Sweep:
         self.system = system
         self.simulated = simulated
         self.schemes = schemes
-        self.points: dict[int, Point] = {}
         self.known: dict[int, dict[str, Row]] = {}
         """Rows by tokens and scheme."""
 
-    def simulate(self, tokens: int) -> None:
-        """Simulate one size, unless it is known or too small to be cut up."""
-        if tokens in self.known:
-            return
+    def label(self) -> str:
+        """Name it to people."""
+        return f"{self.model.name} tp{self.tp} {self.name}"
+
+    def point(self, tokens: int) -> Point:
+        """Give the point of one size."""
         sublayer = _sublayer(self.model, self.tp, self.name, tokens)
-        point = Point(system=self.system, sublayer=sublayer, gpus=self.simulated)
+        return Point(system=self.system, sublayer=sublayer, gpus=self.simulated)
+
+    def simulate(self, tokens: int) -> list[Row]:
+        """Simulate one size; no rows for one that is too small to be cut up."""
         try:
-            rows = simulate_point(point, self.schemes)
+            return simulate_point(self.point(tokens), self.schemes)
         except InputError:  # too few tiles for so many GPUs
-            return
-        self.points[tokens] = point
-        self.known[tokens] = {row["scheme"]: row for row in rows}
+            return []
+
+    def learn(self, tokens: int, rows: Sequence[Row]) -> None:
+        """Note the rows of one size, if it has any."""
+        if rows:
+            self.known[tokens] = {row["scheme"]: row for row in rows}
 
     def threshold(self, scheme: str) -> WinningSizes:
         """Find where ``scheme`` wins; between a size where it does and one where it does not, search on."""
@@ -119,8 +128,8 @@ class _Sweep:
         ranges = []
         for won, sizes in groupby(sorted(self.known), key=lambda size: self._wins(size, scheme)):
             if won:
-                each = list(sizes)
-                ranges.append((each[0], each[-1]))
+                won_at = list(sizes)
+                ranges.append((won_at[0], won_at[-1]))
         wins_from = ranges[-1][0] if ranges and ranges[-1][1] == max(self.known) else None
         return WinningSizes(sublayer=self.name, scheme=scheme, wins_from=wins_from, wins=tuple(ranges))
 
@@ -132,12 +141,26 @@ class _Sweep:
             for low, high in pairwise(sorted(self.known)):
                 between = (low + high) // 2
                 if self._wins(low, scheme) != self._wins(high, scheme) and high > low * _CLOSE and between > low:
-                    self.simulate(between)
+                    self.learn(between, self.simulate(between))
                     open_ |= between in self.known
 
     def _wins(self, tokens: int, scheme: str) -> bool:
         row = self.known[tokens][scheme]
         return row["status"] == "ok" and float(row["speedup"]) > 1
+
+
+def _rung(rung: tuple[_Sweep, int]) -> list[Row]:
+    sweep, tokens = rung
+    return sweep.simulate(tokens)
+
+
+def _rung_label(rung: tuple[_Sweep, int]) -> str:
+    return rung[0].label()
+
+
+def _searched(sweep: _Sweep) -> tuple[_Sweep, list[WinningSizes]]:
+    """Find where the schemes win; the sweep knows more sizes then."""
+    return sweep, [sweep.threshold(scheme) for scheme in sweep.schemes]
 
 
 def _sublayer(model: ModelSpec, tp: int, name: str, tokens: int) -> Sublayer:

@@ -7,12 +7,13 @@ from typing import Any
 from t3sim.config import Loaded
 from t3sim.execution.data import DataMode
 from t3sim.experiments.binding import bound, judged_bytes
+from t3sim.processes import Progress
 from t3sim.results import Row
 from t3sim.simulation import SystemSpec
 from t3sim.simulation.collective import collective_point, collective_row, run_seeds
 from t3sim.simulation.lab import MIRROR
 from t3sim.simulation.plans import plans_of
-from t3sim.simulation.run import Progress, manifest
+from t3sim.simulation.run import manifest
 
 COLLECTIVE_COLUMNS = (
     "op",
@@ -90,4 +91,4 @@ def collectives(
     if progress is not None:
         progress(len(points), len(points), "done")
     notes = list(dict.fromkeys(note for point in points for note in point.notes))
-    return Collectives(tuple(rows), {**manifest(points), "notes": notes}, tuple(failures))
+    return Collectives(tuple(rows), manifest(points, notes), tuple(failures))

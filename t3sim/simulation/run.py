@@ -1,7 +1,9 @@
 """Runs: points simulated one after the other, with progress, into one result with its manifest."""
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,15 @@ from t3sim.errors import InputError, Problem
 from t3sim.execution.data import DataMode
 from t3sim.hardware.memory.values import Precision
 from t3sim.lowering.work import fusable
+from t3sim.processes import Progress, each
 from t3sim.registry import get
-from t3sim.results import Row, RunResult
+from t3sim.results import RunResult
 from t3sim.results.activity import RUN
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation.fit import check_conditions, check_fit
 from t3sim.simulation.lab import ALL, MIRROR, ONE
 from t3sim.simulation.plans import facts_of
-from t3sim.simulation.point import Observe, Point, measure, scheme_names
+from t3sim.simulation.point import Measured, Observe, Point, measure, scheme_names
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
 from t3sim.workload.operations import Sublayer, Trace
@@ -30,9 +33,6 @@ SYSTEM_FORMAT = "t3sim-system"
 DEFAULT_SYSTEM = "t3-paper"
 LIBRARIES = ("simpy", "numpy", "numba", "networkx", "pydantic", "pyyaml", "typer", "rich")
 """What a result may depend on, or an installation lack."""
-
-Progress = Callable[[int, int, str], None]
-"""Called with points done, points in all, and what comes next."""
 
 
 def load_system(ref: str | Path = DEFAULT_SYSTEM, overrides: Sequence[str] = ()) -> Loaded[SystemSpec]:
@@ -92,6 +92,15 @@ def load_points(
     return points, choose_schemes(schemes, facts_of(spec.spec, loaded.spec.tp))
 
 
+@dataclass(frozen=True)
+class Ran:
+    """What came of one point."""
+
+    measured: tuple[Measured, ...]
+    notes: tuple[str, ...]
+    """What a reader of the results could mistake or wonder at."""
+
+
 def run_points(
     points: Sequence[Point],
     schemes: Sequence[str],
@@ -99,33 +108,45 @@ def run_points(
     observe: Observe | None = None,
 ) -> RunResult:
     """Simulate ``points`` under ``schemes``. Raises ``InputError`` when a point cannot be simulated at all."""
-    rows: list[Row] = []
-    hardware: list[Row] = []
-    for number, point in enumerate(points):
-        if progress is not None:
-            progress(number, len(points), point.sublayer.label)
-        for row, activity in measure(point, schemes, observe):
-            rows.append(row)
-            if activity is not None:
-                hardware.append({**{name: row[name] for name in RUN}, **activity.document()})
-    if progress is not None:
-        progress(len(points), len(points), "done")
-    return RunResult(tuple(rows), manifest(points), tuple(hardware))
+    run = partial(run_point, schemes=schemes, observe=observe)
+    return result_of(points, each(run, points, progress=progress, label=label))
 
 
-def manifest(points: Sequence[Point]) -> dict[str, Any]:
-    """Say what made a result: versions, configuration, seed."""
+def run_point(point: Point, schemes: Sequence[str], observe: Observe | None = None) -> Ran:
+    """Simulate a point under ``schemes``. Raises ``InputError`` when it cannot be simulated at all."""
+    return Ran(tuple(measure(point, schemes, observe)), tuple(notes_on(point)))
+
+
+def result_of(points: Sequence[Point], ran: Sequence[Ran]) -> RunResult:
+    """Put together what came of ``points``."""
+    measured = [found for one in ran for found in one.measured]
+    hardware = (
+        {**{name: row[name] for name in RUN}, **activity.document()}
+        for row, activity in measured
+        if activity is not None
+    )
+    notes = [note for one in ran for note in one.notes]
+    return RunResult(tuple(found.row for found in measured), manifest(points, notes), tuple(hardware))
+
+
+def label(point: Point) -> str:
+    """Name a point to people."""
+    return point.sublayer.label
+
+
+def manifest(points: Sequence[Point], notes: Sequence[str]) -> dict[str, Any]:
+    """Say what made a result: versions, configuration, seed; and what there is to note on it."""
     return {
         "t3sim": __version__,
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
         "systems": {point.system.spec.name: point.system.config_hash for point in points},
         "seed": points[0].system.spec.conditions.seed,
-        "notes": [note for point in points for note in _notes(point)],
+        "notes": list(notes),
     }
 
 
-def _notes(point: Point) -> Iterator[str]:
+def notes_on(point: Point) -> Iterator[str]:
     """Say what a reader of the results could mistake or wonder at: nothing to overlap, all GPUs simulated."""
     yield from (f"{point.sublayer.label}: {note}" for note in point.notes)
     if not fusable(point.works):

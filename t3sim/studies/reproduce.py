@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from t3sim.config import Loaded
 from t3sim.data import traces_dir
+from t3sim.processes import Progress, each
 from t3sim.results import Row, RunResult, geomean, merged
 from t3sim.results.published import EvaluatedTarget
 from t3sim.simulation import Point, SystemSpec, schemes_of_any_network
 from t3sim.simulation.lab import ONE
-from t3sim.simulation.run import Progress, run_points
-from t3sim.studies.cu_sharing import rows_with_cus_shared
+from t3sim.simulation.run import Ran, result_of, run_point
+from t3sim.studies.cu_sharing import row_with_cus_shared, with_cus_shared
 from t3sim.studies.metrics import CUS_SHARED, METRICS
 from t3sim.studies.published import Published, Target
+from t3sim.workload.operations import Sublayer
 from t3sim.workload.trace import load_trace
 
 
@@ -44,24 +47,48 @@ class Reproduction:
         }
 
 
+@dataclass(frozen=True)
+class _Task:
+    """One sublayer to simulate: all schemes on it, or its operations on shares of the CUs."""
+
+    set: str
+    sublayer: Sublayer
+    system: Loaded[SystemSpec]
+    collective_cus: int | None = None
+    """CUs that the collectives have to themselves; ``None``: each kernel has all."""
+
+    @property
+    def label(self) -> str:
+        """Name it to people."""
+        cus = self.collective_cus
+        return self.sublayer.label if cus is None else f"{self.set}: {cus} CUs for collectives"
+
+
 def reproduce(
-    published: Published, system: Loaded[SystemSpec], sets: Sequence[str], progress: Progress | None = None
+    published: Published,
+    system: Loaded[SystemSpec],
+    sets: Sequence[str],
+    progress: Progress | None = None,
+    jobs: int = 1,
 ) -> Reproduction:
-    """Run all schemes on the traces of ``sets`` and evaluate the targets of these sets."""
+    """Run all schemes on the traces of ``sets``, in ``jobs`` processes, and evaluate the targets of these sets."""
     wanted = [target for target in published.targets if target.set in sets]
-    points = {name: _points(published.sets[name], system) for name in sets}
-    total = sum(map(len, points.values()))
-    by_set: dict[str, RunResult] = {}
-    done = 0
-    for name in sets:
-        by_set[name] = run_points(points[name], schemes_of_any_network(), _shifted(progress, done, total))
-        done += len(points[name])
-    shared: dict[tuple[str, int], list[Row]] = {}
+    sublayers = {name: _sublayers(published.sets[name]) for name in sets}
+    tasks = [_Task(name, sublayer, system) for name in sets for sublayer in sublayers[name]]
     for name, cus in dict.fromkeys((target.set, target.collective_cus) for target in wanted):
         if cus is not None:
-            if progress is not None:
-                progress(total, total, f"{name}: {cus} CUs for collectives")
-            shared[name, cus] = rows_with_cus_shared(system, cus, [point.sublayer for point in points[name]])
+            divided = with_cus_shared(system, cus)
+            tasks += [_Task(name, sublayer, divided, cus) for sublayer in sublayers[name]]
+    found = each(_done, tasks, jobs=jobs, progress=progress, label=attrgetter("label"), group=_ALIKE)
+    ran: dict[str, list[Ran]] = {name: [] for name in sets}
+    shared: dict[tuple[str, int], list[Row]] = {}
+    for task, item in zip(tasks, found, strict=True):
+        if isinstance(item, Ran):
+            ran[task.set].append(item)
+        else:
+            shared.setdefault((task.set, task.collective_cus or 0), []).append(item)
+    points = {name: [Point(system=system, sublayer=sublayer) for sublayer in sublayers[name]] for name in sets}
+    by_set = {name: result_of(points[name], ran[name]) for name in sets}
     targets = tuple(
         _evaluated(target, by_set[target.set], shared.get((target.set, target.collective_cus or 0), []))
         for target in wanted
@@ -69,18 +96,22 @@ def reproduce(
     return Reproduction(by_set, shared, targets, published.source)
 
 
-def _points(traces: Sequence[str], system: Loaded[SystemSpec]) -> list[Point]:
+_ALIKE = attrgetter("sublayer.model", "sublayer.tp", "collective_cus")
+"""What tasks have in common whose collectives are mostly the same."""
+
+
+def _sublayers(traces: Sequence[str]) -> list[Sublayer]:
     loaded = [load_trace(trace, folder=traces_dir()).spec for trace in traces]
-    points = [Point(system=system, sublayer=sublayer) for trace in loaded for sublayer in trace.sublayers()]
+    return [sublayer for trace in loaded for sublayer in trace.sublayers()]
+
+
+def _done(task: _Task) -> Ran | Row:
+    if task.collective_cus is not None:
+        return row_with_cus_shared(task.system, task.sublayer)
+    point = Point(system=task.system, sublayer=task.sublayer)
     # One GPU is simulated, as published, also where GPUs are not quite in step: PaLM's (see DEVIATIONS).
-    return [point if point.why_all_when_fused is None else replace(point, gpus=ONE) for point in points]
-
-
-def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """Count the points of one set as part of all."""
-    if progress is None:
-        return None
-    return lambda done, _total, label: progress(before + done, total, label)
+    simulated = point if point.why_all_when_fused is None else replace(point, gpus=ONE)
+    return run_point(simulated, schemes_of_any_network())
 
 
 def _evaluated(target: Target, result: RunResult, shared: Sequence[Row]) -> EvaluatedTarget:

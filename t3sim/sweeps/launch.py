@@ -1,7 +1,6 @@
 """The whole way of a sweep, from its file to its folder of results."""
 
 import json
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from t3sim.config import Document, Draft, Loaded, draft, dump_yaml
 from t3sim.data import sweeps_dir
 from t3sim.files import prepare_folder, write_files
+from t3sim.processes import cores
 from t3sim.results import read_frame
 from t3sim.sweeps.check import check_sweep
 from t3sim.sweeps.combinations import Combinations
@@ -125,11 +125,6 @@ def sweep(
         if result.interrupted:
             raise KeyboardInterrupt
         return read_frame(folder / RESULTS)
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _write(folder: Path, spec: Loaded[SweepSpec], runner: Runner, shard: tuple[int, int]) -> Written:

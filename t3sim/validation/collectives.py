@@ -6,6 +6,7 @@ and by which algorithm, is the libraries' own choice (``t3sim.lowering.protocol`
 
 import csv
 from functools import cache
+from operator import attrgetter
 from typing import Literal
 
 from pydantic import PositiveFloat, PositiveInt, ValidationError, field_validator
@@ -13,11 +14,11 @@ from pydantic import PositiveFloat, PositiveInt, ValidationError, field_validato
 from t3sim.config import Loaded, PositiveBytes, Spec
 from t3sim.data import configs_dir
 from t3sim.errors import InputError, Problem
+from t3sim.processes import Progress, each
 from t3sim.registry import register
 from t3sim.results.comparison import Comparison
 from t3sim.simulation import SystemSpec, load_system
 from t3sim.simulation.collective import collective_point, run_collective
-from t3sim.simulation.run import Progress
 from t3sim.units import FS_PER_US
 from t3sim.validation.comparison import KIND
 
@@ -110,22 +111,19 @@ class MeasuredCollectives:
 
     against = "measured"
 
-    def compare(self, progress: Progress | None = None) -> list[Comparison]:
+    def compare(self, progress: Progress | None = None, jobs: int = 1) -> list[Comparison]:
         """Simulate every measured collective."""
         table = load_measured_collectives()
-        done: list[Comparison] = []
-        for item in table:
-            if progress is not None:
-                progress(len(done), len(table), item.case)
-            done.append(
-                Comparison(
-                    group=f"{item.system}, {item.group}",
-                    band=next(name for most, name in BANDS if item.bytes <= most),
-                    case=item.case,
-                    quantity="time_us",
-                    reference=item.time_us,
-                    simulated=simulated(item),
-                    source=item.source,
-                )
-            )
-        return done
+        return each(_compared, table, jobs=jobs, progress=progress, label=attrgetter("case"))
+
+
+def _compared(item: MeasuredCollective) -> Comparison:
+    return Comparison(
+        group=f"{item.system}, {item.group}",
+        band=next(name for most, name in BANDS if item.bytes <= most),
+        case=item.case,
+        quantity="time_us",
+        reference=item.time_us,
+        simulated=simulated(item),
+        source=item.source,
+    )

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Protocol
 
+from t3sim.processes import Progress
 from t3sim.results import Row
 from t3sim.results.comparison import Comparison
-from t3sim.simulation.run import Progress
 
 KIND = "validation"
 ALL_BANDS = "all"
@@ -19,8 +19,11 @@ class Check(Protocol):
     against: str
     """What ``--against`` calls it; several checks may share a name."""
 
-    def compare(self, progress: Progress | None = None) -> list[Comparison]:
-        """Simulate every reference figure. Raises ``InputError`` when the figures cannot be read."""
+    def compare(self, progress: Progress | None = None, jobs: int = 1) -> list[Comparison]:
+        """Simulate every reference figure, in ``jobs`` processes.
+
+        Raises ``InputError`` when the figures cannot be read.
+        """
 
 
 def summary(against: str, comparisons: Sequence[Comparison]) -> list[Row]:

@@ -1,7 +1,7 @@
 """One DRAM channel against a table of runs of another simulator: bandwidth and mean read latency."""
 
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,9 @@ import numpy as np
 from t3sim.data import configs_dir
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
 from t3sim.hardware.memory.banked.mappings import KIND as MAPPING
+from t3sim.processes import Progress, each
 from t3sim.registry import get, register
 from t3sim.results.comparison import Comparison
-from t3sim.simulation.run import Progress
 from t3sim.validation.comparison import KIND
 from t3sim.validation.dram_patterns import REQUEST_BYTES, RequestStream, family, request_stream
 from t3sim.validation.dram_stream import run_stream
@@ -28,17 +28,25 @@ class DramChannel:
     against = "dram"
     table: ReferenceTable = field(default_factory=lambda: load_table(SHIPPED))
 
-    def compare(self, progress: Progress | None = None) -> list[Comparison]:
+    def compare(self, progress: Progress | None = None, jobs: int = 1) -> list[Comparison]:
         """Send every stream of the table through a channel."""
-        done: list[Comparison] = []
-        streams = cache(request_stream)
-        for index, run in enumerate(self.table.runs):
-            if progress is not None:
-                progress(index, len(self.table.runs), _case(run))
-            dram = self.table.drams[run.dram]
-            peak_cycles = REQUEST_BYTES * dram.clock // dram.peak_bytes_per_s
-            done += _compared(run, *_simulated(run, dram, streams(run.stream, run.requests, peak_cycles)))
-        return done
+        pairs = [(run, self.table.drams[run.dram]) for run in self.table.runs]
+        found = each(_run, pairs, jobs=jobs, progress=progress, label=lambda pair: _case(pair[0]), group=_stream_of)
+        return [comparison for of_one in found for comparison in of_one]
+
+
+def _run(pair: tuple[ReferenceRun, DramSpec]) -> list[Comparison]:
+    run, dram = pair
+    return _compared(run, *_simulated(run, dram, _stream(*_stream_of(pair))))
+
+
+def _stream_of(pair: tuple[ReferenceRun, DramSpec]) -> tuple[str, int, int]:
+    """Give what a stream of requests is made from: several runs share one."""
+    run, dram = pair
+    return run.stream, run.requests, REQUEST_BYTES * dram.clock // dram.peak_bytes_per_s
+
+
+_stream = lru_cache(maxsize=64)(request_stream)
 
 
 def _compared(run: ReferenceRun, gbps: float, latency_ns: float | None) -> list[Comparison]:

@@ -10,13 +10,13 @@ from t3sim.collectives.plan import Plan
 from t3sim.execution.gemm import GemmKernel
 from t3sim.hardware.machine import Machine
 from t3sim.lowering.work import lower
+from t3sim.processes import Progress, each
 from t3sim.registry import get, register
 from t3sim.results.comparison import Comparison
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Scheme
 from t3sim.simulation import SystemSpec, load_system
 from t3sim.simulation.lab import SystemLab
-from t3sim.simulation.run import Progress
 from t3sim.units import FS_PER_US
 from t3sim.validation.comparison import KIND
 from t3sim.validation.measured_gemms import MeasuredGemm, load_measured_gemms
@@ -31,37 +31,39 @@ class MeasuredGemmTimes:
 
     against = "measured"
 
-    def compare(self, progress: Progress | None = None) -> list[Comparison]:
+    def compare(self, progress: Progress | None = None, jobs: int = 1) -> list[Comparison]:
         """Simulate every measured GEMM, by GPU and from few rows to many."""
         measured = sorted(load_measured_gemms().spec.gemms(), key=lambda item: (item.system, item.op.M))
         systems = {name: load_system(name).spec for name in dict.fromkeys(item.system for item in measured)}
-        return compare_gemms(measured, systems, progress)
+        return compare_gemms(measured, systems, progress, jobs)
 
 
 def compare_gemms(
-    measured: Sequence[MeasuredGemm], systems: dict[str, SystemSpec], progress: Progress | None = None
+    measured: Sequence[MeasuredGemm], systems: dict[str, SystemSpec], progress: Progress | None = None, jobs: int = 1
 ) -> list[Comparison]:
-    """Simulate ``measured`` on ``systems``, by their names."""
-    done: list[Comparison] = []
-    for item in measured:
-        op, system = item.op, systems[item.system]
-        case = f"{item.system} {op.M} x {op.N} x {op.K_local} {op.dtype}"
-        if progress is not None:
-            progress(len(done), len(measured), case)
-        launch_fs = system.compute.launch_overhead if item.launch_fs is None else item.launch_fs
-        time_fs = gemm_fs(system, op) - system.compute.launch_overhead + launch_fs
-        done.append(
-            Comparison(
-                group=item.system,
-                band=band(op.M),
-                case=case,
-                quantity="time_us",
-                reference=item.time_us,
-                simulated=time_fs / FS_PER_US,
-                source=item.citation,
-            )
-        )
-    return done
+    """Simulate ``measured`` on ``systems``, by their names, in ``jobs`` processes."""
+    pairs = [(item, systems[item.system]) for item in measured]
+    return each(_compared, pairs, jobs=jobs, progress=progress, label=_case)
+
+
+def _case(pair: tuple[MeasuredGemm, SystemSpec]) -> str:
+    item, _ = pair
+    return f"{item.system} {item.op.M} x {item.op.N} x {item.op.K_local} {item.op.dtype}"
+
+
+def _compared(pair: tuple[MeasuredGemm, SystemSpec]) -> Comparison:
+    item, system = pair
+    launch_fs = system.compute.launch_overhead if item.launch_fs is None else item.launch_fs
+    time_fs = gemm_fs(system, item.op) - system.compute.launch_overhead + launch_fs
+    return Comparison(
+        group=item.system,
+        band=band(item.op.M),
+        case=_case(pair),
+        quantity="time_us",
+        reference=item.time_us,
+        simulated=time_fs / FS_PER_US,
+        source=item.citation,
+    )
 
 
 def gemm_fs(system: SystemSpec, op: Gemm) -> int:

@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from operator import attrgetter
 
 from t3sim.collectives.plan import Operation
+from t3sim.processes import Progress, each
 from t3sim.registry import register
 from t3sim.results.comparison import Comparison
 from t3sim.simulation import load_system
 from t3sim.simulation.collective import FREE_MEMORY, collective_point, run_collective
-from t3sim.simulation.run import Progress
 from t3sim.units import FS_PER_US
 from t3sim.validation.comparison import KIND
 
@@ -97,9 +98,9 @@ class NetworkClosedForms:
 
     against = "network"
 
-    def compare(self, progress: Progress | None = None) -> list[Comparison]:
+    def compare(self, progress: Progress | None = None, jobs: int = 1) -> list[Comparison]:
         """Simulate every case."""
-        return _compared(cases(), progress)
+        return each(_compared, cases(), jobs=jobs, progress=progress, label=attrgetter("label"))
 
 
 @register(KIND, "network-bound")
@@ -108,9 +109,9 @@ class NetworkBounds:
 
     against = "network"
 
-    def compare(self, progress: Progress | None = None) -> list[Comparison]:
+    def compare(self, progress: Progress | None = None, jobs: int = 1) -> list[Comparison]:
         """Simulate every case."""
-        return _compared(bounds(), progress)
+        return each(_compared, bounds(), jobs=jobs, progress=progress, label=attrgetter("label"))
 
 
 def cases() -> tuple[NetworkCase, ...]:
@@ -134,23 +135,16 @@ def bounds() -> tuple[NetworkCase, ...]:
     )
 
 
-def _compared(every: Sequence[NetworkCase], progress: Progress | None) -> list[Comparison]:
-    done: list[Comparison] = []
-    for case in every:
-        if progress is not None:
-            progress(len(done), len(every), case.label)
-        done.append(
-            Comparison(
-                group=case.algorithm,
-                band=case.topology,
-                case=case.label,
-                quantity="time_us",
-                reference=case.seconds * 1e6,
-                simulated=case.simulated_us(),
-                source="closed form (t3sim/validation/network.py)",
-            )
-        )
-    return done
+def _compared(case: NetworkCase) -> Comparison:
+    return Comparison(
+        group=case.algorithm,
+        band=case.topology,
+        case=case.label,
+        quantity="time_us",
+        reference=case.seconds * 1e6,
+        simulated=case.simulated_us(),
+        source="closed form (t3sim/validation/network.py)",
+    )
 
 
 Form = Callable[[int, int], float]
@@ -266,13 +260,13 @@ def _grids() -> Iterator[NetworkCase]:
 
 
 def _nodes() -> Iterator[NetworkCase]:
-    for (nodes, each), size in product(((2, 8), (4, 4), (4, 8)), (_MIB, 16 * _MIB)):
-        chunk = size / (nodes * each)
-        inside, hop = (each - 1) * chunk / _B, chunk / _R + _K
+    for (nodes, per_node), size in product(((2, 8), (4, 4), (4, 8)), (_MIB, 16 * _MIB)):
+        chunk = size / (nodes * per_node)
+        inside, hop = (per_node - 1) * chunk / _B, chunk / _R + _K
         once = _L + max(nodes * inside, inside + (nodes - 1) * hop)
         # The first of the chunks from the others is there when all but a slice of each of the rest is.
-        others = inside - min(each - 2, inside * _B / _SLICE - 1) * _SLICE / _B + _L
-        rails = _K + max((nodes - 1) * each * chunk / _R, others + (nodes - 1) * (each - 1) * chunk / _R)
+        others = inside - min(per_node - 2, inside * _B / _SLICE - 1) * _SLICE / _B + _L
+        rails = _K + max((nodes - 1) * per_node * chunk / _R, others + (nodes - 1) * (per_node - 1) * chunk / _R)
         for operation in _EXCHANGES:
             personal = operation is Operation.ALL_TO_ALL
             yield NetworkCase(
@@ -280,7 +274,7 @@ def _nodes() -> Iterator[NetworkCase]:
                 operation=operation,
                 topology="multi-node",
                 details=f"nodes: {nodes}, {_NIC}",
-                shape=(nodes, each),
+                shape=(nodes, per_node),
                 nbytes=size,
                 seconds=rails if personal else _once(lambda *_, once=once: once, operation)(1, size),
             )

@@ -6,15 +6,16 @@ sends it on, where ours passes bytes on as they come: those rows are a group of 
 
 import csv
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from t3sim.data import configs_dir
 from t3sim.errors import InputError, Problem
+from t3sim.processes import Progress, each
 from t3sim.registry import register
 from t3sim.results.comparison import Comparison
 from t3sim.simulation import load_system
 from t3sim.simulation.collective import FREE_MEMORY, collective_point, run_collective
-from t3sim.simulation.run import Progress
 from t3sim.units import FS_PER_US
 from t3sim.validation.comparison import KIND
 
@@ -94,23 +95,19 @@ class AgainstAstraSim:
 
     against = "network"
 
-    def compare(self, progress: Progress | None = None) -> list[Comparison]:
+    def compare(self, progress: Progress | None = None, jobs: int = 1) -> list[Comparison]:
         """Simulate every run of the table."""
-        runs = load_peer_runs()
-        done: list[Comparison] = []
-        for run in runs:
-            if progress is not None:
-                progress(len(done), len(runs), run.label)
-            forwards = run.topology == "switch"
-            done.append(
-                Comparison(
-                    group=f"ASTRA-sim, {run.topology}{' that stores and forwards' if forwards else ''}",
-                    band=run.algorithm,
-                    case=run.label,
-                    quantity="time_us",
-                    reference=run.time_ns / _NS_PER_US,
-                    simulated=run.simulated_us(),
-                    source=run.source,
-                )
-            )
-        return done
+        return each(_compared, load_peer_runs(), jobs=jobs, progress=progress, label=attrgetter("label"))
+
+
+def _compared(run: PeerRun) -> Comparison:
+    forwards = run.topology == "switch"
+    return Comparison(
+        group=f"ASTRA-sim, {run.topology}{' that stores and forwards' if forwards else ''}",
+        band=run.algorithm,
+        case=run.label,
+        quantity="time_us",
+        reference=run.time_ns / _NS_PER_US,
+        simulated=run.simulated_us(),
+        source=run.source,
+    )

@@ -4,18 +4,21 @@ time = passes x ((n - 1) / n x bytes / rate + (n - 1) x latency), one pass for a
 for an all-reduce. ASTRA-sim 2 (analytical network, direct ring) is within 0.6% of it at these points.
 """
 
+from functools import cache
 from itertools import product
-from typing import Literal
+from operator import attrgetter
+from typing import NamedTuple
 
+from t3sim.config import Loaded
+from t3sim.processes import Progress, each
 from t3sim.registry import register
 from t3sim.results.comparison import Comparison
-from t3sim.simulation import load_system
+from t3sim.simulation import SystemSpec, load_system
 from t3sim.simulation.collective import FREE_MEMORY, collective_point, run_collective
-from t3sim.simulation.run import Progress
 from t3sim.units import FS_PER_NS, FS_PER_S, FS_PER_US
 from t3sim.validation.comparison import KIND
 
-_PASSES: dict[Literal["reduce_scatter", "all_gather", "all_reduce"], int] = {
+_PASSES = {
     "reduce_scatter": 1,
     "all_gather": 1,
     "all_reduce": 2,
@@ -39,26 +42,39 @@ class RingClosedForm:
 
     against = "ring"
 
-    def compare(self, progress: Progress | None = None) -> list[Comparison]:
+    def compare(self, progress: Progress | None = None, jobs: int = 1) -> list[Comparison]:
         """Simulate every collective of the comparison."""
-        systems = {rate: load_system(overrides=[*RING, f"link.bandwidth={rate} GB/s"]) for rate in _GB_PER_S}
-        cases = list(product(_PASSES, _GPUS, _GB_PER_S, _BYTES))
-        done: list[Comparison] = []
-        for collective, gpus, rate, nbytes in cases:
-            case = f"{collective} {nbytes} B, n={gpus}, {rate} GB/s"
-            if progress is not None:
-                progress(len(done), len(cases), case)
-            simulated_fs = run_collective(collective_point(systems[rate], collective, gpus, nbytes)).total_fs
-            once_fs = (gpus - 1) * nbytes * FS_PER_S / (gpus * rate * 10**9) + (gpus - 1) * _LATENCY_FS
-            done.append(
-                Comparison(
-                    group=collective,
-                    band=f"n={gpus}",
-                    case=case,
-                    quantity="time_us",
-                    reference=_PASSES[collective] * once_fs / FS_PER_US,
-                    simulated=simulated_fs / FS_PER_US,
-                    source="(n-1)/n x bytes / rate + (n-1) x latency a pass",
-                )
-            )
-        return done
+        cases = [_Case(*case) for case in product(_PASSES, _GPUS, _GB_PER_S, _BYTES)]
+        return each(_compared, cases, jobs=jobs, progress=progress, label=attrgetter("label"))
+
+
+class _Case(NamedTuple):
+    collective: str
+    gpus: int
+    rate: int
+    """Of the links, GB/s."""
+    nbytes: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.collective} {self.nbytes} B, n={self.gpus}, {self.rate} GB/s"
+
+
+def _compared(case: _Case) -> Comparison:
+    gpus, nbytes = case.gpus, case.nbytes
+    simulated_fs = run_collective(collective_point(_system(case.rate), case.collective, gpus, nbytes)).total_fs
+    once_fs = (gpus - 1) * nbytes * FS_PER_S / (gpus * case.rate * 10**9) + (gpus - 1) * _LATENCY_FS
+    return Comparison(
+        group=case.collective,
+        band=f"n={gpus}",
+        case=case.label,
+        quantity="time_us",
+        reference=_PASSES[case.collective] * once_fs / FS_PER_US,
+        simulated=simulated_fs / FS_PER_US,
+        source="(n-1)/n x bytes / rate + (n-1) x latency a pass",
+    )
+
+
+@cache
+def _system(rate: int) -> Loaded[SystemSpec]:
+    return load_system(overrides=[*RING, f"link.bandwidth={rate} GB/s"])

@@ -5,17 +5,20 @@ group of its own.
 """
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Literal
 
 from pydantic import Field, PositiveFloat
 
 from t3sim.config import Spec, load
 from t3sim.data import configs_dir
+from t3sim.processes import Progress, each
 from t3sim.registry import register
-from t3sim.results import Row
 from t3sim.results.comparison import Comparison
-from t3sim.simulation import Point, load_system, simulate_point
-from t3sim.simulation.run import Progress
+from t3sim.schemes.scheme import Outcome
+from t3sim.simulation import Point, load_system
+from t3sim.simulation.collective import run_collective
+from t3sim.units import FS_PER_US
 from t3sim.validation.comparison import KIND
 from t3sim.workload.operations import DTYPE_BYTES, Collective, Degree, Dtype, Extent, Gemm, Sublayer
 
@@ -90,27 +93,28 @@ class MeasuredAgainstSequential:
 
     against = "measured"
 
-    def compare(self, progress: Progress | None = None) -> list[Comparison]:
+    def compare(self, progress: Progress | None = None, jobs: int = 1) -> list[Comparison]:
         """Simulate every measured pair under ``sequential``."""
         measured = load_measured_sublayers().sublayers
-        done: list[Comparison] = []
-        for number, item in enumerate(measured):
-            if progress is not None:
-                progress(number, len(measured), item.case)
-            point = Point(system=load_system(item.system), sublayer=item.sublayer())
-            (row,) = simulate_point(point, ["sequential"])
-            done += _comparisons(item, row)
-        return done
+        found = each(_compared, measured, jobs=jobs, progress=progress, label=attrgetter("case"))
+        return [comparison for of_one in found for comparison in of_one]
 
 
-def _comparisons(item: MeasuredSublayer, row: Row) -> Iterator[Comparison]:
+def _compared(item: MeasuredSublayer) -> list[Comparison]:
+    """Run the two kernels one after the other; no other scheme is simulated."""
+    point = Point(system=load_system(item.system), sublayer=item.sublayer())
+    point.check()
+    return list(_comparisons(item, run_collective(point)))
+
+
+def _comparisons(item: MeasuredSublayer, outcome: Outcome) -> Iterator[Comparison]:
     """Set the whole beside its simulated time, and the parts where they were measured."""
     figures = (
-        ("sequential_us", item.time_us, row["total_us"]),
-        ("gemm_us", item.gemm_us, row["gemm_us"]),
-        ("collective_us", item.collective_us, row["rs_us"] + row["ag_us"]),
+        ("sequential_us", item.time_us, outcome.total_fs),
+        ("gemm_us", item.gemm_us, outcome.of("gemm")),
+        ("collective_us", item.collective_us, outcome.of("reduce_scatter") + outcome.of("all_gather")),
     )
-    for quantity, reference, simulated in figures:
+    for quantity, reference, simulated_fs in figures:
         if reference is not None:
             yield Comparison(
                 group=f"{item.system}{', other node' if item.other_node else ''}",
@@ -118,6 +122,6 @@ def _comparisons(item: MeasuredSublayer, row: Row) -> Iterator[Comparison]:
                 case=item.case,
                 quantity=quantity,
                 reference=reference,
-                simulated=simulated,
+                simulated=simulated_fs / FS_PER_US,
                 source=item.source,
             )

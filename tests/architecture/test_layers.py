@@ -17,7 +17,21 @@ LAYERS = (
     ("collectives",),
     ("workload",),
     ("config",),
-    ("results", "registry", "units", "errors", "files", "compiled", "bits", "version", "data", "lazy"),
+    (
+        "results",
+        "registry",
+        "units",
+        "errors",
+        "files",
+        "compiled",
+        "bits",
+        "version",
+        "data",
+        "lazy",
+        "own_folder",
+        "disk_cache",
+        "processes",
+    ),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 LOWEST = len(LAYERS) - 1

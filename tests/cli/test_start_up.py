@@ -10,6 +10,7 @@ import typer
 
 from t3sim.cli import commands
 from t3sim.cli.app import app
+from t3sim.simulation.part_store import FOLDER
 
 SIMULATION = {"simpy", "numpy", "pydantic", "yaml"}
 COMPILER = {"numba", "llvmlite"}
@@ -92,6 +93,13 @@ def test_a_run_needs_no_tables_figures_or_graphs(imported, trace):
     assert found == SIMULATION | COMPILER | {"rich"}
 
 
+def test_a_remembered_run_needs_no_compiler(imported, trace, tmp_path, monkeypatch):
+    """What is in the cache on disk is read, and nothing is compiled for it."""
+    monkeypatch.setitem(os.environ, FOLDER, str(tmp_path / "cache"))
+    found = [imported("run", trace, "--sublayer", "op") for _ in range(2)]
+    assert found == [SIMULATION | COMPILER | {"rich"}, SIMULATION | {"rich"}]
+
+
 def test_plain_functions_need_no_compiler(imported, trace, monkeypatch):
     """Where nothing is compiled, the compiler stays out."""
     monkeypatch.setitem(os.environ, "NUMBA_DISABLE_JIT", "1")
@@ -122,6 +130,7 @@ import sys
 from typer import Context
 import typer
 from t3sim.cli.app import app
+from t3sim.simulation.part_store import FOLDER
 group = typer.main.get_group(app)
 context = group.make_context("t3sim", list(sys.argv[1:]), resilient_parsing=True)
 print(*(item.value for item in group.shell_complete(context, "re")))

@@ -6,7 +6,7 @@ from t3sim.errors import InputError
 from t3sim.results import geomean
 from t3sim.simulation import load_system
 from t3sim.studies import Published, Target, load_published, reproduce
-from t3sim.studies.cu_sharing import SharedCus
+from t3sim.studies.cu_sharing import with_cus_shared
 
 
 def target(name, **fields):
@@ -72,13 +72,14 @@ def test_shared_cus_are_run_for_the_figures_that_need_them(study):
 def test_collectives_cannot_take_all_cus():
     """Collectives that leave the GEMM no CU are refused."""
     with pytest.raises(InputError, match="leaves the GEMM none of the system's 80 CUs"):
-        SharedCus(load_system(), 80)
+        with_cus_shared(load_system(), 80)
 
 
 def test_progress_counts_all_points(study):
-    """Progress runs from no point to all of them."""
+    """Progress runs from no point to all of them, those on shares of the CUs included."""
     _, seen = study
-    assert [(done, total) for done, total, _ in seen] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4), (4, 4)]
+    assert [(done, total) for done, total, _ in seen] == [(done, 8) for done in range(9)]
+    assert seen[4][2] == "small: 16 CUs for collectives"
 
 
 def test_the_document_has_targets_first(study):

@@ -101,7 +101,7 @@ def test_kills_of_workers_and_of_the_sweep(spec, results, tmp_path, points, kill
     """Workers and the sweep itself are killed at random; every point is in the table once."""
     path, out = spec(points), tmp_path / "out"
     done = disturbed(
-        sweep_command(path, out, "--jobs", "2"), out, kills, lambda pid: children(pid, b"sweeps.worker"), seed=points
+        sweep_command(path, out, "--jobs", "2"), out, kills, lambda pid: children(pid, b"t3sim.processes"), seed=points
     )
     assert done["worker"], "some workers were killed"
     assert results(out) == results(calm(path, tmp_path))
