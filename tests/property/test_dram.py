@@ -128,6 +128,27 @@ def address_of(dram, bank, row):
 @given(dram=drams(), control=controls, drawn=requests)
 def test_every_request_is_served_when_the_rules_say(dram, control, drawn):
     """The compiled channel moves the data of every request in the same cycle as the plain one, and counts the same."""
+    compare_channels(dram, control, drawn)
+
+
+crowded = st.lists(
+    st.tuples(st.integers(0, 31), st.integers(0, 3), st.sampled_from(KINDS), st.sampled_from((0, 0, 3))),
+    min_size=60,
+    max_size=120,
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(dram=drams(), control=controls, drawn=crowded)
+def test_pseudo_channels_crowd_each_other_as_the_rules_say(dram, control, drawn):
+    """The same for two pseudo channels of 16 banks with rows opened in quick succession and refreshes in between."""
+    changes = {"pseudo_channels": 2, "bank_groups": 4, "banks_per_group": 4, "nRRDS": 1, "nRRDL": 1, "nFAW": 40}
+    often = control.model_copy(update={"read_entries": 12, "write_entries": 12, "refresh": True})
+    compare_channels(dram.model_copy(update=changes), often, drawn)
+
+
+def compare_channels(dram, control, drawn):
+    """Send what is drawn through both channels."""
     arrivals = np.cumsum([gap for _, _, _, gap in drawn])
     stream = [(bank % dram.banks, row, kind, int(at)) for (bank, row, kind, _), at in zip(drawn, arrivals, strict=True)]
     channel = plain_channel(dram, control)

@@ -90,7 +90,7 @@ class Wiring:
 
     def over(self, shape: tuple[int, ...]) -> "Wiring":
         """Give the same wiring with its ranks on another grid, whose rotations it may or may not allow."""
-        return replace(self, shape=shape)
+        return self if shape == self.shape else replace(self, shape=shape)  # what is worked out is kept
 
     @cached_property
     def graph(self) -> "nx.DiGraph[Node]":
