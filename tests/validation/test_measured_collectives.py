@@ -20,6 +20,7 @@ GOALS = {
     ("h100-sxm", "TensorRT-LLM"): 0.12,
     ("h100-sxm", "multimem"): 0.08,
     ("a100-80g-2-nodes", "NCCL, two nodes"): 0.10,
+    ("a100-80g-2-nodes", "NCCL, two nodes, small"): 0.18,
 }
 """Most that held-out rows of a system and group may be off on average."""
 LARGE = ("NCCL, in the switch", "NCCL, all-to-all", "multimem")
@@ -82,10 +83,10 @@ def test_ring_over_the_switch_is_the_ring(collective):
 
 
 def test_measured_tables_say_what_they_are():
-    """178 times, each of a shipped system, and eleven sublayers whose parts add up."""
+    """191 times, each of a shipped system, and eleven sublayers whose parts add up."""
     table = load_measured_collectives()
-    assert len(table) == 178
-    assert len({(item.system, item.gpus, item.collective, item.bytes, item.libraries) for item in table}) == 178
+    assert len(table) == 191
+    assert len({(item.system, item.gpus, item.collective, item.bytes, item.libraries) for item in table}) == 191
     measured = load_measured_sublayers().sublayers
     assert len(measured) == 11
     for item in measured:
