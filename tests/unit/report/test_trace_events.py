@@ -9,6 +9,7 @@ import pytest
 from t3sim.errors import InputError
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.network.topologies.ring import RingSpec
+from t3sim.hardware.plane.plane import plane_of
 from t3sim.observe import Recorder, TimelineObserver
 from t3sim.observe.timeline_builder import lanes
 from t3sim.registry import get
@@ -273,11 +274,14 @@ def test_observers_that_are_off_cost_nothing(tiny_system):
     system = tiny_system()
     machine = Machine(system.gpu(), RingSpec().wire(system.link, 4), system.policy("t3"), mirrored=True)
     gpu = machine.gpus[0]
-    reporting = (gpu.compute, gpu.memory, gpu.tracker, gpu.dma, *machine.network.links.values())
-    parts = (gpu, gpu.memory.channel, gpu.ports.network, machine.network, *reporting)
+    reporting = (gpu.compute, gpu.memory, gpu.tracker, gpu.dma)
+    parts = (gpu, gpu.memory.channel, gpu.ports.network, machine.network, *machine.network.links.values(), *reporting)
+    clock = plane_of(machine.env).rows("clock")
     assert not any(part.probe for part in reporting)
     assert machine.network._probe is None
+    assert not clock["probing"][0]
     recorder = Recorder(machine)
     assert all(part.probe is recorder for part in reporting)
     assert machine.network._probe is recorder
+    assert clock["probing"][0]
     assert not [name for part in parts for name in getattr(part, "__dict__", ()) if name in vars(type(part))]
