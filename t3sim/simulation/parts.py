@@ -29,7 +29,7 @@ from t3sim.hardware.machine import GpuReport, LinkReport, Machine
 from t3sim.hardware.memory.access import Direction, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
 from t3sim.hardware.network.wiring import Wiring, link_name
-from t3sim.hardware.plane.links import BEFORE_ALL
+from t3sim.hardware.plane.state import BEFORE_ALL
 from t3sim.hardware.standing import BusStanding, Credits, LaneStanding, LinkStanding, Standing
 from t3sim.lowering.chunks import Chunks
 from t3sim.lowering.work import CollectiveWork

@@ -31,7 +31,7 @@ from t3sim.hardware.network.wiring import Edge, Node, Wiring, link_name
 from t3sim.hardware.plane import state as kinds
 from t3sim.hardware.plane.engine import SEND
 from t3sim.hardware.plane.plane import plane_of
-from t3sim.hardware.plane.state import NONE
+from t3sim.hardware.plane.state import BEFORE_ALL, NONE
 from t3sim.hardware.probe import Probe
 from t3sim.hardware.standing import LinkStanding
 from t3sim.registry import UnknownNameError
@@ -40,7 +40,6 @@ from t3sim.units import transfer_fs
 Deliver = Callable[[Message], None]
 
 _DRAWN = 256  # packets for which tries are drawn at a time
-_BEFORE_ALL = 2**62  # after the last flow comes the first one
 
 
 class Network:
@@ -308,7 +307,7 @@ class Network:
         row = link.channels.get(number)
         if row is None:
             capacity = link.spec.receive_buffer
-            new = link.number, number, capacity, capacity, -1, _BEFORE_ALL, NONE, NONE, NONE, NONE
+            new = link.number, number, capacity, capacity, -1, BEFORE_ALL, NONE, NONE, NONE, NONE
             row = link.channels[number] = self._plane.add("channels", [new])
             chain = [link.channels[each] for each in sorted(link.channels)]
             self._plane.rows("links")["first_channel"][link.number] = chain[0]

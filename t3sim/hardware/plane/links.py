@@ -32,8 +32,6 @@ from t3sim.units import FS_PER_S
 
 CREDIT: Final = int(Order.CREDIT)
 FORWARDING: Final = int(Order.FORWARD)
-BEFORE_ALL: Final = 2**62
-"""The flow that went last where none did: after the last flow comes the first one."""
 
 
 @part

@@ -19,6 +19,8 @@ NONE: Final = -1
 """No row."""
 OWN: Final = -1
 """The flow of what the node at the sending end of a link sends itself; the others are numbered from 0."""
+BEFORE_ALL: Final = 2**62
+"""The flow that went last where none did: after the last flow comes the first one."""
 
 # What the plane does; what the numbers of a frame mean stands in brackets.
 (

@@ -12,7 +12,7 @@ from t3sim.data import traces_dir
 from t3sim.execution.data import DataMode
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
-from t3sim.hardware.plane.links import BEFORE_ALL
+from t3sim.hardware.plane.state import BEFORE_ALL
 from t3sim.hardware.standing import BusStanding, LaneStanding, LinkStanding, Standing
 from t3sim.registry import get
 from t3sim.schemes.phases import CollectivePhase, FusedPhase, GemmPhase, NearMemoryPhase
