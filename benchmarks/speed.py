@@ -1,7 +1,8 @@
 """Time the main jobs against their budgets: `python benchmarks/speed.py`.
 
 Each job runs in a process of its own, start-up included where a user would pay for it; `run` jobs are warmed up once
-inside the process. Nothing is taken from what earlier runs left on disk, or in the process. Prints wall time, peak memory and budget; exits 1 when a budget is missed.
+inside the process. Nothing is taken from what earlier runs left on disk, or in the process. Prints wall time, peak
+memory and budget; exits 1 when a budget is missed.
 """
 
 import os

@@ -74,24 +74,24 @@ def in_sequence(parts: Sequence[Outcome], *, saved_fs: int = 0) -> Outcome:
     return Outcome(
         total_fs=start_fs + sum(part.own_fs for part in parts) - saved_fs,
         start_fs=start_fs,
-        operation_fs=_summed([part.operation_fs for part in parts]),
-        served_bytes=_summed([part.served_bytes for part in parts]),
+        operation_fs=summed_by_key([part.operation_fs for part in parts]),
+        served_bytes=summed_by_key([part.served_bytes for part in parts]),
         link_bytes=sum(part.link_bytes for part in parts),
         wire_bytes=sum(part.wire_bytes for part in parts),
         dram_busy_fs=sum(part.dram_busy_fs for part in parts),
         link_busy_fs=sum(part.link_busy_fs for part in parts),
         tracker_peak_entries=max(part.tracker_peak_entries for part in parts),
-        dram_commands=_summed([part.dram_commands for part in parts]),
+        dram_commands=summed_by_key([part.dram_commands for part in parts]),
         llc_asked_bytes=sum(part.llc_asked_bytes for part in parts),
         llc_missed_bytes=sum(part.llc_missed_bytes for part in parts),
-        cu_busy_fs=_summed([part.cu_busy_fs for part in parts]),
-        links=_summed([part.links for part in parts]),
+        cu_busy_fs=summed_by_key([part.cu_busy_fs for part in parts]),
+        links=summed_by_key([part.links for part in parts]),
         gpus_simulated=max(part.gpus_simulated for part in parts),
         data=reduce(add, found) if (found := [part.data for part in parts if part.data is not None]) else None,
     )
 
 
-def _summed(counts: Sequence[Mapping[_Key, _Count]]) -> dict[_Key, _Count]:
+def summed_by_key(counts: Sequence[Mapping[_Key, _Count]]) -> dict[_Key, _Count]:
     """Add up counters key by key, in the order of their first appearance."""
     total: dict[_Key, _Count] = {}
     for count in counts:

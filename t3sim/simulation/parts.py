@@ -17,11 +17,11 @@ What a part cannot feel is left out of its key, so that more of them are the sam
   communication up; and whose write the DRAM served last: what communicates begins with a read.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Protocol, TypeGuard, TypeVar
+from typing import Protocol, TypeGuard
 
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.gpu import Gpu, Span
@@ -34,12 +34,11 @@ from t3sim.hardware.standing import BusStanding, Credits, LaneStanding, LinkStan
 from t3sim.lowering.chunks import Chunks
 from t3sim.lowering.work import CollectiveWork
 from t3sim.schemes.phases import Described, Phase, program
+from t3sim.schemes.scheme import summed_by_key
 from t3sim.simulation.content import NotPlainError, digest, name_of
 from t3sim.simulation.system import SystemSpec
 from t3sim.units import FS_PER_S, ceil_div
 
-_Key = TypeVar("_Key")
-_Count = TypeVar("_Count", int, LinkReport)
 _WRITES = 2 * Stream.COMMUNICATION + 1
 """Lane of its writes."""
 _Cleared = dict[tuple[str, int], Credits]
@@ -207,21 +206,21 @@ class Parts:
 
 def _joined(parts: Sequence[Part], own_links: Collection[str]) -> Part:
     """Put parts that follow one another into one; ``own_links``: those that lead out of the GPU."""
-    links = _summed([part.links for part in parts])
+    links = summed_by_key([part.links for part in parts])
     starts = accumulate((part.total_fs for part in parts), initial=0)
     reports = [part.gpu for part in parts]
     spans = (_shifted(span, start) for part, start in zip(parts, starts, strict=False) for span in part.gpu.spans)
     return Part(
         total_fs=sum(part.total_fs for part in parts),
         gpu=GpuReport(
-            served_bytes=_summed([report.served_bytes for report in reports]),
+            served_bytes=summed_by_key([report.served_bytes for report in reports]),
             link_bytes=sum(report.link_bytes for report in reports),
             dram_busy_fs=sum(report.dram_busy_fs for report in reports),
             link_busy_fs=max((links[name].busy_fs for name in own_links if name in links), default=0),
-            dram_commands=_summed([report.dram_commands for report in reports]),
+            dram_commands=summed_by_key([report.dram_commands for report in reports]),
             llc_asked_bytes=sum(report.llc_asked_bytes for report in reports),
             llc_missed_bytes=sum(report.llc_missed_bytes for report in reports),
-            cu_busy_fs=_summed([report.cu_busy_fs for report in reports]),
+            cu_busy_fs=summed_by_key([report.cu_busy_fs for report in reports]),
             operand_stall_fs=sum(report.operand_stall_fs for report in reports),
             tracker_peak_entries=max((report.tracker_peak_entries for report in reports), default=0),
             tracker_waits=sum(report.tracker_waits for report in reports),
@@ -249,15 +248,6 @@ def _of_talk(part: Part) -> Part:
 
 def _shifted(span: Span, by_fs: int) -> Span:
     return replace(span, start_fs=span.start_fs + by_fs, end_fs=span.end_fs + by_fs)
-
-
-def _summed(counts: Sequence[Mapping[_Key, _Count]]) -> dict[_Key, _Count]:
-    """Add up counters key by key, in the order of their first appearance."""
-    total: dict[_Key, _Count] = {}
-    for count in counts:
-        for key, value in count.items():
-            total[key] = total[key] + value if key in total else value
-    return total
 
 
 def _collectives(phases: Sequence[Described]) -> list[CollectiveWork]:

@@ -6,9 +6,8 @@ from typing import Any
 
 from t3sim.hardware.network.link import LinkSpec
 from t3sim.hardware.network.message import Message, described
-from t3sim.hardware.plane.state import BEFORE_ALL
 from t3sim.hardware.plane.plane import Plane
-from t3sim.hardware.plane.state import NONE, RETURN_AT
+from t3sim.hardware.plane.state import BEFORE_ALL, NONE, RETURN_AT
 from t3sim.hardware.standing import LaneStanding, LinkStanding
 
 

@@ -2,7 +2,7 @@
 
 from t3sim.compiled import part
 from t3sim.hardware.plane.links import FORWARDING, transfer_fs
-from t3sim.hardware.plane.queue import give, push, schedule, take
+from t3sim.hardware.plane.queue import append, give, push, schedule, take
 from t3sim.hardware.plane.routes import forget, go_on, new_room
 from t3sim.hardware.plane.state import CONTRIBUTIONS, NONE, RELEASE, SUM, SUMS, TELL_ADDED, State
 from t3sim.hardware.plane.sums import alike, block, goes_before, open_sum, takes_first
@@ -48,31 +48,17 @@ def _open_oldest(state: State, number: int) -> None:
     found.message = NONE
     found.missing = template.merges
     found.through = 0
-    found.next = NONE
-    if reducer.first_open == NONE:
-        reducer.first_open = new
-    else:
-        state.sums[reducer.last_open].next = new
+    reducer.first_open = append(state.sums, reducer.first_open, reducer.last_open, new)
     reducer.last_open = new
-    kept, ready, here = NONE, NONE, reducer.first_blocked
+    ready, here = NONE, reducer.first_blocked
     reducer.first_blocked = NONE
-    reducer.last_blocked = NONE
     while here != NONE:
         after = contributions[here].next
-        contributions[here].next = NONE
         if alike(state, contributions[here].message, message):
-            if ready == NONE:
-                reducer.first_ready = here
-            else:
-                contributions[ready].next = here
+            reducer.first_ready = append(contributions, reducer.first_ready, ready, here)
             ready = here
         else:
-            if kept == NONE:
-                reducer.first_blocked = here
-            else:
-                contributions[kept].next = here
-            kept = here
-            reducer.last_blocked = here
+            block(state, number, here)
         here = after
 
 

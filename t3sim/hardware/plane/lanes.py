@@ -11,7 +11,7 @@ from t3sim.compiled import part
 from t3sim.hardware.clock import Order
 from t3sim.hardware.memory.access import Stream
 from t3sim.hardware.plane.memory import submit
-from t3sim.hardware.plane.queue import give, push, schedule, take
+from t3sim.hardware.plane.queue import append, give, push, schedule, take
 from t3sim.hardware.plane.routes import new_message, send_message
 from t3sim.hardware.plane.state import (
     ALL_ENDED,
@@ -141,11 +141,7 @@ def _has_all(state: State, number: int) -> bool:
     while lane.index < task.waits:
         arrival = state.arrivals[state.waits[task.first_wait + lane.index]]
         if arrival.complete != OVER:
-            lane.next_waiter = NONE
-            if arrival.first_waiter == NONE:
-                arrival.first_waiter = number
-            else:
-                state.lanes[arrival.last_waiter].next_waiter = number
+            arrival.first_waiter = append(state.lanes, arrival.first_waiter, arrival.last_waiter, number)
             arrival.last_waiter = number
             return False
         lane.index += 1
@@ -160,11 +156,7 @@ def _may_read(state: State, number: int) -> bool:
     if row.by_slice:
         for place in range(task.first_wait, task.first_wait + task.waits):
             if state.marks[state.arrivals[state.waits[place]].first_mark + lane.piece] == 0:
-                lane.next_waiter = NONE
-                if row.first_news == NONE:
-                    row.first_news = number
-                else:
-                    state.lanes[row.last_news].next_waiter = number
+                row.first_news = append(state.lanes, row.first_news, row.last_news, number)
                 row.last_news = number
                 return False
     # More than the whole window passes when it is empty.
@@ -278,7 +270,7 @@ def mark(state: State, number: int, piece: int) -> None:
         row.first_news = NONE
         while here != NONE:
             schedule(state, now, _LOCAL, RESUME, here, 0, 0)
-            here = state.lanes[here].next_waiter
+            here = state.lanes[here].next
     if arrival.missing == 0:
         arrival.complete = DUE
         schedule(state, now, _LOCAL, COMPLETED, number, 0, 0)
@@ -291,10 +283,10 @@ def completed(state: State, number: int) -> None:
     arrival.complete = OVER
     turned, here = NONE, arrival.first_waiter
     while here != NONE:
-        after = lanes[here].next_waiter
-        lanes[here].next_waiter = turned
+        after = lanes[here].next
+        lanes[here].next = turned
         turned, here = here, after
     while turned != NONE:
-        after = lanes[turned].next_waiter
+        after = lanes[turned].next
         push(state, RESUME, turned, 0, 0)
         turned = after

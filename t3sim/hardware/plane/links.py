@@ -16,7 +16,7 @@ import numpy as np
 
 from t3sim.compiled import part
 from t3sim.hardware.clock import Order
-from t3sim.hardware.plane.queue import give, push, schedule, take
+from t3sim.hardware.plane.queue import append, give, push, schedule, take
 from t3sim.hardware.plane.state import (
     ACCEPT,
     CHOOSE,
@@ -51,11 +51,7 @@ def send(state: State, packet: int) -> None:
     packets = state.packets
     number = state.channels[packets[packet].channel].link
     link = state.links[number]
-    packets[packet].next = NONE
-    if link.own_first == NONE:
-        link.own_first = packet
-    else:
-        packets[link.own_last].next = packet
+    link.own_first = append(packets, link.own_first, link.own_last, packet)
     link.own_last = packet
     if link.own_unaccepted == NONE:
         link.own_unaccepted = packet
@@ -133,11 +129,7 @@ def return_at(state: State, number: int, time: int, nbytes: int) -> None:
     row = take(state, RETURNS, returns)
     returns[row].time = time
     returns[row].nbytes = nbytes
-    returns[row].next = NONE
-    if channel.first_return == NONE:
-        channel.first_return = row
-    else:
-        returns[channel.last_return].next = row
+    channel.first_return = append(returns, channel.first_return, channel.last_return, row)
     channel.last_return = row
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from t3sim.compiled import Records, part
-from t3sim.hardware.plane.state import State
+from t3sim.hardware.plane.state import NONE, State
 
 ORDER_BITS: Final = 48
 """A key is the order of an event, then its number: what happens first in an instant has the lowest."""
@@ -94,3 +94,13 @@ def give(state: State, pool: int, rows: Records, row: int) -> None:
     rows[row].next = free.free
     free.free = row
     free.left += 1
+
+
+@part
+def append(rows: Records, first: int, last: int, row: int) -> int:
+    """Put a row behind the last one of a chain; return the first. An empty chain has ``NONE`` as its first."""
+    rows[row].next = NONE
+    if first == NONE:
+        return row
+    rows[last].next = row
+    return first

@@ -223,7 +223,7 @@ LANE = record_type(
     "slices_left",
     "left",  # whether all slices have left: see ``lanes.DUE``
     "wants_left",
-    "next_waiter",
+    "next",  # that waits for the same
 )
 TASK = record_type(
     "first_piece",

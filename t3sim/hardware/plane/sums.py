@@ -16,7 +16,7 @@ sends several in a row to one destination, while others begin with another, need
 
 from t3sim.compiled import part
 from t3sim.hardware.plane.links import FORWARDING
-from t3sim.hardware.plane.queue import schedule
+from t3sim.hardware.plane.queue import append, schedule
 from t3sim.hardware.plane.state import NONE, SUM, State
 
 
@@ -37,11 +37,7 @@ def offer(state: State, row: int) -> None:
     template = state.templates[message.template]
     number = state.adders[template.first_adder + message.piece % template.spread]
     reducer = state.reducers[number]
-    contributions[row].next = NONE
-    if reducer.first_came == NONE:
-        reducer.first_came = row
-    else:
-        contributions[reducer.last_came].next = row
+    reducer.first_came = append(contributions, reducer.first_came, reducer.last_came, row)
     reducer.last_came = row
     choose_sums_later(state, number)
 
@@ -107,9 +103,5 @@ def open_sum(state: State, number: int, message: int) -> int:
 def block(state: State, number: int, row: int) -> None:
     """Let a contribution wait for an entry."""
     reducer, contributions = state.reducers[number], state.contributions
-    contributions[row].next = NONE
-    if reducer.first_blocked == NONE:
-        reducer.first_blocked = row
-    else:
-        contributions[reducer.last_blocked].next = row
+    reducer.first_blocked = append(contributions, reducer.first_blocked, reducer.last_blocked, row)
     reducer.last_blocked = row
