@@ -15,6 +15,7 @@ import numpy as np
 from t3sim.collectives.plan import Arrival, Kind, MoveId, Operation, Plan, Task, arrivals_of, part_of, tasks_of
 from t3sim.compiled import IntArray
 from t3sim.errors import PlanError
+from t3sim.lowering.layout import Region
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,27 @@ def dispatch(plan: Plan, rank: int, counts: tuple[int, ...], *, staggered: bool)
     pairs = [(part, piece) for group in groups for piece, part in _in_turns(group, counts)]
     parts, pieces = [part for part, _ in pairs], [piece for _, piece in pairs]
     return Dispatch(np.array(parts, np.int64), np.array(pieces, np.int64))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddressSpace:
+    """Configuration of the producer's output buffer on one GPU."""
+
+    stations: tuple[Station, ...]
+    own: Dispatch
+    """Order in which the tiles of own stations are produced."""
+    regions: Mapping[int, Region]
+    """Where the tiles of each part of the buffer lie, one block each."""
+    copies: int
+    """Distance from a tile to its first copy that came over the network."""
+    copies_stride: int
+    """Distance from one copy to the next."""
+    wavefronts: int
+    """Updates by which a workgroup's store of one tile is counted."""
+    stored_locally: bool
+    """Whether a GEMM's stores make the own contribution; if not, it is in memory from the start."""
+    near_memory: bool = True
+    tiles_per_command: int = 1
 
 
 def in_turns(plan: Plan, rank: int) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from simpy.events import Event
 
 from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, Task, part_of, tasks_of
 from t3sim.execution.arrivals import Arrivals
-from t3sim.execution.exchange import Exchange
+from t3sim.execution.exchange import Exchange, first_pieces
 from t3sim.hardware.clock import fire_now
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.memory.access import Cause, Direction
@@ -48,7 +48,7 @@ class CollectiveKernel:
         self._beside = _sums_beside(self._plan, ports.rank)
         self._arrivals = Arrivals(self._plan, ports.rank, exchange.chunks, self._sums, self._beside)
         self._row = self._new_kernel()
-        self._first_piece = _first_pieces(self._plane, exchange.chunks)
+        self._first_piece = first_pieces(self._plane, exchange.chunks)
         self._arrivals.count(self._plane, self._row, self._first_piece, self._arrivals.parts | self._sums)
         self._moves = {row: move for move, row in self._arrivals.rows.items()}
         self._tasks: dict[int, _Placed] = {}
@@ -254,15 +254,6 @@ class _Placed:
     part: int
     sources: tuple[int | None, ...]
     target: int | None
-
-
-def _first_pieces(plane: Plane, chunks: Chunks) -> list[int]:
-    """Give the row of the first piece of each part; GPUs that cut alike share them."""
-    known = plane.shared.setdefault("pieces", {})
-    if id(chunks) not in known:
-        known[id(chunks)] = [plane.add("pieces", sizes) for sizes in chunks.piece_bytes], chunks
-    first: list[int] = known[id(chunks)][0]
-    return first
 
 
 def _listen(plane: Plane, kernels: list[CollectiveKernel]) -> None:

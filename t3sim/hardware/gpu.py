@@ -82,8 +82,8 @@ class Gpu:
         """When it begins with its program."""
         self.memory = MemoryController(env, spec.memory, policy, index)
         self.compute = ComputeArray(spec.compute, spec.llc, own.speed)
-        self.tracker = Tracker(spec.tracker, index)
-        self.dma = DmaEngine(env, spec.dma, self.memory, index)
+        self.tracker = Tracker(env, spec.tracker, index)
+        self.dma = DmaEngine(env, spec.dma, index)
         self.ports = Ports(
             env=env,
             rank=index,

@@ -11,11 +11,11 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from t3sim.execution.address_space import dispatch, stations
+from t3sim.execution.address_space import AddressSpace, dispatch, stations
 from t3sim.execution.collective_kernel import CollectiveKernel
 from t3sim.execution.exchange import Exchange
 from t3sim.execution.gemm import GemmKernel
-from t3sim.execution.track_trigger import AddressSpace, NoCommunication, TrackTrigger
+from t3sim.execution.track_trigger import TrackTrigger
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.compute.store_buffer import StoreBuffer
 from t3sim.hardware.gpu import Gpu, GpuSpec, Span
@@ -213,7 +213,7 @@ class FusedPhase:
         if self.gather is not None:
             gather = replace(self.gather, producer=self.work.producer)
             units.append(_track_trigger(gpu, gather, number + 1, stored_locally=False))
-            units[0].kept = units[1].contribute
+            units[0].hand_on(units[1])
         return lambda: self._run(gpu, number, units)
 
     def _run(self, gpu: Gpu, number: int, units: Sequence[TrackTrigger]) -> Process:
@@ -240,7 +240,7 @@ class StaggeredGemmPhase:
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the output's address space, but for a kernel that stands alone."""
-        unit = _track_trigger(gpu, self.work, number, stored_locally=True, kind=NoCommunication)
+        unit = _track_trigger(gpu, self.work, number, stored_locally=True, silent=True)
         return lambda: _staggered_gemm(gpu, number, self.work, unit)
 
 
@@ -319,7 +319,7 @@ def gemm_alone(phase: Phase) -> Phase | None:
 
 
 def _track_trigger(
-    gpu: Gpu, work: CollectiveWork, number: int, *, stored_locally: bool, kind: type[TrackTrigger] = TrackTrigger
+    gpu: Gpu, work: CollectiveWork, number: int, *, stored_locally: bool, silent: bool = False
 ) -> TrackTrigger:
     spec = gpu.spec.track_trigger
     tiles = work.producer.tiles if work.producer is not None else None
@@ -343,7 +343,7 @@ def _track_trigger(
         near_memory=spec.near_memory or not stored_locally,
         tiles_per_command=spec.tiles_per_command,
     )
-    unit = kind(gpu.ports, space, Exchange(gpu.ports.network, number, work.plan, chunks))
+    unit = TrackTrigger(gpu.ports, space, Exchange(gpu.ports.network, number, work.plan, chunks), silent=silent)
     gpu.programs.append((number, unit))
     return unit
 

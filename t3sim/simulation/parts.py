@@ -131,7 +131,7 @@ class Parts:
         if standing != Standing():
             machine.resume(standing)
         (gpu,) = machine.gpus
-        gpu.tracker.reserve([False] * tracked)
+        gpu.tracker.skip(tracked)
         at_end: list[tuple[Standing, GpuReport, dict[str, LinkReport]]] = []
 
         def watched(gpu: Gpu) -> Process:

@@ -1,7 +1,8 @@
 """The engine: does what comes next until Python is to be told something; compiled as a whole."""
 
 from t3sim.compiled import Direct, Record, compiled, part
-from t3sim.hardware.plane import adder, lanes, links, memory, pipeline, receipt, routes, sums
+from t3sim.hardware.plane import adder, dma, lanes, links, memory, pipeline, receipt, routes, sums, tracker, trigger
+from t3sim.hardware.plane import trigger_state as t3
 from t3sim.hardware.plane.queue import push, take_first
 from t3sim.hardware.plane.state import (
     ACCEPT,
@@ -111,7 +112,7 @@ def _of_messages(state: State, kind: int, a: int, b: int, c: int) -> bool:
         routes.forget(state, a)
     elif kind == RECEIVE:
         receipt.receive(state, a, b, c)
-    elif kind == LANDED:
+    elif kind in (LANDED, t3.TILE_LANDED):
         receipt.landed(state, a)
     else:
         return False
@@ -182,6 +183,56 @@ def _of_stages(state: State, kind: int, a: int, b: int, c: int) -> bool:
 
 
 @part
+def _of_tiles(state: State, kind: int, a: int, b: int, c: int) -> bool:
+    if kind == t3.BURST:
+        trigger.burst(state, a, b, c)
+    elif kind == t3.STORE:
+        trigger.store(state, a, b)
+    elif kind in (t3.SEND_TILE, t3.COMMAND_READ):
+        trigger.leave(state, a, kind == t3.COMMAND_READ)
+    elif kind == t3.STORED:
+        trigger.stored(state, a)
+    elif kind == t3.CONTRIBUTE:
+        trigger.contribute(state, a)
+    elif kind == t3.COMPLETE_ALL:
+        trigger.complete_all(state, a, b)
+    elif kind == t3.COMPLETE_TILE:
+        trigger.complete(state, a)
+    elif kind == t3.FIRED:
+        trigger.fired(state, a)
+    elif kind == t3.SUM_READS:
+        trigger.sum_reads(state, a, b)
+    elif kind == t3.SUM_READ:
+        trigger.sum_read(state, a, b)
+    elif kind == t3.SUMMED:
+        trigger.summed(state, a)
+    else:
+        return False
+    return True
+
+
+@part
+def _of_engines(state: State, kind: int, a: int, b: int, c: int) -> bool:
+    if kind == t3.COUNT:
+        tracker.count(state, a, b)
+    elif kind == t3.ADD:
+        tracker.add(state, a, b)
+    elif kind == t3.NEXT_ENTRY:
+        tracker.next_entry(state, a, b)
+    elif kind == t3.TRIGGER:
+        dma.trigger(state, a, b, c)
+    elif kind == t3.COMMAND_READY:
+        dma.ready(state, a)
+    elif kind == t3.COMMANDS:
+        dma.start(state, a)
+    elif kind == t3.COMMAND_TAKEN:
+        dma.taken(state, a)
+    else:
+        return False
+    return True
+
+
+@part
 def _tell(clock: Record, kind: int, a: int, b: int, c: int) -> None:
     clock.kind = kind
     clock.a = a
@@ -215,6 +266,8 @@ def _run(where: State, floor: int, time: int, key: int) -> int:
             or _of_lanes(state, kind, a, b)
             or _of_slices(state, kind, a, b)
             or _of_stages(state, kind, a, b, c)
+            or _of_tiles(state, kind, a, b, c)
+            or _of_engines(state, kind, a, b, c)
         ):
             _tell(clock, kind, a, b, c)
             return TOLD

@@ -51,6 +51,16 @@ _GROWING = (
     "pipelines",
     "slabs",
     "buffers",
+    "units",
+    "stations",
+    "tiles",
+    "places",
+    "groups",
+    "fires",
+    "begun",
+    "engines",
+    "trackers",
+    "sets",
 )
 """Tables that parts add rows to."""
 _LEAST = 16

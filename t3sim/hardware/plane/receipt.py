@@ -22,6 +22,7 @@ from t3sim.hardware.plane.state import (
     TELL_RECEIVED,
     State,
 )
+from t3sim.hardware.plane.trigger_state import COUNT, TELL_TILE_CAME, TELL_TILE_PUT, TILE_LANDED
 
 _WRITES = 2 * int(Stream.COMMUNICATION) + (int(Access.WRITE) > 0)
 
@@ -73,11 +74,16 @@ def receive(state: State, message: int, leg: int, number: int) -> None:
     incoming.message = message
     incoming.leg = leg
     incoming.is_last = piece + 1 == end
-    kernel_row = state.kernels[arrival.kernel]
     nbytes = state.pieces[arrival.first_piece + piece]
-    submit(state, kernel_row.controller, _WRITES, nbytes, kernel_row.write_cause, 0, LANDED, new, 0)
+    if arrival.station == NONE:
+        kernel_row = state.kernels[arrival.kernel]
+        controller, cause, kind = kernel_row.controller, kernel_row.write_cause, LANDED
+    else:
+        unit = state.units[state.stations[arrival.station].unit]
+        controller, cause, kind = unit.controller, unit.write_cause, TILE_LANDED
+    submit(state, controller, _WRITES, nbytes, cause, arrival.is_update, kind, new, 0)
     if state.clock[0].values:
-        push(state, TELL_CAME, new, 0, 0)
+        push(state, TELL_CAME if arrival.station == NONE else TELL_TILE_CAME, new, 0, 0)
 
 
 @part
@@ -85,11 +91,16 @@ def landed(state: State, row: int) -> None:
     """Count a piece that is in memory; with its last piece a message's buffer is given back."""
     incoming = state.incoming[row]
     arrival, piece = incoming.arrival, incoming.piece
-    push(state, MARK, arrival, piece, 0)
+    number = state.arrivals[arrival].station
+    if number == NONE:
+        push(state, MARK, arrival, piece, 0)
+    else:
+        station = state.stations[number]
+        push(state, COUNT, state.places[station.first_place + piece], state.units[station.unit].wavefronts, 0)
     if incoming.is_last:
         _consumed(state, incoming.message, incoming.leg)
     if state.clock[0].values:
-        push(state, TELL_PUT, row, arrival, piece)
+        push(state, TELL_PUT if number == NONE else TELL_TILE_PUT, row, arrival, piece)
     give(state, INCOMING, state.incoming, row)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from t3sim.compiled import IntArray, Records, record_type
 from t3sim.hardware.memory.fluid import tables as fluid
+from t3sim.hardware.plane import trigger_state as trigger
 from t3sim.tables import opener
 
 NONE: Final = -1
@@ -129,8 +130,9 @@ POOLS: Final = (
     "sums",
     "slices",
     "incoming",
+    "commands",
 )
-(RETURNS, FLOWS, PACKETS, MESSAGES, ROOMS, DUES, CONTRIBUTIONS, SUMS, SLICES, INCOMING) = range(10)
+(RETURNS, FLOWS, PACKETS, MESSAGES, ROOMS, DUES, CONTRIBUTIONS, SUMS, SLICES, INCOMING, COMMANDS) = range(11)
 
 CONTROLLER = record_type(
     "settling",
@@ -241,7 +243,7 @@ TASK = record_type(
     "sum",
 )
 ARRIVAL = record_type(
-    "kernel",
+    "kernel",  # or NONE, of what a station takes
     "missing",
     "complete",  # see ``lanes.DUE``
     "first_waiter",
@@ -249,6 +251,8 @@ ARRIVAL = record_type(
     "first_mark",
     "first_piece",
     "pieces",
+    "station",
+    "is_update",  # whether the memory adds what it brings
 )
 SLICE = record_type("lane", "task", "piece", "left", "nbytes", "next")
 INCOMING_ROW = record_type("arrival", "piece", "message", "leg", "is_last", "next")
@@ -337,6 +341,20 @@ class State(NamedTuple):
     slabs: Records
     """Of all stages of all GEMMs."""
     buffers: Records
+    # Track and trigger.
+    units: Records
+    stations: Records
+    tiles: Records
+    places: IntArray
+    """Tiles of stations, by piece."""
+    groups: Records
+    fires: Records
+    commands: Records
+    begun: IntArray
+    """Tiles that are complete from the start, in the order in which they are let go."""
+    engines: Records
+    trackers: Records
+    sets: Records
 
 
 ROWS: Final = {
@@ -377,6 +395,15 @@ ROWS: Final = {
     "pipelines": PIPELINE,
     "slabs": SLAB,
     "buffers": BUFFER,
+    "units": trigger.UNIT,
+    "stations": trigger.STATION,
+    "tiles": trigger.TILE,
+    "groups": trigger.GROUP,
+    "fires": trigger.FIRE,
+    "commands": trigger.COMMAND,
+    "engines": trigger.DMA,
+    "trackers": trigger.TRACKER,
+    "sets": trigger.SET,
 }
 """Types of rows; of the tables that are not here, integers."""
 opened = opener(State, {name: ROWS.get(name, np.dtype(np.int64)) for name in State._fields})

@@ -1,0 +1,191 @@
+"""The rows of the data plane that one operation's address-space configuration becomes on one GPU.
+
+Stations stand in the order of the configuration, tiles in the order of their numbers in the tracker: own ones as they
+are produced, then those that only arrive.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from t3sim.collectives.plan import Kind, MoveId
+from t3sim.compiled import IntArray
+from t3sim.execution.address_space import AddressSpace, Station
+from t3sim.execution.exchange import Exchange, first_pieces
+from t3sim.hardware.plane.plane import Plane
+from t3sim.hardware.plane.state import NONE
+from t3sim.hardware.plane.trigger_state import GROUP, STATION, TILE
+from t3sim.hardware.ports import Ports
+from t3sim.units import ceil_div
+
+
+class TileRows:
+    """The stations and tiles of one unit, put into the plane."""
+
+    def __init__(self, plane: Plane, ports: Ports, space: AddressSpace, exchange: Exchange) -> None:
+        self.stations = space.stations
+        self._plane = plane
+        self._ports = ports
+        self._space = space
+        self._exchange = exchange
+        self._counts = np.array([len(exchange.chunks.piece_bytes[each.part]) for each in self.stations], np.int64)
+        self._offsets = np.cumsum(self._counts) - self._counts
+        """By station: where its first tile stands among those of all stations."""
+        self._total = int(self._counts.sum())
+        self.first_station = NONE
+        self._first_place = NONE
+
+    def put(self, unit: int, *, silent: bool) -> dict[MoveId, int]:
+        """Add all rows of ``unit``; return those that take arriving moves. ``silent``: nothing is sent."""
+        plane, space, count = self._plane, self._space, len(self.stations)
+        rows = np.zeros(count, STATION)
+        self.first_station = plane.add("stations", rows)
+        groups = self._put_groups(rows, silent=silent)
+        self.tiles = self._put_tiles(groups)
+        self._put_fires(rows, silent=silent)
+        first = first_pieces(plane, self._exchange.chunks)
+        arrivals = self._arrivals
+        rows["unit"] = unit
+        own = [each.own for each in self.stations]
+        rows["expected"] = space.wavefronts * (arrivals + (np.array(own) & space.stored_locally))
+        rows["arrivals"], rows["own"] = arrivals, own
+        rows["stays"] = [self.stays(each) for each in self.stations]
+        rows["is_remote"] = [each.is_remote for each in self.stations]
+        rows["first_piece"] = [first[each.part] for each in self.stations]
+        rows["first_place"] = self._first_place + self._offsets
+        plane.rows("stations")[self.first_station : self.first_station + count] = rows
+        return self._put_arrivals(first)
+
+    def stays(self, station: Station) -> bool:
+        """Whether its tiles are in this GPU's memory at the end: what it keeps, and what it had and gives copies of."""
+        copied = not self._space.stored_locally and all(fire.kind is Kind.COPY for fire in station.fires)
+        return station.is_kept or copied
+
+    @property
+    def stay(self) -> int:
+        """Count the tiles that stay."""
+        return sum(int(count) for each, count in zip(self.stations, self._counts, strict=True) if self.stays(each))
+
+    def begin_in_turns(self) -> IntArray:
+        """List the tiles whose only contribution is in memory from the start: chunk by chunk, one tile of each."""
+        ready = [number for number, each in enumerate(self.stations) if each.own and not each.arrivals]
+        counts = self._counts[ready]
+        pieces = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        order = np.argsort(pieces, kind="stable")
+        found: IntArray = self.of(np.repeat(ready, counts)[order], pieces[order])
+        return found
+
+    def of(self, stations: IntArray, pieces: IntArray) -> IntArray:
+        """Give the rows of tiles by the numbers of their stations, and their numbers there."""
+        places = self._plane.rows("places")
+        rows: IntArray = places[self._first_place + self._offsets[stations] + pieces]
+        return rows
+
+    def hand_on(self, other: "TileRows") -> None:
+        """Let what stays be the contributions of another operation that goes on with the same chunks."""
+        theirs = {each.part: number for number, each in enumerate(other.stations) if each.own}
+        tiles = self._plane.rows("tiles")
+        for number, each in enumerate(self.stations):
+            if self.stays(each):
+                pieces = np.arange(self._counts[number])
+                tiles["then"][self.of(np.full_like(pieces, number), pieces)] = other.of(
+                    np.full_like(pieces, theirs[each.part]), pieces
+                )
+
+    def station_of(self, tile: int) -> tuple[Station, int]:
+        """Give the station of a tile, and its number there."""
+        row = self._plane.rows("tiles")[tile]
+        return self.stations[int(row["station"]) - self.first_station], int(row["piece"])
+
+    def pieces_of(self, group: int, station: int) -> range:
+        """Give the pieces of a station that a group consists of."""
+        row = self._plane.rows("stations")[station]
+        number, groups = group - int(row["first_group"]), int(row["groups"])
+        count = int(self._counts[station - self.first_station])
+        return range(number * count // groups, (number + 1) * count // groups)
+
+    @cached_property
+    def _arrivals(self) -> IntArray:
+        return np.array([len(each.arrivals) for each in self.stations], np.int64)
+
+    def _put_groups(self, rows: Any, *, silent: bool) -> IntArray:
+        """Add the groups of all stations; return the group of each tile, by its place."""
+        if silent:
+            return np.full(self._total, NONE, np.int64)
+        counts = np.array([self._groups(*each) for each in zip(self.stations, self._counts.tolist(), strict=True)])
+        of = np.repeat(np.arange(len(rows)), counts)
+        number = np.arange(len(of)) - (np.cumsum(counts) - counts)[of]
+        # Cut as ``pieces_completed`` does, so that a group arrives as its tiles.
+        low, high = number * self._counts[of] // counts[of], (number + 1) * self._counts[of] // counts[of]
+        ends = np.concatenate([[0], np.cumsum(self._sizes)])
+        new = np.zeros(len(of), GROUP)
+        new["incomplete"] = high - low
+        new["nbytes"] = ends[self._offsets[of] + high] - ends[self._offsets[of] + low]
+        parts = np.array([each.part for each in self.stations])
+        new["wire_bytes"] = self._exchange.all_on_wire(new["nbytes"], parts[of])
+        first = self._plane.add("groups", new)
+        rows["groups"], rows["first_group"] = counts, first + np.cumsum(counts) - counts
+        of_tiles = np.full(self._total, NONE, np.int64)
+        of_tiles[np.repeat(counts > 0, self._counts)] = np.repeat(first + np.arange(len(of)), high - low)
+        return of_tiles
+
+    def _groups(self, station: Station, tiles: int) -> int:
+        """Count the groups that a station's tiles leave in: stores to another GPU's memory go one by one."""
+        if not station.fires:
+            return 0
+        return tiles if self._is_stored_remotely(station) else ceil_div(tiles, self._space.tiles_per_command)
+
+    def _is_stored_remotely(self, station: Station) -> bool:
+        return station.is_remote and self._space.stored_locally
+
+    @property
+    def _sizes(self) -> IntArray:
+        """Bytes of all tiles, station by station."""
+        parts = self._exchange.chunks.piece_bytes
+        return np.concatenate([np.array(parts[each.part], np.int64) for each in self.stations])
+
+    def _put_tiles(self, groups: IntArray) -> int:
+        """Add the tiles, in the order of their numbers; return the first."""
+        own, plane = self._space.own, self._plane
+        station_of = np.zeros(len(self._exchange.chunks.piece_bytes), np.int64)
+        for number, each in enumerate(self.stations):
+            if each.own:
+                station_of[each.part] = number
+        arriving = [number for number, each in enumerate(self.stations) if not each.own]
+        counts = self._counts[arriving]
+        places = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        stations = np.concatenate([station_of[own.parts], np.repeat(arriving, counts)]).astype(np.int64)
+        pieces = np.concatenate([own.pieces, places])
+        new = np.zeros(len(stations), TILE)
+        new["station"], new["piece"] = self.first_station + stations, pieces
+        new["group"] = groups[self._offsets[stations] + pieces]
+        new["then"] = NONE
+        new["incomplete"] = self._arrivals[stations] > 0
+        first = plane.add("tiles", new)
+        self._ports.tracker.reserve(first, len(new))
+        by_place = np.zeros(self._total, np.int64)
+        by_place[self._offsets[stations] + pieces] = first + np.arange(len(new))
+        self._first_place = plane.add("places", by_place)
+        return first
+
+    def _put_fires(self, rows: Any, *, silent: bool) -> None:
+        port, plane = self._ports.network, self._plane
+        for number, each in enumerate([] if silent else self.stations):
+            new = []
+            for fire in each.fires:
+                template = self._exchange.template(fire.move, each.part, fire.destinations)
+                legs = port.first_legs(template)
+                new.append((self.first_station + number, port.template(template), plane.add("ways", legs), len(legs)))
+            rows["first_fire"][number], rows["fires"][number] = plane.add("fires", new), len(new)
+
+    def _put_arrivals(self, first_pieces_of: list[int]) -> dict[MoveId, int]:
+        found: dict[MoveId, int] = {}
+        for number, each in enumerate(self.stations):
+            adds = int(self._space.near_memory and each.own)
+            of_pieces = first_pieces_of[each.part], int(self._counts[number])
+            row = NONE, 0, 0, NONE, NONE, NONE, *of_pieces, self.first_station + number, adds
+            first = self._plane.add("arrivals", [row] * len(each.arrivals))
+            found |= {move: first + place for place, move in enumerate(each.arrivals)}
+        return found
