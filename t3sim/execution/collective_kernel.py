@@ -27,7 +27,6 @@ from t3sim.hardware.plane import state as kinds
 from t3sim.hardware.plane.plane import Plane, plane_of
 from t3sim.hardware.plane.state import NONE
 from t3sim.hardware.ports import Ports
-from t3sim.lowering.chunks import Chunks
 from t3sim.lowering.layout import Buffers, Place
 from t3sim.lowering.protocol import ProtocolSpec
 

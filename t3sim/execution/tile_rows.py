@@ -4,7 +4,7 @@ Stations stand in the order of the configuration, tiles in the order of their nu
 are produced, then those that only arrive.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -42,18 +42,18 @@ class TileRows:
         plane, space, count = self._plane, self._space, len(self.stations)
         rows = np.zeros(count, STATION)
         self.first_station = plane.add("stations", rows)
+        first = first_pieces(plane, self._exchange.chunks)
+        rows["first_piece"] = [first[each.part] for each in self.stations]
         groups = self._put_groups(rows, silent=silent)
         self.tiles = self._put_tiles(groups)
         self._put_fires(rows, silent=silent)
-        first = first_pieces(plane, self._exchange.chunks)
         arrivals = self._arrivals
         rows["unit"] = unit
-        own = [each.own for each in self.stations]
-        rows["expected"] = space.wavefronts * (arrivals + (np.array(own) & space.stored_locally))
+        own = np.array([each.own for each in self.stations], bool)
+        rows["expected"] = space.wavefronts * (arrivals + (own & space.stored_locally))
         rows["arrivals"], rows["own"] = arrivals, own
         rows["stays"] = [self.stays(each) for each in self.stations]
         rows["is_remote"] = [each.is_remote for each in self.stations]
-        rows["first_piece"] = [first[each.part] for each in self.stations]
         rows["first_place"] = self._first_place + self._offsets
         plane.rows("stations")[self.first_station : self.first_station + count] = rows
         return self._put_arrivals(first)
@@ -70,7 +70,7 @@ class TileRows:
 
     def begin_in_turns(self) -> IntArray:
         """List the tiles whose only contribution is in memory from the start: chunk by chunk, one tile of each."""
-        ready = [number for number, each in enumerate(self.stations) if each.own and not each.arrivals]
+        ready = self._numbers(lambda each: each.own and not each.arrivals)
         counts = self._counts[ready]
         pieces = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
         order = np.argsort(pieces, kind="stable")
@@ -114,16 +114,17 @@ class TileRows:
         """Add the groups of all stations; return the group of each tile, by its place."""
         if silent:
             return np.full(self._total, NONE, np.int64)
-        counts = np.array([self._groups(*each) for each in zip(self.stations, self._counts.tolist(), strict=True)])
+        pairs = zip(self.stations, self._counts.tolist(), strict=True)
+        counts = np.array([self._groups(*each) for each in pairs], np.int64)
         of = np.repeat(np.arange(len(rows)), counts)
         number = np.arange(len(of)) - (np.cumsum(counts) - counts)[of]
         # Cut as ``pieces_completed`` does, so that a group arrives as its tiles.
         low, high = number * self._counts[of] // counts[of], (number + 1) * self._counts[of] // counts[of]
-        ends = np.concatenate([[0], np.cumsum(self._sizes)])
+        ends = np.concatenate([[0], np.cumsum(self._sizes(rows["first_piece"]))])
         new = np.zeros(len(of), GROUP)
         new["incomplete"] = high - low
         new["nbytes"] = ends[self._offsets[of] + high] - ends[self._offsets[of] + low]
-        parts = np.array([each.part for each in self.stations])
+        parts = np.array([each.part for each in self.stations], np.int64)
         new["wire_bytes"] = self._exchange.all_on_wire(new["nbytes"], parts[of])
         first = self._plane.add("groups", new)
         rows["groups"], rows["first_group"] = counts, first + np.cumsum(counts) - counts
@@ -140,11 +141,15 @@ class TileRows:
     def _is_stored_remotely(self, station: Station) -> bool:
         return station.is_remote and self._space.stored_locally
 
-    @property
-    def _sizes(self) -> IntArray:
-        """Bytes of all tiles, station by station."""
-        parts = self._exchange.chunks.piece_bytes
-        return np.concatenate([np.array(parts[each.part], np.int64) for each in self.stations])
+    def _sizes(self, first: IntArray) -> IntArray:
+        """Bytes of all tiles, station by station. ``first``: by station, the row of its first piece."""
+        rows = np.repeat(first - self._offsets, self._counts) + np.arange(self._total)
+        sizes: IntArray = self._plane.rows("pieces")[rows]
+        return sizes
+
+    def _numbers(self, wanted: Callable[[Station], bool]) -> IntArray:
+        """List the numbers of stations that are wanted."""
+        return np.array([number for number, each in enumerate(self.stations) if wanted(each)], np.int64)
 
     def _put_tiles(self, groups: IntArray) -> int:
         """Add the tiles, in the order of their numbers; return the first."""
@@ -153,10 +158,10 @@ class TileRows:
         for number, each in enumerate(self.stations):
             if each.own:
                 station_of[each.part] = number
-        arriving = [number for number, each in enumerate(self.stations) if not each.own]
+        arriving = self._numbers(lambda each: not each.own)
         counts = self._counts[arriving]
         places = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-        stations = np.concatenate([station_of[own.parts], np.repeat(arriving, counts)]).astype(np.int64)
+        stations = np.concatenate([station_of[own.parts], np.repeat(arriving, counts)])
         pieces = np.concatenate([own.pieces, places])
         new = np.zeros(len(stations), TILE)
         new["station"], new["piece"] = self.first_station + stations, pieces

@@ -42,10 +42,11 @@ class TrackTrigger:
         self._exchange = exchange
         self._plane = plane_of(ports.env)
         self._operation = exchange.plan.operation.value
-        self._rows = TileRows(self._plane, ports, space, exchange)
+        self.rows = TileRows(self._plane, ports, space, exchange)
+        """Its stations and tiles in the data plane."""
         self._slots = self._numbered()
         self._row = self._new_unit(silent=silent)
-        self._arrivals = self._rows.put(self._row, silent=silent)
+        self._arrivals = self.rows.put(self._row, silent=silent)
         self._moves = {row: move for move, row in self._arrivals.items()}
         self._values = None
         if ports.values is not None:
@@ -67,19 +68,19 @@ class TrackTrigger:
 
         Their tiles take turns, chunk by chunk, so that all links that they leave by are used at once.
         """
-        tiles = self._rows.begin_in_turns()
+        tiles = self.rows.begin_in_turns()
         if len(tiles):
             first = self._plane.add("begun", tiles)
             self._plane.perform(kinds.COMPLETE_ALL, first, first + len(tiles))
 
     def hand_on(self, other: "TrackTrigger") -> None:
         """Let each tile that stays be this GPU's contribution to ``other`` as soon as it is complete."""
-        self._rows.hand_on(other._rows)
+        self.rows.hand_on(other.rows)
 
     def store_stage(self, first: int, last: int, buffer: StoreBuffer) -> None:
         """Issue the output tiles of workgroups ``first`` to ``last - 1`` by their chunks' stations."""
         self._plane.rows("units")["buffer"][self._row] = buffer.number
-        self._plane.perform(kinds.STORE, self._rows.tiles + first, self._rows.tiles + last)
+        self._plane.perform(kinds.STORE, self.rows.tiles + first, self.rows.tiles + last)
 
     def missing(self) -> list[str]:
         """Say how much of what this GPU keeps is not complete."""
@@ -92,7 +93,7 @@ class TrackTrigger:
         stores = memory.number_of(GEMM_WRITE) if space.stored_locally else 0
         parts = memory.number, self._ports.tracker.number, self._ports.dma.number, NONE
         options = space.wavefronts, int(space.near_memory), int(silent)
-        row = *parts, *causes, stores, *options, NONE, self._rows.stay
+        row = *parts, *causes, stores, *options, NONE, self.rows.stay
         units = self._plane.parts.setdefault("units", [])
         units.append(self)
         _listen(self._plane, units)
@@ -112,7 +113,7 @@ class TrackTrigger:
 
     def place(self, tile: int, copy: int = 0) -> Place:
         """Where a tile lies, or copy number ``copy`` of it, of which the first is the GPU's own."""
-        station, piece = self._rows.station_of(tile)
+        station, piece = self.rows.station_of(tile)
         return self._place(station, range(piece, piece + 1), self._slot(station, copy))
 
     def place_landed(self, arrival: int, piece: int) -> Place:
@@ -123,7 +124,7 @@ class TrackTrigger:
     def place_read(self, station: int, group: int) -> Place:
         """Where a command reads the tiles of a group."""
         found = self._station(station)
-        return self._place(found, self._rows.pieces_of(group, station), self._source(found))
+        return self._place(found, self.rows.pieces_of(group, station), self._source(found))
 
     def tell_finished(self) -> None:
         """Let the program go on."""
@@ -135,20 +136,20 @@ class TrackTrigger:
         self._ports.cus.occupied(self._operation, 1, int(self._ports.env.now) - since)
         value = summed(self._taken.pop(tile, []))
         if self._values is not None and value is not None:
-            station, piece = self._rows.station_of(tile)
+            station, piece = self.rows.station_of(tile)
             self._values.put(station.part, range(piece, piece + 1), value)
 
     def tell_copy_read(self, tile: int, copy: int) -> None:
         """Look at a copy of a tile."""
         assert self._values is not None
-        station, piece = self._rows.station_of(tile)
+        station, piece = self.rows.station_of(tile)
         numbers = self._values.read(station.part, range(piece, piece + 1), self._slot(station, copy))
         self._taken.setdefault(tile, []).append(numbers)
 
     def tell_stored(self, tile: int) -> None:
         """Keep what the GEMM stores."""
         assert self._values is not None
-        station, piece = self._rows.station_of(tile)
+        station, piece = self.rows.station_of(tile)
         one = range(piece, piece + 1)
         keep = self._values.update if self.space.near_memory and station.arrivals else self._values.put
         keep(station.part, one, self._values.produced(station.part, one))
@@ -156,14 +157,14 @@ class TrackTrigger:
     def tell_tile_sent(self, tile: int, message: int) -> None:
         """Send what the GEMM stores."""
         assert self._values is not None
-        station, piece = self._rows.station_of(tile)
+        station, piece = self.rows.station_of(tile)
         self._ports.network.values[message] = self._values.produced(station.part, range(piece, piece + 1))
 
     def tell_group_sent(self, station: int, group: int, message: int) -> None:
         """Send what a command has read."""
         assert self._values is not None
         found = self._station(station)
-        pieces = self._rows.pieces_of(group, station)
+        pieces = self.rows.pieces_of(group, station)
         self._ports.network.values[message] = self._values.read(found.part, pieces, self._source(found))
 
     def tell_came(self, incoming: int, arrival: int, piece: int, message_row: int, leg: int) -> None:
@@ -183,7 +184,7 @@ class TrackTrigger:
             self._values.put(station.part, one, value, slot)
 
     def _station(self, row: int) -> Station:
-        return self.space.stations[row - self._rows.first_station]
+        return self.space.stations[row - self.rows.first_station]
 
     def _slot(self, station: Station, copy: int) -> int | None:
         return self._slots[station.arrivals[copy - 1]] if copy else None

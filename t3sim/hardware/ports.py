@@ -1,9 +1,10 @@
 """What a program on one GPU may use: each part by what it offers, and nothing of how the GPU is put together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from t3sim.collectives.plan import MoveId
+from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Environment
 from t3sim.hardware.compute.cus import ComputeArray
 from t3sim.hardware.memory.controller import MemoryController
@@ -13,11 +14,9 @@ from t3sim.hardware.network.network import Network
 from t3sim.hardware.t3.dma import DmaEngine
 from t3sim.hardware.t3.tracker import Tracker
 
-Receive = Callable[[Message], None]
-
 
 class NetworkPort:
-    """One GPU's end of the network: sends messages, and hands those that arrive to their operation."""
+    """One GPU's end of the network."""
 
     def __init__(self, network: Network, rank: int) -> None:
         self.rank = rank
@@ -31,26 +30,13 @@ class NetworkPort:
         """Gives the row of what the messages of a move have in common."""
         self.first_legs = network.first_legs
         """Gives the rows of the first legs of a move's pieces, which take turns over them."""
-        self.send = network.send
-        """Sends a message; takes what is to run when the GPU's link has taken it."""
-        self.consumed = network.consumed
-        """Gives back the buffer space that an arrived message holds."""
         self._network = network
-        self._receivers: dict[int, Receive] = {}
         self._rates: dict[int, int] = {}
-        network.attach(rank, self._deliver)
-
-    def open(self, operation: int, receive: Receive) -> None:
-        """Take the messages of operation number ``operation`` of the program."""
-        self._receivers[operation] = receive
+        network.attach(rank, self._refuse)
 
     def expect(self, operation: int, arrivals: Mapping[MoveId, int]) -> None:
         """Let rows of the data plane take the moves of an operation: by home and number of the move."""
         self._network.expect(self.rank, operation, arrivals)
-
-    def next_serial(self) -> int:
-        """Return a number that no other message of the run has."""
-        return self._network.next_serial()
 
     def bytes_per_s(self, destination: int) -> int:
         """Rate at which the GPU can send to ``destination``: that of its own links on the way."""
@@ -62,8 +48,9 @@ class NetworkPort:
         """Latency of all links from ``other`` to this GPU."""
         return self._network.route_latency_fs(other, self.rank)
 
-    def _deliver(self, message: Message) -> None:
-        self._receivers[message.operation](message)
+    def _refuse(self, message: Message) -> None:
+        what = f"piece {message.piece} of part {message.part}, sent by GPU {message.source}"
+        raise SimulationError(f"Gpu[{self.rank}]: {what} in operation {message.operation}, is not for it")
 
 
 @dataclass(frozen=True, slots=True)

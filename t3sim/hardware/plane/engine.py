@@ -189,7 +189,7 @@ def _of_tiles(state: State, kind: int, a: int, b: int, c: int) -> bool:
     elif kind == t3.STORE:
         trigger.store(state, a, b)
     elif kind in (t3.SEND_TILE, t3.COMMAND_READ):
-        trigger.leave(state, a, kind == t3.COMMAND_READ)
+        trigger.leave(state, a, int(kind == t3.COMMAND_READ))
     elif kind == t3.STORED:
         trigger.stored(state, a)
     elif kind == t3.CONTRIBUTE:
@@ -198,6 +198,19 @@ def _of_tiles(state: State, kind: int, a: int, b: int, c: int) -> bool:
         trigger.complete_all(state, a, b)
     elif kind == t3.COMPLETE_TILE:
         trigger.complete(state, a)
+    else:
+        return False
+    return True
+
+
+@part
+def _of_counts(state: State, kind: int, a: int, b: int) -> bool:
+    if kind == t3.COUNT:
+        tracker.count(state, a, b)
+    elif kind == t3.ADD:
+        tracker.add(state, a, b)
+    elif kind == t3.NEXT_ENTRY:
+        tracker.next_entry(state, a, b)
     elif kind == t3.FIRED:
         trigger.fired(state, a)
     elif kind == t3.SUM_READS:
@@ -213,13 +226,7 @@ def _of_tiles(state: State, kind: int, a: int, b: int, c: int) -> bool:
 
 @part
 def _of_engines(state: State, kind: int, a: int, b: int, c: int) -> bool:
-    if kind == t3.COUNT:
-        tracker.count(state, a, b)
-    elif kind == t3.ADD:
-        tracker.add(state, a, b)
-    elif kind == t3.NEXT_ENTRY:
-        tracker.next_entry(state, a, b)
-    elif kind == t3.TRIGGER:
+    if kind == t3.TRIGGER:
         dma.trigger(state, a, b, c)
     elif kind == t3.COMMAND_READY:
         dma.ready(state, a)
@@ -267,6 +274,7 @@ def _run(where: State, floor: int, time: int, key: int) -> int:
             or _of_slices(state, kind, a, b)
             or _of_stages(state, kind, a, b, c)
             or _of_tiles(state, kind, a, b, c)
+            or _of_counts(state, kind, a, b)
             or _of_engines(state, kind, a, b, c)
         ):
             _tell(clock, kind, a, b, c)

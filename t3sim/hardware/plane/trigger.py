@@ -85,7 +85,7 @@ def store(state: State, row: int, end: int) -> None:
 
 
 @part
-def leave(state: State, row: int, is_command: bool) -> None:
+def leave(state: State, row: int, is_command: int) -> None:
     """Send a tile that another GPU's memory takes from the store buffer, or what a command has read."""
     clock = state.clock[0]
     if is_command:

@@ -19,7 +19,6 @@ from t3sim.hardware.memory.values import OperationValues, Precision, Values
 from t3sim.hardware.plane.plane import plane_of
 from t3sim.hardware.ports import NetworkPort
 from t3sim.hardware.probe import Probe
-from t3sim.hardware.t3.tracker import Tracker
 from t3sim.lowering.chunks import even_chunks
 from t3sim.lowering.work import CollectiveWork, lower
 from t3sim.registry import get
@@ -161,11 +160,11 @@ class Tampering(Probe):
 
 @pytest.fixture
 def tampered(tiny_system, works):
-    """Give a function that runs GEMM, reduce-scatter and all-gather as kernels, with messages changed on delivery."""
+    """Give a function that runs GEMM, reduce-scatter and all-gather as a scheme does, with messages changed."""
 
-    def run(change):
+    def run(change, scheme=Sequential):
         lab = SystemLab(tiny_system(), GPUS, ALL, lambda machine: Tampering(machine, change), data=EXACT)
-        return Sequential().simulate(lab, works).data
+        return scheme().simulate(lab, works).data
 
     return run
 
@@ -271,22 +270,31 @@ def test_what_is_changed_after_the_end_is_found(fused, later, monkeypatch):
     assert "all_gather reduce: GPU 1, part 2, piece 0" in found.findings[0]
 
 
-def test_a_trigger_that_is_one_update_early_is_found(fused, monkeypatch):
+class Hasty(Probe):
+    """Lets the first tile of GPU 1 that waits for two contributions fire at its first one."""
+
+    def __init__(self, machine):
+        self.tile = None
+        machine.observe(self)
+
+    def update_counted(self, rank, tile, updates, expected, fire):
+        """Fire now, and not when all is there."""
+        if self.tile is None and rank == 1 and expected == 2 * updates:
+            self.tile = tile
+            fire()
+        return _nothing if (rank, tile) == (1, self.tile) else fire
+
+
+def _nothing():
+    """Do nothing."""
+
+
+def test_a_trigger_that_is_one_update_early_is_found(tiny_system, works):
     """A tile that is sent on when its sum lacks an update lacks it at its home."""
-    count, hit = Tracker.count, once(lambda self, updates, expected: self._rank == 1 and expected == 2 * updates)
-    early = []
-
-    def one_less(self, workgroup, updates, expected, fire):
-        if hit(self, updates, expected):
-            early.append(workgroup)
-        count(self, workgroup, updates, expected - updates * (self._rank == 1 and workgroup in early), fire)
-
-    monkeypatch.setattr(Tracker, "count", one_less)
-    try:
-        found = str(fused())
-    except DataError as error:
-        found = str(error)
-    assert early
+    hasty = []
+    lab = SystemLab(tiny_system(), GPUS, ALL, lambda machine: hasty.append(Hasty(machine)), data=EXACT)
+    found = str(T3().simulate(lab, works).data)
+    assert hasty[0].tile is not None
     assert "misses the contributions of" in found or "read before anything was there" in found
 
 
@@ -305,41 +313,21 @@ def test_a_sum_of_the_wrong_chunk_is_found(kernels, monkeypatch):
 STALLED = r"(?s)GPU \d, part \d, piece \d: .*and the run failed: nothing can happen"
 
 
-def test_a_message_that_is_lost_is_found(fused, monkeypatch):
-    """A message that never arrives stalls the run; what memory lacks is said beside what waits."""
-    port, deliver = NetworkPort._deliver, once(lambda self, message: (self.rank, message.piece) == (2, 1))
-    monkeypatch.setattr(
-        NetworkPort, "_deliver", lambda self, message: None if deliver(self, message) else port(self, message)
-    )
-    with pytest.raises(DataError, match=STALLED):
-        fused()
-
-
-def test_a_message_of_a_kernel_that_is_lost_is_found(tampered):
-    """The same where the data plane takes the messages: of one that brings no piece, nothing is written."""
+@pytest.mark.parametrize("scheme", [Sequential, T3])
+def test_a_message_that_is_lost_is_found(scheme, tampered):
+    """Of a message that brings no piece nothing is written, and the run stalls: what memory lacks is said as well."""
     hit = once(lambda rank, message: (rank, message.piece) == (2, 1))
     with pytest.raises(DataError, match=STALLED):
-        tampered(lambda rank, message: {"pieces": 10**9} if hit(rank, message) else None)
+        tampered(lambda rank, message: {"pieces": 10**9} if hit(rank, message) else None, scheme)
 
 
-def test_a_message_to_the_wrong_gpu_is_found(fused, monkeypatch):
-    """What one GPU should get and another gets instead is named, and what is missing for it."""
-    deliver, made, ports = NetworkPort._deliver, NetworkPort.__init__, {}
-    hit = once(lambda self, message: (self.rank, message.piece) == (2, 1))
-
-    def init(self, network, rank):
-        made(self, network, rank)
-        ports[rank] = self
-
-    def misrouted(self, message):
-        deliver(ports[3] if hit(self, message) else self, message)
-
-    monkeypatch.setattr(NetworkPort, "__init__", init)
-    monkeypatch.setattr(NetworkPort, "_deliver", misrouted)
-    # GPU 1 sends to GPU 2 the chunk of GPU 0 first: it is the last part.
-    wrong = r"Gpu\[3\]: piece 1 of part 3, sent by GPU 1 in reduce_scatter, is not for it"
-    with pytest.raises(DataError, match=rf"(?s)GPU \d, part \d, piece \d: .*and the run failed: {wrong}"):
-        fused()
+@pytest.mark.parametrize("scheme", [Sequential, T3])
+def test_a_message_to_the_wrong_gpu_is_found(scheme, tampered):
+    """What GPU 2 should get and GPU 1 gets instead is missing where it belongs: that is said, and the run fails."""
+    hit = once(lambda rank, message: (rank, message.piece) == (2, 1))
+    with pytest.raises(DataError, match=r"(?s)GPU \d, part \d, piece \d: .*and the run failed: "):
+        # The first move that the network was told of is one from GPU 0 to GPU 1.
+        tampered(lambda rank, message: {"template": 0} if hit(rank, message) else None, scheme)
 
 
 def test_reading_memory_before_anything_is_there_is_an_error(fused, monkeypatch):
@@ -431,12 +419,18 @@ def test_times_and_traffic_are_the_same_with_and_without_data(scheme, change, ti
 def test_without_data_there_are_no_numbers_anywhere(tiny_system, works, monkeypatch):
     """With data mode off, no GPU has values, none are made, and no message carries any."""
     machines, carried = [], []
-    deliver = NetworkPort._deliver
-    monkeypatch.setattr(
-        NetworkPort, "_deliver", lambda self, message: (carried.append(message.value), deliver(self, message))
-    )
+
+    class Carried(Probe):
+        def message_delivered(self, rank, message):
+            del rank
+            carried.append(message.value)
+
+    def watched(machine):
+        machines.append(machine)
+        machine.observe(Carried())
+
     monkeypatch.setattr(Values, "__init__", None)
-    T3().simulate(SystemLab(tiny_system(), GPUS, ALL, machines.append), works)
+    T3().simulate(SystemLab(tiny_system(), GPUS, ALL, watched), works)
     assert [gpu.ports.values for gpu in machines[0].gpus] == [None] * GPUS
     assert set(carried) == {None}
 

@@ -9,8 +9,8 @@ from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.network.message import Message, Template
 from t3sim.hardware.network.topologies.ring import RingSpec
 from t3sim.hardware.plane.plane import plane_of
+from t3sim.hardware.plane.trigger_state import COUNT
 from t3sim.hardware.probe import Probe
-from t3sim.hardware.t3.dma import Command
 from t3sim.lowering.layout import linear
 
 GEMM_READ, GEMM_WRITE = (Cause("gemm", direction) for direction in Direction)
@@ -32,13 +32,13 @@ class _Hoarder:
 class _Sink:
     """A receiver that remembers what came, when, and gives the buffer back at once."""
 
-    def __init__(self, gpu, operation=0):
-        self.port, self.env, self.got = gpu.ports.network, gpu.env, []
-        self.port.open(operation, self.receive)
+    def __init__(self, machine, rank):
+        self.network, self.env, self.got = machine.network, machine.env, []
+        self.network.attach(rank, self.receive)
 
     def receive(self, message):
         self.got.append((self.env.now, message.nbytes))
-        self.port.consumed(message)
+        self.network.consumed(message)
 
 
 @pytest.fixture
@@ -75,11 +75,11 @@ def idle(_gpu):
 def test_message_reaches_its_destination_only(build):
     """What GPU 1 sends to GPU 2 arrives there after serialization and latency, and nowhere else."""
     machine = build()
-    sinks = [_Sink(gpu) for gpu in machine.gpus]
+    sinks = [_Sink(machine, gpu.index) for gpu in machine.gpus]
 
     def program(gpu):
         if gpu.index == 1:
-            gpu.ports.network.send(message(750, 1, 2))
+            machine.network.send(message(750, 1, 2))
         yield gpu.env.timeout(100_000_000)
 
     assert machine.run(program) == 100_000_000
@@ -94,10 +94,10 @@ def test_what_the_mirrored_gpu_sends_to_the_next_comes_to_itself(build):
     """One GPU that stands for three gets what it sends when the next one would."""
     machine = build(mirrored=True)
     (gpu,) = machine.gpus
-    sink = _Sink(gpu)
+    sink = _Sink(machine, gpu.index)
 
     def program(gpu):
-        gpu.ports.network.send(message(750, 0, 1))
+        machine.network.send(message(750, 0, 1))
         yield gpu.env.timeout(100_000_000)
 
     machine.run(program)
@@ -119,11 +119,11 @@ def test_one_gpu_stands_only_for_gpus_that_are_all_alike(build, tiny_system):
 def test_consumed_buffer_goes_back_to_the_sender(build):
     """GPU 2 gives buffer space back to the link from GPU 1, which can then send more than the buffer holds."""
     machine = build()
-    sink = _Sink(machine.gpus[2])
+    sink = _Sink(machine, 2)
 
     def program(gpu):
         for _ in range(3 if gpu.index == 1 else 0):
-            gpu.ports.network.send(message(8192, 1, 2))
+            machine.network.send(message(8192, 1, 2))
         yield gpu.env.timeout(10**9)
 
     machine.run(program)
@@ -156,18 +156,19 @@ def test_faults_of_the_memory_model_end_the_run(build, monkeypatch):
         machine.run(idle)
 
 
-def test_stall_names_what_waits(build):
+def test_stall_names_what_waits(build, tracked_tiles):
     """A run in which nothing can happen any more says which tiles, updates and packets are stuck, and where."""
     machine = build(2)
     hoarder = _Hoarder()
-    machine.gpus[1].ports.network.open(0, hoarder.receive)
+    machine.network.attach(1, hoarder.receive)
     machine.gpus[1].programs.append((0, hoarder))
+    first = tracked_tiles(plane_of(machine.env), machine.gpus[0].tracker, (True,) * 6, 8)
 
     def program(gpu):
         if gpu.index == 0:
-            gpu.tracker.count(5, 4, 8, lambda: None)
+            plane_of(gpu.env).perform(COUNT, first + 5, 4)
             for _ in range(3):
-                gpu.ports.network.send(message(4096))
+                machine.network.send(message(4096))
         yield Event(gpu.env)
 
     with pytest.raises(StallError) as stalled:
@@ -224,7 +225,7 @@ def _nothing():
 
 
 def _lose_update(machine):
-    machine.gpus[0].tracker.issued += 1
+    plane_of(machine.env).rows("trackers")["issued"] += 1
 
 
 def _change(machine, link, field, value):
@@ -260,10 +261,6 @@ def _keep_credit(machine):
     plane_of(machine.env).rows("channels")["credit"][channel] -= 1
 
 
-def _leave_entry(machine):
-    machine.gpus[0].tracker.count(9, 0, 8, lambda: None)
-
-
 @pytest.mark.parametrize(
     ("tamper", "fault"),
     [
@@ -274,7 +271,6 @@ def _leave_entry(machine):
         (_overwork, "Gpu[0].Memory: busy for longer than the run took"),
         (_overwork_link, "Link[0->2]: busy for 1001 fs of 1000 fs"),
         (_keep_credit, "Link[0->2]: credits of channel 0 are not home, 8191 B of 8192 B"),
-        (_leave_entry, "left in a queue: Gpu[0].Tracker: 1 tiles still expect updates, the first is 9"),
     ],
 )
 def test_books_that_do_not_balance_fail_the_run(build, tamper, fault):
@@ -285,6 +281,17 @@ def test_books_that_do_not_balance_fail_the_run(build, tamper, fault):
     with pytest.raises(SimulationError) as failed:
         machine.run(idle)
     assert not isinstance(failed.value, StallError)
+    assert str(failed.value) == f"the run contradicts itself:\n  {fault}"
+
+
+def test_tile_that_is_left_in_the_tracker_fails_the_run(build, tracked_tiles):
+    """A run that ends while a tile still expects updates fails, and names it."""
+    machine = build(mirrored=True)
+    first = tracked_tiles(plane_of(machine.env), machine.gpus[0].tracker, (True,) * 10, 8)
+    plane_of(machine.env).perform(COUNT, first + 9, 0)
+    with pytest.raises(SimulationError) as failed:
+        machine.run(idle)
+    fault = "left in a queue: Gpu[0].Tracker: 1 tiles still expect updates, the first is 9"
     assert str(failed.value) == f"the run contradicts itself:\n  {fault}"
 
 
@@ -307,13 +314,13 @@ def test_link_at_its_full_rate_passes_the_check(build):
 def test_report_reads_the_counters(build):
     """A GPU's report has the bytes it served by cause and its own link's bytes."""
     machine = build(mirrored=True)
-    _Sink(machine.gpus[0])
+    _Sink(machine, 0)
 
     def program(gpu):
         done = Event(gpu.env)
         gpu.memory.submit(Stream.COMMUNICATION, Access.READ, 300, AG_READ, lambda: linear(0, 300), done.succeed)
         gpu.memory.submit(Stream.COMPUTE, Access.WRITE, 200, GEMM_WRITE, lambda: linear(0, 200))
-        gpu.ports.network.send(message(75))
+        machine.network.send(message(75))
         yield done
         yield gpu.env.timeout(100_000_000)
 
@@ -327,12 +334,12 @@ def test_bytes_of_all_own_links_are_reported(build):
     """A GPU that sends to both its neighbours has the bytes of both links, and is as busy as the busier one."""
     machine = build()
     for gpu in machine.gpus:
-        _Sink(gpu)
+        _Sink(machine, gpu.index)
 
     def program(gpu):
         if gpu.index == 0:
-            gpu.ports.network.send(message(75))
-            gpu.ports.network.send(message(150, 0, 2))
+            machine.network.send(message(75))
+            machine.network.send(message(150, 0, 2))
         yield gpu.env.timeout(100_000_000)
 
     machine.run(program)
@@ -340,17 +347,18 @@ def test_bytes_of_all_own_links_are_reported(build):
     assert [(report.link_bytes, report.link_busy_fs) for report in reports] == [(225, 2_000_000), (0, 0), (0, 0)]
 
 
-def test_message_goes_to_the_operation_that_it_names(build):
-    """A message of operation 1 reaches the receiver of operation 1 and not the one of operation 0."""
-    machine = build(mirrored=True)
-    sinks = [_Sink(machine.gpus[0], operation) for operation in (0, 1)]
+def test_message_that_nobody_expects_is_a_fault(build):
+    """What comes to a GPU that no operation there waits for ends the run, and is named."""
+    machine = build()
 
     def program(gpu):
-        gpu.ports.network.send(message(75, operation=1))
+        if gpu.index == 0:
+            machine.network.send(message(75, operation=1))
         yield gpu.env.timeout(100_000_000)
 
-    machine.run(program)
-    assert [sink.got for sink in sinks] == [[], [(21_000_000, 75)]]
+    fault = r"^Gpu\[1\]: piece 0 of part 0, sent by GPU 0 in operation 1, is not for it$"
+    with pytest.raises(SimulationError, match=fault):
+        machine.run(program)
 
 
 class _Everything(Probe):
@@ -376,26 +384,28 @@ class _Everything(Probe):
         self.told.append((link, message.nbytes, start_fs, end_fs))
 
 
-def test_every_part_reports_to_the_probe(build):
+@pytest.mark.parametrize("watched", [False, True])
+def test_every_part_reports_to_the_probe(watched, build, tracked_tiles, commands):
     """A machine that is observed tells its probe what each GPU's parts and the links do; one that is not tells none."""
-    probe = _Everything()
-    for watched in (False, True):
-        machine = build(2)
-        if watched:
-            machine.observe(probe)
-        for gpu in machine.gpus:
-            _Sink(gpu)
+    probe, machine = _Everything(), build(2)
+    if watched:
+        machine.observe(probe)
+    for gpu in machine.gpus:
+        _Sink(machine, gpu.index)
+    tiles = [tracked_tiles(plane_of(machine.env), gpu.tracker, expected=8) for gpu in machine.gpus]
+    triggers = [commands(machine, rank, 1 - rank) for rank in (0, 1)]
 
-        def program(gpu):
-            gpu.memory.submit(Stream.COMPUTE, Access.WRITE, 200, GEMM_WRITE, lambda: linear(0, 200), _nothing)
-            gpu.tracker.count(gpu.tracker.reserve([True]), 8, 8, lambda: None)
-            gpu.dma.trigger(Command(300, lambda: linear(0, 300), RS_READ, lambda accepted: accepted()))
-            if gpu.index:
-                gpu.ports.network.send(message(75, 1, 0))
-            yield gpu.env.timeout(100_000_000)
+    def program(gpu):
+        gpu.memory.submit(Stream.COMPUTE, Access.WRITE, 200, GEMM_WRITE, lambda: linear(0, 200), _nothing)
+        plane_of(gpu.env).perform(COUNT, tiles[gpu.index], 8)
+        triggers[gpu.index](300)
+        if gpu.index:
+            machine.network.send(message(75, 1, 0))
+        yield gpu.env.timeout(100_000_000)
 
-        machine.run(program)
-        assert bool(probe.told) == watched
-    sent = [("network", 1, 75), ("Link[1->0]", 75, 0, 1_000_000)]
-    parts = [(part, rank) for rank in (0, 1) for part in ("tracker", "memory")]
-    assert sorted(probe.told) == sorted([*parts, *sent, ("dma", 0, 300), ("dma", 1, 300)])
+    machine.run(program)
+    wire = ("Link[1->0]", 75, 0, 1_000_000)
+    each = [(part, rank, *more) for rank in (0, 1) for part, *more in (("tracker",), ("memory",), ("dma", 300))]
+    sent = [("network", 0, 300), ("network", 1, 300), ("network", 1, 75)]
+    told = [said for said in probe.told if not said[0].startswith("Link") or said == wire]
+    assert sorted(told) == (sorted([*each, *sent, wire]) if watched else [])
