@@ -35,6 +35,7 @@ from t3sim.hardware.plane.state import (
     RELEASE,
     RESUME,
     RETURN_AT,
+    SEEN,
     SENT,
     SETTLE,
     SETTLE_LATER,
@@ -124,6 +125,8 @@ def _of_lanes(state: State, kind: int, a: int, b: int) -> bool:
         lanes.start_lanes(state, a, b)
     elif kind == RESUME:
         lanes.resume(state, a)
+    elif kind == SEEN:
+        lanes.seen(state, a, b)
     elif kind == MARK:
         lanes.mark(state, a, b)
     elif kind == COMPLETED:

@@ -2,7 +2,7 @@
 
 For every slice of a task the CUs read the copies it takes from DRAM (what the GPU holds, and each contribution that is
 added), then hand the result to the link, or write it back. Tasks of one lane follow one another, lanes go on side by
-side, each with a window: the most bytes that it keeps in flight.
+side. What a lane, or two that share the same CUs, may keep in flight is a window: room in it goes to who asked first.
 """
 
 from typing import Final
@@ -24,6 +24,7 @@ from t3sim.hardware.plane.state import (
     READ,
     READS,
     RESUME,
+    SEEN,
     SLICES,
     TAKEN,
     TELL_ENDED,
@@ -74,7 +75,7 @@ def _comes_to(state: State, number: int) -> bool:
             _end(state, number)
             return False
         lane.index = 0
-        lane.step = HANDLE if state.kernels[lane.kernel].by_slice and state.tasks[lane.task].reads else AWAIT
+        lane.step = HANDLE if state.tasks[lane.task].by_slice else AWAIT
         return True
     task = state.tasks[lane.task]
     if lane.step == AWAIT:
@@ -149,22 +150,49 @@ def _has_all(state: State, number: int) -> bool:
 
 
 @part
+def _call(state: State, number: int) -> None:
+    """Let the first lane that waits for room look whether there is enough."""
+    window = state.windows[number]
+    if window.first_waiter != NONE and not window.called:
+        window.called = 1
+        schedule(state, state.clock[0].now, _LOCAL, RESUME, window.first_waiter, 0, 0)
+
+
+@part
+def _has_room(state: State, number: int, nbytes: int) -> bool:
+    """Whether a lane's window has room for a slice; if not, or if another lane came first, it waits for that."""
+    lane = state.lanes[number]
+    window = state.windows[lane.window]
+    waits = window.first_waiter == number
+    # More than the whole window passes when it is empty.
+    fits = not window.in_flight or window.in_flight + nbytes <= window.limit
+    if fits and (waits or window.first_waiter == NONE):
+        window.in_flight += nbytes
+        if waits:
+            window.first_waiter = lane.next
+            window.called = 0
+            _call(state, lane.window)
+        return True
+    if waits:
+        window.called = 0
+    else:
+        window.first_waiter = append(state.lanes, window.first_waiter, window.last_waiter, number)
+        window.last_waiter = number
+    return False
+
+
+@part
 def _may_read(state: State, number: int) -> bool:
     """Whether a lane's next slice is in memory and has room in its window; if not, the lane waits for that."""
     lane = state.lanes[number]
     task, row = state.tasks[lane.task], state.kernels[lane.kernel]
-    if row.by_slice:
+    if task.by_slice:
         for place in range(task.first_wait, task.first_wait + task.waits):
             if state.marks[state.arrivals[state.waits[place]].first_mark + lane.piece] == 0:
                 row.first_news = append(state.lanes, row.first_news, row.last_news, number)
                 row.last_news = number
                 return False
-    # More than the whole window passes when it is empty.
-    nbytes = task.reads * state.pieces[task.first_piece + lane.piece]
-    if lane.in_flight and lane.in_flight + nbytes > lane.window:
-        lane.wants_room = 1
-        return False
-    return True
+    return _has_room(state, number, task.reads * state.pieces[task.first_piece + lane.piece])
 
 
 @part
@@ -178,7 +206,6 @@ def _read_slice(state: State, number: int) -> None:
     new.piece = lane.piece
     new.left = task.reads
     new.nbytes = state.pieces[task.first_piece + lane.piece]
-    lane.in_flight += task.reads * new.nbytes
     lane.piece += 1
     push(state, RESUME, number, 0, 0)
     push(state, READS, row, 0, 0)
@@ -237,10 +264,8 @@ def gone(state: State, row: int) -> None:
     """Count a slice that has left the CUs, and give back its room in the window."""
     piece, now = state.slices[row], state.clock[0].now
     lane = state.lanes[piece.lane]
-    lane.in_flight -= state.tasks[piece.task].reads * piece.nbytes
-    if lane.wants_room:
-        lane.wants_room = 0
-        schedule(state, now, _LOCAL, RESUME, piece.lane, 0, 0)
+    state.windows[lane.window].in_flight -= state.tasks[piece.task].reads * piece.nbytes
+    _call(state, lane.window)
     lane.slices_left -= 1
     if lane.slices_left == 0:
         lane.left = DUE
@@ -259,18 +284,28 @@ def left(state: State, number: int) -> None:
 
 
 @part
+def seen(state: State, number: int, piece: int) -> None:
+    """Let lanes go on that wait for a piece of a move."""
+    arrival, lanes = state.arrivals[number], state.lanes
+    row = state.kernels[arrival.kernel]
+    state.marks[arrival.first_mark + piece] = 1
+    here = row.first_news
+    row.first_news = NONE
+    while here != NONE:
+        schedule(state, state.clock[0].now, _LOCAL, RESUME, here, 0, 0)
+        here = lanes[here].next
+
+
+@part
 def mark(state: State, number: int, piece: int) -> None:
     """Note that a piece of a move is in memory."""
     arrival, now = state.arrivals[number], state.clock[0].now
-    row = state.kernels[arrival.kernel]
     arrival.missing -= 1
-    if row.by_slice:
-        state.marks[arrival.first_mark + piece] = 1
-        here = row.first_news
-        row.first_news = NONE
-        while here != NONE:
-            schedule(state, now, _LOCAL, RESUME, here, 0, 0)
-            here = state.lanes[here].next
+    if arrival.by_slice:
+        if arrival.delay:
+            schedule(state, now + arrival.delay, _LOCAL, SEEN, number, piece, 0)
+        else:
+            seen(state, number, piece)
     if arrival.missing == 0:
         arrival.complete = DUE
         schedule(state, now, _LOCAL, COMPLETED, number, 0, 0)

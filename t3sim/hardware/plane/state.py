@@ -59,6 +59,7 @@ BEFORE_ALL: Final = 2**62
     GONE,  # a slice has left the CUs (slice)
     LANDED,  # a piece that arrived is in memory (incoming)
     MARK,  # and counts (arrival, piece)
+    SEEN,  # and may be used (arrival, piece)
     STAGE,  # run the K loop of a stage (pipeline, first slab, their end)
     LOADS,  # load the operands of slabs (pipeline, first slab, their end)
     LOAD,  # read what of them is to be read (pipeline, slab)
@@ -68,7 +69,7 @@ BEFORE_ALL: Final = 2**62
     COMPUTED,  # it is done (pipeline)
     EVICTED,  # what a load drove out of the LLC is in memory (pipeline, slab)
     GIVE,  # bytes have left a store buffer (buffer, bytes)
-) = range(44)
+) = range(45)
 # What Python is told of, beside its own actions.
 (
     TELL_ADVANCED,  # a memory has been served up to now (controller)
@@ -207,8 +208,13 @@ CONTRIBUTION = record_type("message", "leg", "last", "room", "next")
 SUM_ROW = record_type("key", "piece", "message", "leg", "missing", "through", "next")
 TROUBLE = record_type("retry", "first_outage", "outages", "lossy", "first_try", "next_try", "end_try")
 OUTAGE = record_type("start", "end")
-KERNEL = record_type(
-    "controller", "by_slice", "read_cause", "write_cause", "lanes_left", "single", "first_news", "last_news"
+KERNEL = record_type("controller", "read_cause", "write_cause", "lanes_left", "single", "first_news", "last_news")
+WINDOW = record_type(
+    "limit",  # most bytes in flight
+    "in_flight",
+    "first_waiter",  # of the lanes that wait for room
+    "last_waiter",
+    "called",  # whether the first of them is about to look
 )
 LANE = record_type(
     "kernel",
@@ -218,8 +224,6 @@ LANE = record_type(
     "index",  # of what it waits for
     "piece",
     "window",
-    "in_flight",
-    "wants_room",
     "slices_left",
     "left",  # whether all slices have left: see ``lanes.DUE``
     "wants_left",
@@ -230,6 +234,7 @@ TASK = record_type(
     "begin",
     "pieces",
     "is_local",
+    "by_slice",  # whether a slice waits for its own slice of what is awaited only
     "reads",
     "first_wait",
     "waits",
@@ -249,6 +254,8 @@ ARRIVAL = record_type(
     "first_mark",
     "first_piece",
     "pieces",
+    "by_slice",  # whether somebody waits for its pieces one by one
+    "delay",  # then from a piece's being in memory to its use
 )
 SLICE = record_type("lane", "task", "piece", "left", "nbytes", "next")
 INCOMING_ROW = record_type("arrival", "piece", "message", "leg", "is_last", "next")
@@ -320,6 +327,7 @@ class State(NamedTuple):
     outages: Records
     tries: IntArray
     kernels: Records
+    windows: Records
     lanes: Records
     tasks: Records
     waits: IntArray
@@ -369,6 +377,7 @@ ROWS: Final = {
     "troubles": TROUBLE,
     "outages": OUTAGE,
     "kernels": KERNEL,
+    "windows": WINDOW,
     "lanes": LANE,
     "tasks": TASK,
     "arrivals": ARRIVAL,

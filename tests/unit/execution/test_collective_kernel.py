@@ -168,3 +168,57 @@ def test_lanes_share_the_cus(tiny_system, collective_op, sublayer_of, run_scheme
     expected_fs = 3 * (1 << 20) / (12 << 10) * 400 * 10**6
     assert ring == pytest.approx(expected_fs, rel=0.1)
     assert direct == pytest.approx(expected_fs, rel=0.1)
+
+
+SLICE = 64 << 10
+CHUNK = 8 << 20
+LINK, MEMORY = 50e9, 500e9
+PLAIN_MEMORY = (
+    f"memory.bandwidth={MEMORY / 1e9:g} GB/s",
+    "memory.efficiency=1.0",
+    "memory.turnaround=0 ns",
+    "memory.stream_switch=0 ns",
+    "memory.read_latency=400 ns",
+    "link.bandwidth=100 GB/s",  # both ways
+    "link.latency=1 us",
+    f"compute.collective_slice={SLICE} B",
+    "compute.launch_overhead=0 ns",
+)
+
+
+@pytest.mark.parametrize("gpus", ["mirror", "all"])
+@pytest.mark.parametrize("operation", ["reduce_scatter", "all_reduce"])
+def test_last_sum_is_done_as_slices_arrive(operation, gpus, collective_op, sublayer_of):
+    """After the last byte of a reduce-scatter has come, a slice is left to be read, added and written, not a chunk.
+
+    On two GPUs a chunk crosses the link, and its sum reads two and writes one: by chunk, 50 us later.
+    """
+    system = load_system(overrides=PLAIN_MEMORY)
+    sublayer = sublayer_of(2, collective_op("c", operation, 2 * CHUNK))
+    (row,) = simulate_point(Point(system=system, sublayer=sublayer, gpus=gpus), ["sequential"])
+    hops = 1 + (operation == "all_reduce")
+    on_wire_us = hops * (CHUNK / LINK * 1e6 + 1)
+    slice_us = SLICE / LINK * 1e6
+    assert on_wire_us < row["total_us"] < on_wire_us + hops * (2 * slice_us + 1)
+
+
+def test_a_step_s_latency_comes_before_the_last_sum_too(collective_op, sublayer_of):
+    """What a protocol adds to a step stands between a slice's arrival and its sum: with one step it is added once."""
+    sublayer = sublayer_of(2, collective_op("c", "reduce_scatter", 2 * CHUNK))
+    slow = [
+        simulate_point(
+            Point(
+                system=load_system(
+                    overrides=[
+                        *PLAIN_MEMORY,
+                        f"protocols={{p: {{base_latency: 0 us, step_latency: {us} us, payload_share: 1.0}}}}",
+                    ]
+                ),
+                sublayer=sublayer,
+            ),
+            ["sequential"],
+        )[0]["total_us"]
+        for us in (1.4, 51.4)  # wire and memory are 1.4 of it
+    ]
+    # Slices that come while memory is idle are summed as fast as they can be.
+    assert slow[1] - slow[0] == pytest.approx(50, abs=3 * SLICE / MEMORY * 1e6)
