@@ -19,7 +19,7 @@ from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, Task, part_of,
 from t3sim.execution.arrivals import Arrivals
 from t3sim.execution.exchange import Exchange
 from t3sim.hardware.clock import fire_now
-from t3sim.hardware.compute.cus import Process
+from t3sim.hardware.compute.cus import READS_IN_WINDOW, Process
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.hardware.memory.values import Numbers, summed
 from t3sim.hardware.plane import lanes
@@ -112,14 +112,14 @@ class CollectiveKernel:
         return [self._new_lane(lane, windows[number]) for (number, _), lane in found.items()]
 
     def _new_window(self, limit: int) -> int:
-        return self._plane.add("windows", [(limit, 0, NONE, NONE, 0)])
+        return self._plane.add("windows", [(limit, max(1, limit // READS_IN_WINDOW), 0, NONE, NONE, 0, NONE)])
 
     def _new_lane(self, tasks: Sequence[Task], window: int) -> int:
         rows = [self._task_row(task) for task in tasks]
         self._plane.margin(max((task.reads for task in tasks), default=0))
         first = self._plane.add("tasks", rows)
         self._tasks |= {first + place: self._placed(task) for place, task in enumerate(tasks)}
-        row = self._row, first, first + len(rows), lanes.NEXT, 0, 0, window, 0, 0, 0, NONE
+        row = self._row, first, first + len(rows), lanes.NEXT, 0, 0, NONE, 0, window, 0, 0, 0, NONE
         return self._plane.add("lanes", [row])
 
     def _own_part(self) -> Task:
@@ -222,10 +222,10 @@ class CollectiveKernel:
         """Let the program go on, at this very moment."""
         fire_now(self._ended)
 
-    def place_read(self, task: int, piece: int, copy: int) -> Place:
-        """Where a copy of a slice lies."""
+    def place_read(self, task: int, piece: int, copy: int, within: range) -> Place:
+        """Where bytes ``within`` a copy of a slice lie."""
         placed = self._tasks[task]
-        return self._buffers.place(placed.part, piece, placed.sources[copy])
+        return self._buffers.place(placed.part, piece, placed.sources[copy], within)
 
     def place_written(self, task: int, piece: int) -> Place:
         """Where a slice is written."""
@@ -333,9 +333,13 @@ def _places(plane: Plane, kernels: list[CollectiveKernel]) -> dict[int, Callable
         kernel = kernels[int(plane.rows("lanes")["kernel"][found["lane"]])]
         return kernel, int(found["task"]), int(found["piece"])
 
-    def read(row: int, copy: int) -> Place:
+    def read(row: int, number: int) -> Place:
         kernel, task, piece = of(row)
-        return kernel.place_read(task, piece, copy)
+        found = plane.rows("slices")[row]
+        grain = int(plane.rows("windows")["grain"][plane.rows("lanes")["window"][found["lane"]]])
+        grains, copy = divmod(number, int(plane.rows("tasks")["reads"][task]))
+        within = range(grains * grain, min((grains + 1) * grain, int(found["nbytes"])))
+        return kernel.place_read(task, piece, copy, within)
 
     def written(row: int, _b: int) -> Place:
         kernel, task, piece = of(row)

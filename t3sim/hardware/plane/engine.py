@@ -30,7 +30,6 @@ from t3sim.hardware.plane.state import (
     OFFER,
     PLAN,
     READ,
-    READS,
     RECEIVE,
     RELEASE,
     RESUME,
@@ -144,9 +143,7 @@ def _of_lanes(state: State, kind: int, a: int, b: int) -> bool:
 
 @part
 def _of_slices(state: State, kind: int, a: int, b: int) -> bool:
-    if kind == READS:
-        lanes.reads(state, a, b)
-    elif kind == READ:
+    if kind == READ:
         lanes.read(state, a, b)
     elif kind == TAKEN:
         lanes.taken(state, a)

@@ -52,9 +52,8 @@ BEFORE_ALL: Final = 2**62
     LEFT,  # all slices of a task have left (lane)
     ENDED,  # a lane's process is over (lane)
     ALL_ENDED,  # and so are all others (kernel)
-    READS,  # read the copies of a slice (slice, the first of them)
-    READ,  # one of them is on the CUs (slice, which copy)
-    TAKEN,  # and has been looked at (slice)
+    READ,  # what was asked of a slice is on the CUs (slice, how-manieth of its reads)
+    TAKEN,  # all of it is, and has been looked at (slice)
     WRITTEN,  # a slice is back in memory (slice)
     GONE,  # a slice has left the CUs (slice)
     LANDED,  # a piece that arrived is in memory (incoming)
@@ -69,7 +68,7 @@ BEFORE_ALL: Final = 2**62
     COMPUTED,  # it is done (pipeline)
     EVICTED,  # what a load drove out of the LLC is in memory (pipeline, slab)
     GIVE,  # bytes have left a store buffer (buffer, bytes)
-) = range(45)
+) = range(44)
 # What Python is told of, beside its own actions.
 (
     TELL_ADVANCED,  # a memory has been served up to now (controller)
@@ -211,10 +210,12 @@ OUTAGE = record_type("start", "end")
 KERNEL = record_type("controller", "read_cause", "write_cause", "lanes_left", "single", "first_news", "last_news")
 WINDOW = record_type(
     "limit",  # most bytes in flight
+    "grain",  # of which so many are asked for at once
     "in_flight",
     "first_waiter",  # of the lanes that wait for room
     "last_waiter",
     "called",  # whether the first of them is about to look
+    "turn",  # lane that has asked for some of a slice, or NONE
 )
 LANE = record_type(
     "kernel",
@@ -223,6 +224,8 @@ LANE = record_type(
     "step",
     "index",  # of what it waits for
     "piece",
+    "slice",  # that it is reading, or NONE
+    "asked",  # reads of it
     "window",
     "slices_left",
     "left",  # whether all slices have left: see ``lanes.DUE``
@@ -257,7 +260,7 @@ ARRIVAL = record_type(
     "by_slice",  # whether somebody waits for its pieces one by one
     "delay",  # then from a piece's being in memory to its use
 )
-SLICE = record_type("lane", "task", "piece", "left", "nbytes", "next")
+SLICE = record_type("lane", "task", "piece", "nbytes", "reads", "left", "next")  # left: reads to come
 INCOMING_ROW = record_type("arrival", "piece", "message", "leg", "is_last", "next")
 
 PIPELINE = record_type(

@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 
 from t3sim.collectives.plan import Operation
-from t3sim.hardware.compute.cus import SLICES_IN_WINDOW
 from t3sim.hardware.memory.access import Access
 from t3sim.hardware.probe import Probe
 from t3sim.schemes.phases import CollectivePhase
@@ -26,6 +25,7 @@ LATENCY_ALONE = (
     f"memory.read_latency={LATENCY_NS} ns",
 )
 NBYTES = 8 << 20
+IN_ONE_READ = ("compute.collective_outstanding_per_cu=64 KiB",)
 
 
 def total_us(op, gpus, cus, outstanding):
@@ -50,13 +50,6 @@ def test_rate_is_window_over_latency(op, reads, window):
 def test_cus_add_up(cus):
     """What counts is the bytes in flight on all CUs together."""
     assert total_us("reduce_scatter", 4, cus, 4096) == total_us("reduce_scatter", 4, 1, 4096 * cus)
-
-
-def test_slice_is_small_against_the_window():
-    """A slice is the configured grain where many fit into the window, and a part of the window where not."""
-    for outstanding, expected in (("1 MiB", 64 << 10), ("4 KiB", (8 << 12) // SLICES_IN_WINDOW), ("1 B", 1)):
-        settings = ["compute.collective_cus=8", f"compute.collective_outstanding_per_cu={outstanding}"]
-        assert load_system(overrides=settings).spec.compute.slice_bytes == expected
 
 
 @pytest.mark.parametrize("nbytes", [1, 3, 5])
@@ -115,7 +108,7 @@ def test_contributions_wait_beside_what_the_gpu_has(accesses, tiny_system, colle
     Each is read once, with the GPU's own, and the sum goes over that; all other chunks are read once to be sent.
     """
     sublayer = sublayer_of(4, collective_op("c", "reduce_scatter", 4096))
-    for rank, seen in accesses(tiny_system("algorithms={reduce_scatter: direct}"), sublayer).items():
+    for rank, seen in accesses(tiny_system("algorithms={reduce_scatter: direct}", *IN_ONE_READ), sublayer).items():
         written = [(address, nbytes) for access, _, address, nbytes in seen if access is Access.WRITE]
         read = [(address, nbytes) for access, _, address, nbytes in seen if access is Access.READ]
         own = (1024 * (3 - rank), 1024)
@@ -129,7 +122,7 @@ def test_contributions_wait_beside_what_the_gpu_has(accesses, tiny_system, colle
 def test_gathered_chunks_land_where_they_belong(accesses, tiny_system, collective_op, sublayer_of):
     """In an all-gather each part arrives at its place in the buffer, the own one being there."""
     sublayer = sublayer_of(4, collective_op("c", "all_gather", 4096))
-    for rank, seen in accesses(tiny_system(), sublayer).items():
+    for rank, seen in accesses(tiny_system(*IN_ONE_READ), sublayer).items():
         written = sorted(address for access, _, address, _ in seen if access is Access.WRITE)
         assert written == [1024 * part for part in range(4) if part != 3 - rank]
 
@@ -137,7 +130,7 @@ def test_gathered_chunks_land_where_they_belong(accesses, tiny_system, collectiv
 def test_exchanged_chunks_do_not_overwrite_what_is_still_to_be_sent(accesses, tiny_system, collective_op, sublayer_of):
     """In an all-to-all what arrives lies apart from the buffer that is sent from."""
     sublayer = sublayer_of(4, collective_op("c", "all_to_all", 4096))
-    for rank, seen in accesses(tiny_system(), sublayer).items():
+    for rank, seen in accesses(tiny_system(*IN_ONE_READ), sublayer).items():
         written = [(address, nbytes) for access, _, address, nbytes in seen if access is Access.WRITE]
         assert len(written) == 3
         assert apart([*written, (0, 4096)])
