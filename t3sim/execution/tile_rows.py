@@ -189,8 +189,8 @@ class TileRows:
         found: dict[MoveId, int] = {}
         for number, each in enumerate(self.stations):
             adds = int(self._space.near_memory and each.own)
-            of_pieces = first_pieces_of[each.part], int(self._counts[number])
-            row = NONE, 0, 0, NONE, NONE, NONE, *of_pieces, self.first_station + number, adds
+            of_pieces = NONE, first_pieces_of[each.part], int(self._counts[number])
+            row = NONE, self.first_station + number, adds, 0, 0, NONE, NONE, *of_pieces, 0, 0
             first = self._plane.add("arrivals", [row] * len(each.arrivals))
             found |= {move: first + place for place, move in enumerate(each.arrivals)}
         return found
