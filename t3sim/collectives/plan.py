@@ -12,7 +12,7 @@ So a plan of a thousand ranks is as small as one of eight, and that one rank may
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from t3sim.collectives.grid import rotated, turn
@@ -182,6 +182,7 @@ class Arrival:
     kind: Kind
 
 
+@lru_cache(maxsize=16)
 def tasks_of(plan: Plan, rank: int) -> tuple[Task, ...]:
     """List what ``rank`` does, in the order it starts: by lane, then step. Ends, lane by lane, with what it waits for.
 
@@ -190,6 +191,7 @@ def tasks_of(plan: Plan, rank: int) -> tuple[Task, ...]:
     return tuple(_tasks(plan, rank))
 
 
+@lru_cache(maxsize=16)
 def arrivals_of(plan: Plan, rank: int) -> tuple[Arrival, ...]:
     """List what arrives at ``rank``, as the plan numbers it; messages that a switch merges arrive as one."""
     arrivals = []

@@ -8,10 +8,9 @@ in this folder, found by its registration.
 import importlib
 import pkgutil
 from abc import abstractmethod
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -22,10 +21,10 @@ from t3sim.hardware.memory.access import Stream
 
 KIND = "arbitration"
 HOLD = -1
+_STREAMS = tuple(Stream)
 
 
-@dataclass(frozen=True, slots=True)
-class QueueView:
+class QueueView(NamedTuple):
     """What a policy may look at when the DRAM queue has room for one more request."""
 
     compute_waiting: bool
@@ -76,27 +75,26 @@ def decision_table(policy: ArbitrationPolicy, queue_entries: int) -> IntArray:
     Axes: compute waiting, communication waiting, occupancy, last stream, passed over. Raises ``SimulationError`` that
     names policy and view where ``pick`` chooses what does not wait, or holds both streams with the queue empty.
     """
-    limit = policy.passed_over_limit()
-    table = np.full((2, 2, queue_entries, 2, limit + 1), HOLD, np.int64)
-    axes = (range(2), range(2), range(queue_entries), Stream, range(limit + 1))
-    for compute, communication, occupancy, last, passed in product(*axes):
-        if not (compute or communication):
-            continue
-        view = QueueView(bool(compute), bool(communication), occupancy, Stream(last), passed)
-        choice = policy.pick(view)
-        _check(policy, view, choice)
-        if choice is not None:
-            table[compute, communication, occupancy, int(last), passed] = int(choice)
+    shape = queue_entries, 2, policy.passed_over_limit() + 1
+    table = np.full((2, 2, *shape), HOLD, np.int64)
+    for waits in ((False, True), (True, False), (True, True)):
+        views = (QueueView(*waits, *seen) for seen in product(range(shape[0]), Stream, range(shape[2])))
+        choices = [_choice(policy, view) for view in views]
+        table[tuple(map(int, waits))] = np.array(choices, np.int64).reshape(shape)
     table.flags.writeable = False
     return table
 
 
-def _check(policy: ArbitrationPolicy, view: QueueView, choice: Stream | None) -> None:
-    """Refuse a choice that would leave the compiled channel waiting for ever."""
-    if choice is None and view.occupancy == 0:
-        raise SimulationError(f"{policy!r} holds both streams while the DRAM queue is empty, at {view}")
-    if choice is not None and not (choice in tuple(Stream) and view.waiting(choice)):
+def _choice(policy: ArbitrationPolicy, view: QueueView) -> int:
+    """Pick; refuse a choice that would leave the compiled channel waiting for ever."""
+    choice = policy.pick(view)
+    if choice is None:
+        if view.occupancy == 0:
+            raise SimulationError(f"{policy!r} holds both streams while the DRAM queue is empty, at {view}")
+        return HOLD
+    if choice not in _STREAMS or not view.waiting(choice):
         raise SimulationError(f"{policy!r} picks {choice!r}, which has nothing waiting, at {view}")
+    return int(choice)
 
 
 for _module in pkgutil.iter_modules(__path__):

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from t3sim.compiled import part
+from t3sim.compiled import Record, part
 from t3sim.hardware.memory.fluid.tables import AHEAD, NOW
 from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.hardware.memory.turns import note_turn
@@ -29,9 +29,15 @@ def _place(number: int, side: int, lane: int) -> int:
 
 @part
 def _burst(state: State, number: int, lane: int, burst: int) -> int:
-    """Row of a burst."""
+    """Row of a burst; a ring has room for a power of two."""
     ring = state.clock[0].ring
-    return int((4 * number + lane) * ring + burst % ring)
+    return int((4 * number + lane) * ring + (burst & (ring - 1)))
+
+
+@part
+def _entry(server: Record, place: int) -> int:
+    """Wrap a place behind the first entry around the end of the queue."""
+    return int(place - server.entries if place >= server.entries else place)
 
 
 @part
@@ -68,7 +74,7 @@ def _admit(state: State, number: int, side: int) -> None:
             return
         lane = 2 * stream if _has_next(state, number, side, 2 * stream) else 2 * stream + 1
         row = state.queue_lanes[_place(number, side, lane)]
-        request = state.queue[first_entry + (server.first + server.count) % server.entries]
+        request = state.queue[first_entry + _entry(server, server.first + server.count)]
         request.lane = lane
         request.nbytes = min(granule, row.head_left)
         server.count += 1
@@ -102,7 +108,7 @@ def _look_ahead(state: State, number: int) -> None:
         state.queue_lanes[_place(number, AHEAD, lane)] = state.queue_lanes[_place(number, NOW, lane)]
     server, entries = state.servers[2 * number + NOW], state.clock[0].entries
     for waiting in range(server.count):
-        entry = (server.first + waiting) % server.entries
+        entry = _entry(server, server.first + waiting)
         state.queue[(2 * number + AHEAD) * entries + entry] = state.queue[(2 * number + NOW) * entries + entry]
     state.servers[2 * number + AHEAD] = server
 
@@ -112,7 +118,8 @@ def _service_fs(state: State, number: int, side: int, lane: int, nbytes: int, is
     times, server = state.service[number], state.servers[2 * number + side]
     last = server.last_lane
     full = times.update if is_update else times.access
-    cost = -(-full * nbytes // times.granule)
+    # Most entries are whole ones: a division takes as long as all the rest.
+    cost = full if nbytes == times.granule else -(-full * nbytes // times.granule)
     if last >= 0 and last != lane:
         turns = (last & 1) != (lane & 1)
         server.bus_turnarounds += turns
@@ -130,7 +137,7 @@ def _serve_one(state: State, number: int, side: int, start: int) -> int:
     number_of_lane, nbytes = request.lane, request.nbytes
     lane = state.queue_lanes[_place(number, side, number_of_lane)]
     burst = state.bursts[_burst(state, number, number_of_lane, lane.serving)]
-    server.first = (server.first + 1) % server.entries
+    server.first = _entry(server, server.first + 1)
     server.count -= 1
     cost = _service_fs(state, number, side, number_of_lane, nbytes, burst.is_update, start)
     server.free_at = start + cost
