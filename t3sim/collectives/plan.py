@@ -182,7 +182,7 @@ class Arrival:
     kind: Kind
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=128)
 def tasks_of(plan: Plan, rank: int) -> tuple[Task, ...]:
     """List what ``rank`` does, in the order it starts: by lane, then step. Ends, lane by lane, with what it waits for.
 
@@ -191,7 +191,7 @@ def tasks_of(plan: Plan, rank: int) -> tuple[Task, ...]:
     return tuple(_tasks(plan, rank))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=128)
 def arrivals_of(plan: Plan, rank: int) -> tuple[Arrival, ...]:
     """List what arrives at ``rank``, as the plan numbers it; messages that a switch merges arrive as one."""
     arrivals = []
