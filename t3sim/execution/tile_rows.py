@@ -35,6 +35,8 @@ class TileRows:
         """By station: where its first tile stands among those of all stations."""
         self._total = int(self._counts.sum())
         self.first_station = NONE
+        """Rows of the first station, and of the first tile, once they are put there."""
+        self.tiles = NONE
         self._first_place = NONE
 
     def put(self, unit: int, *, silent: bool) -> dict[MoveId, int]:
@@ -136,10 +138,8 @@ class TileRows:
         """Count the groups that a station's tiles leave in: stores to another GPU's memory go one by one."""
         if not station.fires:
             return 0
-        return tiles if self._is_stored_remotely(station) else ceil_div(tiles, self._space.tiles_per_command)
-
-    def _is_stored_remotely(self, station: Station) -> bool:
-        return station.is_remote and self._space.stored_locally
+        is_stored_there = station.is_remote and self._space.stored_locally
+        return tiles if is_stored_there else ceil_div(tiles, self._space.tiles_per_command)
 
     def _sizes(self, first: IntArray) -> IntArray:
         """Bytes of all tiles, station by station. ``first``: by station, the row of its first piece."""

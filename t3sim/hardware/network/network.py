@@ -29,7 +29,6 @@ from t3sim.hardware.network.view import Link, Sums
 from t3sim.hardware.network.ways import Leg, Ways
 from t3sim.hardware.network.wiring import Edge, Node, Wiring, link_name
 from t3sim.hardware.plane import state as kinds
-from t3sim.hardware.plane.engine import SEND
 from t3sim.hardware.plane.plane import plane_of
 from t3sim.hardware.plane.state import BEFORE_ALL, NONE
 from t3sim.hardware.probe import Probe
@@ -126,19 +125,10 @@ class Network:
             message.part,
         )
         leg = self.first_leg(template, message.piece)
-        kind, action = (kinds.NOTHING, 0) if accepted is None else (kinds.TELL, self._plane.action(accepted))
-        row = self._plane.do(
-            SEND,
-            self.template(template),
-            leg,
-            message.piece,
-            message.pieces,
-            message.nbytes,
-            message.wire_bytes,
-            message.serial,
-            kind,
-            action,
-        )
+        sizes = message.piece, message.pieces, message.nbytes, message.wire_bytes
+        serial = message.serial or self.next_serial()
+        row = self._plane.take(kinds.MESSAGES, (self.template(template), *sizes, serial, 0))
+        self._plane.perform(kinds.POST, row, leg, 0 if accepted is None else self._plane.action(accepted))
         if message.value is not None:
             self.values[row] = message.value
             self._plane.keep_values()

@@ -6,13 +6,12 @@ from t3sim.compiled import part
 from t3sim.hardware.clock import Order
 from t3sim.hardware.plane.queue import append, give, push, schedule, take
 from t3sim.hardware.plane.state import COMMANDS as POOL
-from t3sim.hardware.plane.state import State
+from t3sim.hardware.plane.state import NONE, State
 from t3sim.hardware.plane.trigger import mark_started
 from t3sim.hardware.plane.trigger_state import (
     BURST,
     COMMAND_READ,
     COMMAND_READY,
-    COMMANDS,
     TELL_COMMAND_ENDED,
     TELL_STARTED,
     TELL_TRIGGERED,
@@ -38,34 +37,31 @@ def trigger(state: State, group: int, fire: int, end: int) -> None:
     command = state.commands[row]
     command.fire = fire
     command.group = group
-    latency = state.engines[_engine_of(state, row)].latency
-    schedule(state, state.clock[0].now + latency, _LOCAL, COMMAND_READY, row, 0, 0)
+    number = _engine_of(state, row)
+    ready_at = state.clock[0].now + state.engines[number].latency
+    schedule(state, ready_at, _LOCAL, COMMAND_READY, row, number, 0)
     if state.clock[0].probing:
         push(state, TELL_TRIGGERED, row, 0, 0)
 
 
 @part
-def ready(state: State, row: int) -> None:
-    """Queue a command that may start."""
-    number = _engine_of(state, row)
-    engine = state.engines[number]
-    engine.first_ready = append(state.commands, engine.first_ready, engine.last_ready, row)
-    engine.last_ready = row
-    engine.ready += 1
-    push(state, COMMANDS, number, 0, 0)
+def ready(state: State, new: int, number: int) -> None:
+    """Queue a command that may start, and start the next one.
 
-
-@part
-def start(state: State, number: int) -> None:
-    """Start commands: no more are between the start of their read and their acceptance by the link than may be."""
+    No more are between the start of their read and their acceptance by the link than may be.
+    """
     engine = state.engines[number]
+    if new != NONE:
+        engine.first_ready = append(state.commands, engine.first_ready, engine.last_ready, new)
+        engine.last_ready = new
+        engine.ready += 1
     if engine.ready == 0 or engine.in_flight >= engine.outstanding:
         return
     row = engine.first_ready
     engine.first_ready = state.commands[row].next
     engine.ready -= 1
     engine.in_flight += 1
-    push(state, COMMANDS, number, 0, 0)
+    push(state, COMMAND_READY, NONE, number, 0)
     push(state, BURST, COMMAND_READ, row, 0)
     if state.clock[0].probing:
         push(state, TELL_STARTED, row, 0, 0)
@@ -76,7 +72,7 @@ def taken(state: State, row: int) -> None:
     """Let the next command start: the link has taken what this one moved."""
     number = _engine_of(state, row)
     state.engines[number].in_flight -= 1
-    push(state, COMMANDS, number, 0, 0)
+    push(state, COMMAND_READY, NONE, number, 0)
     if state.clock[0].probing:
         push(state, TELL_COMMAND_ENDED, row, 0, 0)
     give(state, POOL, state.commands, row)

@@ -30,6 +30,7 @@ from t3sim.hardware.plane.state import (
     MARK,
     OFFER,
     PLAN,
+    POST,
     READ,
     RECEIVE,
     RELEASE,
@@ -110,6 +111,8 @@ def _of_messages(state: State, kind: int, a: int, b: int, c: int) -> bool:
         adder.add_next(state, a)
     elif kind == FORGET:
         routes.forget(state, a)
+    elif kind == POST:
+        routes.post(state, a, b, c)
     elif kind == RECEIVE:
         receipt.receive(state, a, b, c)
     elif kind in (LANDED, t3.TILE_LANDED):
@@ -213,12 +216,8 @@ def _of_counts(state: State, kind: int, a: int, b: int) -> bool:
         tracker.next_entry(state, a, b)
     elif kind == t3.FIRED:
         trigger.fired(state, a)
-    elif kind == t3.SUM_READS:
-        trigger.sum_reads(state, a, b)
-    elif kind == t3.SUM_READ:
-        trigger.sum_read(state, a, b)
-    elif kind == t3.SUMMED:
-        trigger.summed(state, a)
+    elif kind in (t3.SUM_READS, t3.SUM_READ, t3.SUMMED):
+        trigger.sum_copies(state, kind, a, b)
     else:
         return False
     return True
@@ -229,9 +228,7 @@ def _of_engines(state: State, kind: int, a: int, b: int, c: int) -> bool:
     if kind == t3.TRIGGER:
         dma.trigger(state, a, b, c)
     elif kind == t3.COMMAND_READY:
-        dma.ready(state, a)
-    elif kind == t3.COMMANDS:
-        dma.start(state, a)
+        dma.ready(state, a, b)
     elif kind == t3.COMMAND_TAKEN:
         dma.taken(state, a)
     else:
@@ -289,31 +286,9 @@ def _submit(where: State, number: int, lane: int, nbytes: int, cause: int, is_up
 
 
 @compiled
-def _send(
-    where: State,
-    template: int,
-    leg: int,
-    piece: int,
-    pieces: int,
-    nbytes: int,
-    wire_bytes: int,
-    serial: int,
-    kind: int,
-    a: int,
-) -> int:
-    """Send a message of Python's; return its row."""
-    state = opened(where)
-    message = routes.new_message(state, template, piece, pieces, nbytes, wire_bytes)
-    if serial:
-        state.messages[message].serial = serial
-    routes.send_message(state, message, leg, kind, a, 0)
-    return message
-
-
-@compiled
 def _push(where: State, kind: int, a: int, b: int, c: int) -> None:
     state = opened(where)
     push(state, kind, a, b, c)
 
 
-RUN, SUBMIT, SEND, PUSH = (Direct(function) for function in (_run, _submit, _send, _push))
+RUN, SUBMIT, PUSH = (Direct(function) for function in (_run, _submit, _push))

@@ -190,6 +190,20 @@ class Plane:
         """Tell Python of all that moves, for data mode."""
         self._now[_VALUES] = 1
 
+    def take(self, pool: int, values: tuple[int, ...]) -> int:
+        """Take a free row of a pool, with these values but for its ``next``, which is the last."""
+        if self._now[_NEED]:
+            self._grow()
+        free, rows = self._arrays["pools"][pool], self._arrays[POOLS[pool]]
+        row = int(free["free"])
+        after = int(rows["next"][row])
+        rows[row] = (*values, after)
+        free["free"] = after
+        free["left"] -= 1
+        if free["left"] < self._now[_MARGIN_AT]:
+            self._now[_NEED] = 1
+        return row
+
     def next_serial(self) -> int:
         """Return a number that no other message has."""
         self._now[_SERIALS] += 1

@@ -29,6 +29,7 @@ from t3sim.hardware.plane.state import (
     PACKETS,
     ROOMS,
     SENT,
+    TELL,
     TELL_SENT,
     TELL_WIRE,
     State,
@@ -76,6 +77,12 @@ def send_message(state: State, message: int, leg: int, kind: int, a: int, b: int
     queue_own(state, packet)
     if state.clock[0].probing:
         push(state, TELL_SENT, packet, 0, 0)
+
+
+@part
+def post(state: State, message: int, leg: int, action: int) -> None:
+    """Send a message of Python's."""
+    send_message(state, message, leg, TELL if action else NOTHING, action, 0)
 
 
 @part

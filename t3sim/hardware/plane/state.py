@@ -69,7 +69,8 @@ BEFORE_ALL: Final = 2**62
     COMPUTED,  # it is done (pipeline)
     EVICTED,  # what a load drove out of the LLC is in memory (pipeline, slab)
     GIVE,  # bytes have left a store buffer (buffer, bytes)
-) = range(44)
+    POST,  # send a message of Python's (message, first leg, what Python does when the link has taken it, or 0)
+) = range(45)
 # What Python is told of, beside its own actions.
 (
     TELL_ADVANCED,  # a memory has been served up to now (controller)

@@ -21,13 +21,6 @@ def tracker_of(state: State, row: int) -> int:
 
 
 @part
-def set_of(state: State, row: int) -> int:
-    """Give the row of a tile's set: consecutive tiles fall into consecutive sets."""
-    tracker = state.trackers[tracker_of(state, row)]
-    return int(tracker.first_set + state.tiles[row].number % tracker.sets)
-
-
-@part
 def count(state: State, row: int, updates: int) -> None:
     """Count updates to a tile."""
     number = tracker_of(state, row)
@@ -42,8 +35,9 @@ def count(state: State, row: int, updates: int) -> None:
 @part
 def add(state: State, row: int, updates: int) -> None:
     """Add to the entry of a tile, which gets one if its set has room for it; if not, the count waits."""
-    tile, number = state.tiles[row], set_of(state, row)
-    tracker, its_set = state.trackers[tracker_of(state, row)], state.sets[number]
+    tile = state.tiles[row]
+    tracker, number = state.trackers[tracker_of(state, row)], tile.set
+    its_set = state.sets[number]
     if tile.entry == 0:
         if not _has_room(state, number, tracker.ways, row):
             tracker.waited += 1

@@ -161,29 +161,22 @@ def fired(state: State, row: int) -> None:
 
 
 @part
-def sum_reads(state: State, row: int, copy: int) -> None:
-    """Let a workgroup on a CU of its own read the copies of a tile, from ``copy`` on."""
-    if copy < state.stations[state.tiles[row].station].arrivals:
-        push(state, SUM_READS, row, copy + 1, 0)
-    push(state, BURST, SUM_READ, row, copy)
-
-
-@part
-def sum_read(state: State, row: int, copy: int) -> None:
-    """Write the sum over the local copy when all are read."""
+def sum_copies(state: State, kind: int, row: int, copy: int) -> None:
+    """Let a workgroup on a CU of its own read the copies of a tile, write the sum over the local one, and go on."""
     tile = state.tiles[row]
-    tile.count -= 1
-    if tile.count == 0:
-        push(state, BURST, SUMMED, row, 0)
-    if state.clock[0].values:
-        push(state, TELL_COPY_READ, row, copy, 0)
-
-
-@part
-def summed(state: State, row: int) -> None:
-    """Go on with a tile whose sum is in memory."""
-    push(state, COMPLETE_TILE, row, 0, 0)
-    push(state, TELL_SUMMED, row, 0, 0)
+    if kind == SUM_READS:
+        if copy < state.stations[tile.station].arrivals:
+            push(state, SUM_READS, row, copy + 1, 0)
+        push(state, BURST, SUM_READ, row, copy)
+    elif kind == SUM_READ:
+        tile.count -= 1
+        if tile.count == 0:
+            push(state, BURST, SUMMED, row, 0)
+        if state.clock[0].values:
+            push(state, TELL_COPY_READ, row, copy, 0)
+    else:
+        push(state, COMPLETE_TILE, row, 0, 0)
+        push(state, TELL_SUMMED, row, 0, 0)
 
 
 @part

@@ -23,12 +23,11 @@ from t3sim.compiled import record_type
     SUM_READ,  # one of them is on the CUs (tile, which copy)
     SUMMED,  # the sum is in memory (tile)
     TRIGGER,  # mark commands of a group ready (group, the first of its fires, their end)
-    COMMAND_READY,  # a command may start (command)
-    COMMANDS,  # start commands, as many as may be in flight (DMA engine)
+    COMMAND_READY,  # a command may start (command or NONE, DMA engine)
     COMMAND_READ,  # the data of one are read (command)
     COMMAND_TAKEN,  # the link has taken them (command)
     BURST,  # ask memory for a tile or a group (what it leads to, tile or command, which copy)
-) = range(160, 180)
+) = range(160, 179)
 # What Python is told of.
 (
     TELL_FINISHED,  # all that a GPU keeps is complete (unit)
@@ -82,6 +81,7 @@ TILE = record_type(
     "station",
     "piece",
     "number",  # by which it is tracked
+    "set",
     "group",
     "then",  # the tile of the operation that goes on with it, or NONE
     "after",  # the next tile of its set, in dispatch order
@@ -98,8 +98,6 @@ FIRE = record_type("station", "template", "first_way", "spread")
 COMMAND = record_type("fire", "group", "next")
 DMA = record_type("outstanding", "latency", "in_flight", "ready", "first_ready", "last_ready")
 TRACKER = record_type(
-    "first_set",
-    "sets",
     "ways",
     "live",  # entries in use
     "peak",

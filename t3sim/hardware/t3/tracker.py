@@ -62,7 +62,7 @@ class Tracker:
         self._rank = rank
         self._plane = plane = plane_of(env)
         self._first_set = plane.add("sets", [(0, NONE, NONE, NONE)] * spec.sets)
-        self.number = plane.add("trackers", [(self._first_set, spec.sets, spec.ways, 0, 0, 0, 0, 0, 0, 0)])
+        self.number = plane.add("trackers", [(spec.ways, 0, 0, 0, 0, 0, 0, 0)])
         """Of its row in the data plane."""
         self._last = np.full(spec.sets, NONE, np.int64)
         """By set: the last of its tiles."""
@@ -84,6 +84,7 @@ class Tracker:
         rows, sets, ends = self._plane.rows("tiles"), self.spec.sets, min(tiles, self.spec.sets)
         new = rows[first : first + tiles]
         new["number"] = self.reserved + np.arange(tiles)
+        new["set"] = self._first_set + new["number"] % sets
         new["after"] = first + np.arange(tiles) + sets
         new["after"][tiles - ends :] = NONE
         begin, here = first + np.arange(ends), (self.reserved + np.arange(ends)) % sets

@@ -78,8 +78,8 @@ def decision_table(policy: ArbitrationPolicy, queue_entries: int) -> IntArray:
     shape = queue_entries, 2, policy.passed_over_limit() + 1
     table = np.full((2, 2, *shape), HOLD, np.int64)
     for waits in ((False, True), (True, False), (True, True)):
-        views = (QueueView(*waits, *seen) for seen in product(range(shape[0]), Stream, range(shape[2])))
-        choices = [_choice(policy, view) for view in views]
+        seen = product(range(shape[0]), Stream, range(shape[2]))
+        choices = [_choice(policy, QueueView(*waits, occupancy, last, passed)) for occupancy, last, passed in seen]
         table[tuple(map(int, waits))] = np.array(choices, np.int64).reshape(shape)
     table.flags.writeable = False
     return table
