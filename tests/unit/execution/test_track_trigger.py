@@ -1,10 +1,14 @@
 """Track and trigger with parts of it taken away or made coarser: traffic, commands, order, and who may be mirrored."""
 
+from collections import Counter
 from math import ceil
 
 import pytest
 
 from t3sim.hardware.memory.access import Cause, Direction
+from t3sim.hardware.plane.plane import plane_of
+from t3sim.hardware.plane.state import TELL_COMPUTED, TELL_ENDED, TELL_ROOM
+from t3sim.hardware.plane.trigger_state import TELL_FINISHED
 from t3sim.hardware.probe import Probe
 from t3sim.schemes.t3 import fused_phases
 from t3sim.simulation import Point, schemes_of_any_network, simulate_point
@@ -160,3 +164,32 @@ def test_mirrored_or_not_unstaggered_gpus_give_the_same_result(scheme, tiny_load
         rows.append({name: value for name, value in row.items() if name not in ("point_id", "wall_s")})
     assert rows[0] == rows[1]
     assert rows[0]["status"] == "ok"
+
+
+class _Told(dict):
+    """What Python does when the data plane tells it something, and how often it was told what."""
+
+    def __init__(self, handlers):
+        super().__init__(handlers)
+        self.counts = Counter()
+
+    def __getitem__(self, kind):
+        self.counts[kind] += 1
+        return super().__getitem__(kind)
+
+
+@pytest.mark.parametrize("rows", [128, 512])
+def test_no_tile_is_told_to_python(rows, tiny_system, pair, lowered):
+    """Whatever the number of tiles, Python hears of stages and of ends: each GPU's, once for each operation."""
+    system, sublayer, told = tiny_system(), pair(4, (rows, 64, 64)), []
+
+    def watch(machine):
+        plane = plane_of(machine.env)
+        told.append(_Told(plane.handlers))
+        plane.handlers = told[0]
+
+    SystemLab(system, 4, "all", watch).run(fused_phases(lowered(system, sublayer), system.track_trigger), "t3")
+    counts = told[0].counts
+    assert set(counts) <= {TELL_COMPUTED, TELL_ROOM, TELL_ENDED, TELL_FINISHED}
+    assert (counts[TELL_FINISHED], counts[TELL_ENDED]) == (4, 4)
+    assert counts[TELL_ROOM] <= counts[TELL_COMPUTED]

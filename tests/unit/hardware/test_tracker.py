@@ -228,3 +228,56 @@ def test_entries_must_fill_their_sets():
     assert TrackerSpec(entries=8, ways=4).sets == 2
     with pytest.raises(ValidationError, match="9 entries are not whole sets of 4 ways"):
         TrackerSpec(entries=9, ways=4)
+
+
+class _Plain:
+    """The rules of a tracker, written down plainly: lists, and every search from the start."""
+
+    def __init__(self, sets, ways, counted):
+        self.sets, self.ways = sets, ways
+        self.open = [tile for tile, is_counted in enumerate(counted) if is_counted]
+        self.entries, self.waiting, self.fired, self.waited = {}, [], [], 0
+
+    def room(self, tile):
+        """Whether a tile has an entry, or may take one."""
+        alike = [other for other in self.entries if other % self.sets == tile % self.sets]
+        first = min((other for other in self.open if other % self.sets == tile % self.sets), default=tile)
+        kept = first != tile and first not in self.entries
+        return tile in self.entries or len(alike) + kept < self.ways
+
+    def count(self, tile, updates, expected):
+        """Count, or wait."""
+        if not self.room(tile):
+            self.waited += 1
+            self.waiting.append((tile, updates))
+            return
+        self.entries[tile] = self.entries.get(tile, 0) + updates
+        if self.entries[tile] == expected:
+            del self.entries[tile]
+            self.open.remove(tile)
+            self.fired.append(tile)
+            self.go_on(tile % self.sets, expected)
+
+    def go_on(self, number, expected):
+        """Let those of a set count that may: the first incomplete tile, or the one that has waited longest."""
+        waiting = list(dict.fromkeys(tile for tile, _ in self.waiting if tile % self.sets == number))
+        first = min((tile for tile in self.open if tile % self.sets == number), default=None)
+        tile = first if first in waiting else next(iter(waiting), None)
+        if tile is not None and self.room(tile):
+            total = sum(updates for other, updates in self.waiting if other == tile)
+            self.waiting = [each for each in self.waiting if each[0] != tile]
+            self.count(tile, total, expected)
+            self.go_on(number, expected)
+
+
+@given(data=st.data(), sets=st.integers(1, 3), ways=st.integers(1, 3), tiles=st.integers(1, 14))
+def test_entries_go_to_tiles_as_the_rules_say(rig, data, sets, ways, tiles):
+    """After every update of any order, what fired, what waited and what is live is what the plain rules say."""
+    counted = data.draw(st.lists(st.booleans(), min_size=tiles, max_size=tiles))
+    made, plain = rig(sets * ways, ways, counted), _Plain(sets, ways, counted)
+    updates = data.draw(st.permutations([tile for tile in range(tiles) if counted[tile] for _ in range(3)]))
+    for tile in updates:
+        made.count(tile, 1, 3)
+        plain.count(tile, 1, 3)
+        assert made.fired == plain.fired
+        assert (made.unit.live_entries, made.unit.waited) == (len(plain.entries), plain.waited)
