@@ -6,7 +6,7 @@ local sums wait for is waited for by whatever uses the sums.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -138,8 +138,8 @@ class AddressSpace:
     stations: tuple[Station, ...]
     own: Dispatch
     """Order in which the tiles of own stations are produced."""
-    regions: Mapping[int, Region]
-    """Where the tiles of each part of the buffer lie, one block each."""
+    regions: Callable[[], Mapping[int, Region]]
+    """Works out where the tiles of each part of the buffer lie, one block each, for who looks at addresses."""
     copies: int
     """Distance from a tile to its first copy that came over the network."""
     copies_stride: int

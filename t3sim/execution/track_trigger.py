@@ -8,7 +8,8 @@ and CUs sum them once the tracker has counted them: read, read, write.
 Here the configuration becomes rows of the data plane, which carries it out (``hardware.plane.trigger``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 
 import numpy as np
 from simpy.events import Event
@@ -199,11 +200,15 @@ class TrackTrigger:
         adds = self.space.near_memory and station.own
         return station, None if adds else self._slots.get(self._moves[arrival])
 
+    @cached_property
+    def _regions(self) -> Mapping[int, Region]:
+        return self.space.regions()
+
     def _place(self, station: Station, pieces: range, slot: int | None) -> Place:
         """Where tiles of a station lie; ``slot``: in which buffer of copies, if not in the GPU's own."""
 
         def region() -> Region:
-            blocks = self.space.regions[station.part][pieces.start : pieces.stop]
+            blocks = self._regions[station.part][pieces.start : pieces.stop]
             if slot is None:
                 return blocks
             over = np.array([self.space.copies + slot * self.space.copies_stride, 0, 0, 0], np.int64)

@@ -6,6 +6,7 @@ receiver of its messages; the returned process runs the phase and records its sp
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -324,7 +325,7 @@ def _track_trigger(
     spec = gpu.spec.track_trigger
     tiles = work.producer.tiles if work.producer is not None else None
     chunks = tiles.chunks if tiles is not None else work.chunks
-    regions = _tile_regions(work) if tiles is not None else _linear_regions(chunks)
+    regions = partial(_tile_regions, work) if tiles is not None else partial(_linear_regions, chunks)
     end = Layout(tiling=tiles.tiling).end if tiles is not None else aligned(chunks.total_bytes)
     space = AddressSpace(
         stations=stations(work.plan, gpu.index),
