@@ -14,10 +14,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, cached_property, update_wrapper
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
@@ -29,12 +30,14 @@ from t3sim.version import source_hash
 
 if TYPE_CHECKING:
     import numba
+
+    from t3sim import part_compiler
 else:
     numba = lazy.module("numba")
+    part_compiler = lazy.module("t3sim.part_compiler")
 
 P = ParamSpec("P")
 R = TypeVar("R")
-A = TypeVar("A", bound=tuple[Any, ...])
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -84,7 +87,10 @@ class Compiled(Generic[P, R]):
         njit: Any = numba.njit  # whose stubs lack some of its options
         before, config.CACHE_DIR = config.CACHE_DIR, str(folder or "")
         try:
-            return njit(cache=folder is not None, _nrt=False, forceinline=True)(self.function)
+            made = njit(
+                cache=folder is not None, _nrt=False, forceinline=True, pipeline_class=part_compiler.WholeCompiler
+            )
+            return made(self.function)
         finally:
             config.CACHE_DIR = before  # others in this process keep theirs
 
@@ -106,15 +112,33 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     return _functions[-1]
 
 
+def renamed(function: Callable[P, R], suffix: str, **names: Any) -> Callable[P, R]:
+    """Make a function of the same code under another name in which some global ``names`` mean something else."""
+    scope = function.__globals__ | names
+    made = FunctionType(function.__code__, scope, function.__name__ + suffix)
+    made.__module__, made.__qualname__ = function.__module__, function.__qualname__ + suffix
+    return cast("Callable[P, R]", made)
+
+
 class Part(Compiled[P, R]):
     """A function that is compiled into those that call it, and only there: what is kept on disk is those."""
+
+    def __init__(self, function: Callable[P, R], *, inlined: bool) -> None:
+        super().__init__(function)
+        self._inlined = inlined
 
     @cached_property
     def dispatcher(self) -> Any:
         """What numba makes of the function."""
         njit: Any = numba.njit
         # Nobody calls it from Python: wrappers for that would take much of the time to compile.
-        made = njit(_nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(self.function)
+        made = njit(
+            _nrt=False,
+            forceinline=self._inlined,
+            no_cpython_wrapper=True,
+            no_cfunc_wrapper=True,
+            pipeline_class=part_compiler.PartCompiler,
+        )(self.function)
         typed, plain = made.get_call_template, numba.types.unliteral
         # One version for all constants that it is called with: it is inlined anyway.
         made.get_call_template = lambda arguments, named: typed(tuple(map(plain, arguments)), named)
@@ -123,7 +147,12 @@ class Part(Compiled[P, R]):
 
 def part(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` into the compiled functions that call it."""
-    return np.errstate(over="ignore")(function) if PLAIN else Part(function)
+    return np.errstate(over="ignore")(function) if PLAIN else Part(function, inlined=True)
+
+
+def routine(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile ``function`` once with the compiled functions that call it: for what is large and called from several."""
+    return np.errstate(over="ignore")(function) if PLAIN else Part(function, inlined=False)
 
 
 @contextmanager
@@ -196,33 +225,14 @@ def _type_of(fields: tuple[str, ...]) -> np.dtype[np.void]:
     return record_type(*fields)
 
 
-class Packed(Generic[A]):
-    """A ``NamedTuple`` of arrays of 64-bit integers, or of such tuples, in one piece of memory: copied at one go."""
-
-    def __init__(self, arrays: A) -> None:
-        leaves = list(_leaves(arrays))
-        self.memory: IntArray = np.concatenate([leaf.reshape(-1).view(np.int64) for leaf in leaves])
-        ends = np.cumsum([leaf.nbytes // self.memory.itemsize for leaf in leaves])
-        pieces = (
-            piece.view(leaf.dtype).reshape(leaf.shape)
-            for leaf, piece in zip(leaves, np.split(self.memory, ends[:-1]), strict=True)
-        )
-        self.arrays: A = _refilled(arrays, pieces)
-
-    def copy_from(self, other: "Packed[A]") -> None:
-        """Take the values of ``other``, of the same shapes."""
-        np.copyto(self.memory, other.memory)
-
-
-def _leaves(arrays: Any) -> Iterator[Any]:
-    for item in arrays:
-        yield from _leaves(item) if isinstance(item, tuple) else (item,)
-
-
-def _refilled(arrays: Any, leaves: Iterator[Any]) -> Any:
-    """Give a tuple like ``arrays`` of other leaves."""
-    items = (_refilled(item, leaves) if isinstance(item, tuple) else next(leaves) for item in arrays)
-    return type(arrays)(*items)
+def packed(tables: Mapping[str, Any], block: np.dtype[np.void]) -> tuple[dict[str, Any], Records]:
+    """Copy tables of 64-bit integers into one piece of memory; return them there by name, and all of it in blocks."""
+    sizes = [table.nbytes for table in tables.values()]
+    blocks: Records = np.zeros(-(-sum(sizes) // block.itemsize), block)
+    pieces = np.split(blocks.view(np.int64), np.cumsum(sizes) // 8)
+    for piece, table in zip(pieces, tables.values(), strict=False):
+        piece[:] = table.view(np.int64)
+    return {name: piece.view(tables[name].dtype) for name, piece in zip(tables, pieces, strict=False)}, blocks
 
 
 def uncached() -> tuple[str, ...]:

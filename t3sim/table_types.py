@@ -36,6 +36,11 @@ def type_of_opener(title: str, rows: dict[str, np.dtype[Any]]) -> Any:
     return cpu_target.typing_context.resolve_value_type(function)
 
 
+def type_by_kind(title: str, found: Any) -> Any:
+    """Make the type of a function that is one of ``found``, by the title of the tables that it is handed first."""
+    return _ByKind(title, found)
+
+
 def _row_type(row: np.dtype[Any]) -> Any:
     known: Any = numba
     return types.int64 if row == np.int64 else known.from_dtype(row)
@@ -52,6 +57,31 @@ class _TablesType(types.Type):
         self.fields = fields
         self.places = {name: place for place, (name, _) in enumerate(fields)}
         super().__init__(name=title)
+
+
+class _ByKind(types.Callable, types.Dummy):
+    """Several functions of which the first argument's type names one."""
+
+    def __init__(self, title: str, found: Any) -> None:
+        self._title, self._found = title, found
+        super().__init__(name=f"by kind of {title}, {id(found)}")
+
+    def _of(self, arguments: Any) -> Any:
+        return self._found[arguments[0].name.removeprefix(self._title)]._numba_type_
+
+    def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
+        return self._of(args).get_call_type(context, args, kws)
+
+    def get_call_signatures(self) -> Any:
+        return (), True
+
+    def get_impl_key(self, sig: Any) -> Any:
+        return self._of(sig.args).get_impl_key(sig)
+
+
+@register_model(_ByKind)
+class _ByKindModel(models.OpaqueModel):
+    pass
 
 
 @register_model(_TableType)
@@ -96,7 +126,10 @@ class _Set(AbstractTemplate):
 @lower_getattr_generic(_TablesType)
 def _table(_context: Any, builder: Any, tables: Any, value: Any, name: str) -> Any:
     place = builder.gep(value, [ir.Constant(_WORD, tables.places[name])])
-    return builder.inttoptr(builder.load(place), _BYTE.as_pointer())
+    address = builder.load(place)
+    # Tables stay where they are while compiled code runs: it need not look again after it has written to one.
+    address.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return builder.inttoptr(address, _BYTE.as_pointer())
 
 
 @lower_builtin(operator.getitem, _TableType, types.intp)
@@ -113,7 +146,7 @@ def _set(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
     row, (table, index, value) = sig.args[0].row, arguments
     place = _place(builder, row, table, index)
     if isinstance(row, types.Record):
-        cgutils.memcpy(builder, place, builder.bitcast(value, place.type), ir.Constant(_WORD, row.size))
+        cgutils.raw_memcpy(builder, place, value, ir.Constant(_WORD, row.size), 1, align=_WORD_BYTES)
     else:
         builder.store(value, builder.bitcast(place, _WORD.as_pointer()))
     return context.get_dummy_value()

@@ -4,12 +4,19 @@ import os
 import re
 
 import pytest
+import simpy
 from hypothesis import settings
 
+from t3sim.compiled import compiled
 from t3sim.config.source import read_value
 from t3sim.hardware.memory.banked.dram.spec import load_dram
+from t3sim.hardware.memory.banked.engine import MODEL
 from t3sim.hardware.memory.banked.mappings.mop4_xor import Mop4Xor
 from t3sim.hardware.memory.banked.spec import BankedSpec
+from t3sim.hardware.memory.controller import MemoryController
+from t3sim.hardware.plane import models
+from t3sim.hardware.plane.engine import SUBMIT
+from t3sim.hardware.plane.state import TELL, opened_as
 from t3sim.lowering.work import lower
 from t3sim.registry import get
 from t3sim.schemes.scheme import KIND as SCHEME
@@ -113,6 +120,55 @@ def hbm2_banks():
         "refresh": True,
     }
     return lambda **changes: BankedSpec(**{**fields, **changes})
+
+
+opened = opened_as(MODEL)
+
+
+@compiled
+def _serve(where, now):
+    return models.serve(opened(where), 0, now)
+
+
+@compiled
+def _completed(where, index):
+    burst = models.completed(opened(where), 0, index)
+    return burst.a, burst.end
+
+
+@compiled
+def _admit(where, now):
+    return models.admit_and_predict(opened(where), 0, now)
+
+
+class BankedChannels(MemoryController):
+    """The banked memory of one controller, driven by hand."""
+
+    def __init__(self, spec, policy):
+        super().__init__(simpy.Environment(0), spec, policy, 0)
+        self.use_policy(policy)
+        self.pushed = 0
+
+    def push(self, lane, nbytes, cause, region, *, is_update=False):
+        """Append a burst to a lane; return its number among all."""
+        self._locate(region)
+        self.pushed += 1
+        self._plane.do(SUBMIT, 0, lane, nbytes, cause, is_update, TELL, self.pushed - 1)
+        return self.pushed - 1
+
+    def admit(self, now):
+        """Let in what was pushed, at ``now``; say when to advance for the next burst if nothing more comes, or 0."""
+        return _admit(self._plane.address, now)
+
+    def advance(self, now):
+        """Serve up to ``now``; give (number, end) of the bursts this completed."""
+        return [tuple(_completed(self._plane.address, index)) for index in range(_serve(self._plane.address, now))]
+
+
+@pytest.fixture(scope="session")
+def banked_channels():
+    """Give a builder of banked memory that is driven by hand, of its spec and a policy."""
+    return BankedChannels
 
 
 @pytest.fixture(scope="session")

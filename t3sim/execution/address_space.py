@@ -151,6 +151,10 @@ class AddressSpace:
     near_memory: bool = True
     tiles_per_command: int = 1
 
+    def copy(self, slot: int | None) -> int:
+        """Distance from a tile to its copy in buffer number ``slot`` for copies; ``None``: to the tile itself."""
+        return 0 if slot is None else self.copies + slot * self.copies_stride
+
 
 def in_turns(plan: Plan, rank: int) -> tuple[int, ...]:
     """List the parts of which a staggered kernel makes tiles in turns: those that leave at once, each by its lane."""

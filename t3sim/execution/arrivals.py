@@ -1,6 +1,6 @@
 """What a plan brings to one GPU: where each piece goes, and rows of the data plane that count what is in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, arrivals_of, part_of
 from t3sim.hardware.plane.plane import Plane
@@ -37,14 +37,25 @@ class Arrivals:
         """Row of each move in the data plane."""
         self._plane: Plane | None = None
 
-    def count(self, plane: Plane, kernel: int, first_piece: Sequence[int], parts: Mapping[MoveId, int]) -> None:
-        """Let ``plane`` count them for its ``kernel``. ``first_piece``: by part, where its pieces stand there."""
+    def count(
+        self,
+        plane: Plane,
+        kernel: int,
+        first_piece: Sequence[int],
+        parts: Mapping[MoveId, int],
+        base: Callable[[int | None], int],
+    ) -> None:
+        """Let ``plane`` count them for its ``kernel``.
+
+        ``first_piece``: by part, where its pieces stand there; ``base``: address of a buffer for copies, or with
+        ``None`` of the GPU's own.
+        """
         self._plane = plane
         for move, count in self._counts.items():
             # A move without pieces is complete from the start, and so has one that counts at once.
             marks = plane.add("marks", [0] * max(1, count))
             of_pieces = marks, first_piece[parts[move]], count
-            row = kernel, NONE, 0, max(1, count), 0, NONE, NONE, *of_pieces, 0, 0
+            row = kernel, NONE, 0, max(1, count), 0, NONE, NONE, *of_pieces, 0, 0, base(self.slots.get(move))
             self.rows[move] = plane.add("arrivals", [row])
             if not count:
                 plane.perform(MARK, self.rows[move], 0)

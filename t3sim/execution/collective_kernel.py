@@ -10,7 +10,7 @@ Here its tasks become rows of the data plane, which carries them out (``hardware
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from simpy.events import Event
@@ -27,7 +27,7 @@ from t3sim.hardware.plane import state as kinds
 from t3sim.hardware.plane.plane import Plane, plane_of
 from t3sim.hardware.plane.state import NONE
 from t3sim.hardware.ports import Ports
-from t3sim.lowering.layout import Buffers, Place
+from t3sim.lowering.layout import Buffers
 from t3sim.lowering.protocol import ProtocolSpec
 
 
@@ -41,15 +41,17 @@ class CollectiveKernel:
         self._plan = exchange.plan
         self._protocol = protocol
         self._pieces = exchange.chunks.piece_bytes
-        self._buffers = Buffers(piece_bytes=self._pieces, addresses=exchange.chunks.addresses)
+        self._buffers = Buffers(piece_bytes=self._pieces)
+        self._has_places = ports.memory.spec.uses_places
         self._plane = plane_of(ports.env)
         tasks = tasks_of(self._plan, ports.rank)
         self._sums = _sums_for_others(self._plan, tasks)
         self._beside = _sums_beside(self._plan, tasks)
         self._arrivals = Arrivals(self._plan, ports.rank, exchange.chunks, self._sums, self._beside)
         self._row = self._new_kernel()
-        self._first_piece = first_pieces(self._plane, exchange.chunks)
-        self._arrivals.count(self._plane, self._row, self._first_piece, self._arrivals.parts | self._sums)
+        self._first_piece = first_pieces(self._plane, exchange.chunks, with_addresses=self._has_places)
+        parts, bases = self._arrivals.parts | self._sums, self._buffers.base
+        self._arrivals.count(self._plane, self._row, self._first_piece, parts, bases)
         self._moves = {row: move for move, row in self._arrivals.rows.items()}
         self._tasks: dict[int, _Placed] = {}
         self._own: int | None = None
@@ -97,7 +99,6 @@ class CollectiveKernel:
         kernels = self._plane.parts.setdefault("kernels", [])
         kernels.append(self)
         _listen(self._plane, kernels)
-        memory.places |= _places(self._plane, kernels)
         return self._plane.add("kernels", [row])
 
     def _new_lanes(self, tasks: Sequence[Task], window: int) -> list[int]:
@@ -147,6 +148,8 @@ class CollectiveKernel:
             made = self._exchange.template(task.move, part, task.destinations)
             template, ways = self._ports.network.template(made), self._ports.network.first_legs(made)
             wires = self._wires(part, self._ports.network.bytes_per_s(task.destinations[0]))
+        placed = self._placed(task)
+        buffers = (placed.target, *placed.sources) if self._has_places else ()
         return (
             self._first_piece[part],
             self._first_held(task, self._pieces[part]),
@@ -162,6 +165,7 @@ class CollectiveKernel:
             len(ways),
             wires,
             self._arrivals.rows[task.move] if task.move in self._sums else NONE,
+            plane.add("bases", [self._buffers.base(buffer) for buffer in buffers]),
         )
 
     def _wires(self, part: int, rate: int) -> int:
@@ -220,21 +224,6 @@ class CollectiveKernel:
     def tell_ended(self) -> None:
         """Let the program go on, at this very moment."""
         fire_now(self._ended)
-
-    def place_read(self, task: int, piece: int, copy: int, within: range) -> Place:
-        """Where bytes ``within`` a copy of a slice lie."""
-        placed = self._tasks[task]
-        return self._buffers.place(placed.part, piece, placed.sources[copy], within)
-
-    def place_written(self, task: int, piece: int) -> Place:
-        """Where a slice is written."""
-        placed = self._tasks[task]
-        return self._buffers.place(placed.part, piece, placed.target)
-
-    def place_landed(self, arrival: int, piece: int) -> Place:
-        """Where a piece lands that another GPU sends."""
-        move = self._moves[arrival]
-        return self._buffers.place(self._arrivals.parts[move], piece, self._arrivals.slots.get(move))
 
     def tell_taken(self, slice_row: int, task: int, piece: int, copy: int) -> None:
         """Look at a copy of a slice."""
@@ -313,34 +302,6 @@ def _listen(plane: Plane, kernels: list[CollectiveKernel]) -> None:
         kinds.TELL_CAME: came,
         kinds.TELL_PUT: put,
     }
-
-
-def _places(plane: Plane, kernels: list[CollectiveKernel]) -> dict[int, Callable[[int, int], Place]]:
-    """Say where bursts lie, by what is done when they are complete, for memories that look at addresses."""
-
-    def of(row: int) -> tuple[CollectiveKernel, int, int]:
-        found = plane.rows("slices")[row]
-        kernel = kernels[int(plane.rows("lanes")["kernel"][found["lane"]])]
-        return kernel, int(found["task"]), int(found["piece"])
-
-    def read(row: int, number: int) -> Place:
-        kernel, task, piece = of(row)
-        found = plane.rows("slices")[row]
-        grain = int(plane.rows("windows")["grain"][plane.rows("lanes")["window"][found["lane"]]])
-        grains, copy = divmod(number, int(plane.rows("tasks")["reads"][task]))
-        within = range(grains * grain, min((grains + 1) * grain, int(found["nbytes"])))
-        return kernel.place_read(task, piece, copy, within)
-
-    def written(row: int, _b: int) -> Place:
-        kernel, task, piece = of(row)
-        return kernel.place_written(task, piece)
-
-    def landed(row: int, _b: int) -> Place:
-        found = plane.rows("incoming")[row]
-        arrival = int(found["arrival"])
-        return kernels[int(plane.rows("arrivals")["kernel"][arrival])].place_landed(arrival, int(found["piece"]))
-
-    return {kinds.READ: read, kinds.WRITTEN: written, kinds.LANDED: landed}
 
 
 def is_by_slice(plan: Plan, task: Task) -> bool:

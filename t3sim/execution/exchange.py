@@ -65,11 +65,15 @@ def pieces_completed(piece: int, sent_pieces: int, own_pieces: int) -> range:
     return range(piece * own_pieces // sent_pieces, (piece + 1) * own_pieces // sent_pieces)
 
 
-def first_pieces(plane: Plane, chunks: Chunks) -> list[int]:
+def first_pieces(plane: Plane, chunks: Chunks, *, with_addresses: bool) -> list[int]:
     """Give the row of the data plane of the first piece of each part; GPUs that cut alike share them."""
     known = plane.shared.setdefault("pieces", {})
     if id(chunks) not in known:
         # What is known by its place in memory has to stay there.
         known[id(chunks)] = [plane.add("pieces", sizes) for sizes in chunks.piece_bytes], chunks
+        if with_addresses:
+            # All pieces of an environment have theirs, or none.
+            for addresses in chunks.addresses:
+                plane.add("addresses", addresses)
     first: list[int] = known[id(chunks)][0]
     return first

@@ -20,7 +20,7 @@ from t3sim.hardware.compute.store_buffer import StoreBuffer
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.plane import state as kinds
 from t3sim.hardware.plane.plane import plane_of
-from t3sim.hardware.plane.state import NONE, SLAB
+from t3sim.hardware.plane.state import NONE, REGION, SLAB, SPOT, blocks_of
 from t3sim.hardware.ports import Ports
 from t3sim.lowering.kernel_choice import KernelChoice
 from t3sim.lowering.layout import Place
@@ -117,6 +117,8 @@ class GemmKernel:
         cus, slabs = self._ports.cus, len(self._depths)
         if cus.probe is not None:
             cus.probe.stage_started(self._ports.rank, stage, workgroups)
+        if self._ports.memory.spec.uses_places:
+            self._locate(stage)
         self._computed = Event(self._ports.env)
         first = self._first_slab + stage * slabs
         self._plane.perform(kinds.STAGE, self._row, first, first + slabs)
@@ -132,7 +134,7 @@ class GemmKernel:
         ports, run, plane = self._ports, self.run, self._plane
         causes = ports.memory.number_of(READ), ports.memory.number_of(WRITE)
         of_llc = run.prefetch_slabs + 1, ports.cus.llc.hit_latency
-        row = ports.memory.number, self.store_buffer.number, *causes, *of_llc, 0, 0, NONE, 0, 0
+        row = ports.memory.number, self.store_buffer.number, *causes, *of_llc, 0, 0, NONE, 0, 0, 0
         self._row = plane.add("pipelines", [row])
         stages = -(-run.kernel.workgroups // run.stage_workgroups)
         shape = stages, len(self._depths)
@@ -147,10 +149,11 @@ class GemmKernel:
             kinds.TELL_COMPUTED: lambda number, _b, _c: kernels[number].tell_computed(),
             kinds.TELL_AWAITED: lambda number, _b, _c: kernels[number].tell_awaited(),
         }
-        ports.memory.places |= {
-            kinds.LOADED: lambda number, slab: kernels[number].place(slab, evicted=False),
-            kinds.EVICTED: lambda number, slab: kernels[number].place(slab, evicted=True),
-        }
+        if ports.memory.spec.uses_places:
+            # Of one stage at a time: a burst's addresses are looked at as it is submitted.
+            self._first_spot = plane.add("spots", np.zeros(len(self._depths), SPOT))
+            plane.rows("pipelines")["spots"][self._row] = self._first_spot + len(self._depths)
+            self._first_region = plane.add("regions", np.zeros(run.traffic.most_blocks, REGION))
 
     def _times(self, workgroups: int) -> list[int]:
         """Time of each slab of a stage of ``workgroups``."""
@@ -170,10 +173,15 @@ class GemmKernel:
         since = int(self._plane.rows("pipelines")["since"][self._row])
         self._ports.cus.probe.operands_awaited(self._ports.rank, since)
 
-    def place(self, slab: int, *, evicted: bool) -> Place:
-        """Where lies what a slab misses, or what it drives out."""
-        found = self.run.traffic.evicted if evicted else self.run.traffic.missed
-        return partial(found, *divmod(slab - self._first_slab, len(self._depths)))
+    def _locate(self, stage: int) -> None:
+        """Tell the plane where lies what the slabs of a stage miss, and what they drive out."""
+        spots, first = np.zeros(len(self._depths), SPOT), self._first_region
+        blocks = blocks_of(self._plane.rows("regions"))
+        for kind, (region, counts) in zip(("missed", "evicted"), self.run.traffic.of_stage(stage), strict=True):
+            blocks[first : first + len(region)] = region
+            spots[kind], spots[f"first_{kind}"] = counts, first + np.cumsum(counts) - counts
+            first += len(region)
+        self._plane.rows("spots")[self._first_spot : self._first_spot + len(spots)] = spots
 
     def _own_bytes(self) -> int:
         served = self._ports.memory.served_bytes()

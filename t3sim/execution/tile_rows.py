@@ -4,7 +4,7 @@ Stations stand in the order of the configuration, tiles in the order of their nu
 are produced, then those that only arrive.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from t3sim.compiled import IntArray
 from t3sim.execution.address_space import AddressSpace, Station
 from t3sim.execution.exchange import Exchange, first_pieces
 from t3sim.hardware.plane.plane import Plane
-from t3sim.hardware.plane.state import NONE
+from t3sim.hardware.plane.state import NONE, REGION, blocks_of
 from t3sim.hardware.plane.trigger_state import GROUP, STATION, TILE
 from t3sim.hardware.ports import Ports
 from t3sim.units import ceil_div
@@ -39,12 +39,16 @@ class TileRows:
         self.tiles = NONE
         self._first_place = NONE
 
-    def put(self, unit: int, *, silent: bool) -> dict[MoveId, int]:
-        """Add all rows of ``unit``; return those that take arriving moves. ``silent``: nothing is sent."""
+    def put(self, unit: int, slots: Mapping[MoveId, int], *, silent: bool) -> dict[MoveId, int]:
+        """Add all rows of ``unit``; return those that take arriving moves.
+
+        ``slots``: buffers for copies that moves arrive in. ``silent``: nothing is sent.
+        """
         plane, space, count = self._plane, self._space, len(self.stations)
         rows = np.zeros(count, STATION)
         self.first_station = plane.add("stations", rows)
-        first = first_pieces(plane, self._exchange.chunks)
+        has_places = self._ports.memory.spec.uses_places
+        first = first_pieces(plane, self._exchange.chunks, with_addresses=has_places)
         rows["first_piece"] = [first[each.part] for each in self.stations]
         groups = self._put_groups(rows, silent=silent)
         self.tiles = self._put_tiles(groups)
@@ -57,8 +61,10 @@ class TileRows:
         rows["stays"] = [self.stays(each) for each in self.stations]
         rows["is_remote"] = [each.is_remote for each in self.stations]
         rows["first_place"] = self._first_place + self._offsets
+        if has_places:
+            self._put_regions(rows, slots)
         plane.rows("stations")[self.first_station : self.first_station + count] = rows
-        return self._put_arrivals(first)
+        return self._put_arrivals(first, slots)
 
     def stays(self, station: Station) -> bool:
         """Whether its tiles are in this GPU's memory at the end: what it keeps, and what it had and gives copies of."""
@@ -124,7 +130,7 @@ class TileRows:
         low, high = number * self._counts[of] // counts[of], (number + 1) * self._counts[of] // counts[of]
         ends = np.concatenate([[0], np.cumsum(self._sizes(rows["first_piece"]))])
         new = np.zeros(len(of), GROUP)
-        new["incomplete"] = high - low
+        new["first"], new["pieces"], new["incomplete"] = low, high - low, high - low
         new["nbytes"] = ends[self._offsets[of] + high] - ends[self._offsets[of] + low]
         parts = np.array([each.part for each in self.stations], np.int64)
         new["wire_bytes"] = self._exchange.all_on_wire(new["nbytes"], parts[of])
@@ -175,6 +181,16 @@ class TileRows:
         self._first_place = plane.add("places", by_place)
         return first
 
+    def _put_regions(self, rows: Any, slots: Mapping[MoveId, int]) -> None:
+        """Add where the tiles lie, and the buffers for copies of them."""
+        plane, regions = self._plane, self._space.regions()
+        for number, each in enumerate(self.stations):
+            new = np.zeros(self._counts[number], REGION)
+            blocks_of(new)[:] = regions[each.part]
+            rows["first_region"][number] = plane.add("regions", new)
+            copies = [self._space.copy(slots.get(move)) for move in each.arrivals]
+            rows["first_base"][number] = plane.add("bases", [0 if each.own else copies[0], *copies])
+
     def _put_fires(self, rows: Any, *, silent: bool) -> None:
         port, plane = self._ports.network, self._plane
         for number, each in enumerate([] if silent else self.stations):
@@ -185,12 +201,13 @@ class TileRows:
                 new.append((self.first_station + number, port.template(template), plane.add("ways", legs), len(legs)))
             rows["first_fire"][number], rows["fires"][number] = plane.add("fires", new), len(new)
 
-    def _put_arrivals(self, first_pieces_of: list[int]) -> dict[MoveId, int]:
+    def _put_arrivals(self, first_pieces_of: list[int], slots: Mapping[MoveId, int]) -> dict[MoveId, int]:
         found: dict[MoveId, int] = {}
         for number, each in enumerate(self.stations):
             adds = int(self._space.near_memory and each.own)
             of_pieces = NONE, first_pieces_of[each.part], int(self._counts[number])
             row = NONE, self.first_station + number, adds, 0, 0, NONE, NONE, *of_pieces, 0, 0
-            first = self._plane.add("arrivals", [row] * len(each.arrivals))
+            bases = [0 if adds else self._space.copy(slots.get(move)) for move in each.arrivals]
+            first = self._plane.add("arrivals", [(*row, base) for base in bases])
             found |= {move: first + place for place, move in enumerate(each.arrivals)}
         return found

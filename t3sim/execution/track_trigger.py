@@ -8,10 +8,6 @@ and CUs sum them once the tracker has counted them: read, read, write.
 Here the configuration becomes rows of the data plane, which carries it out (``hardware.plane.trigger``).
 """
 
-from collections.abc import Callable, Mapping
-from functools import cached_property
-
-import numpy as np
 from simpy.events import Event
 
 from t3sim.collectives.plan import MoveId, Operation
@@ -26,7 +22,6 @@ from t3sim.hardware.plane import trigger_state as kinds
 from t3sim.hardware.plane.plane import Plane, plane_of
 from t3sim.hardware.plane.state import NONE
 from t3sim.hardware.ports import Ports
-from t3sim.lowering.layout import Place, Region
 
 
 class TrackTrigger:
@@ -47,7 +42,7 @@ class TrackTrigger:
         """Its stations and tiles in the data plane."""
         self._slots = self._numbered()
         self._row = self._new_unit(silent=silent)
-        self._arrivals = self.rows.put(self._row, silent=silent)
+        self._arrivals = self.rows.put(self._row, self._slots, silent=silent)
         self._moves = {row: move for move, row in self._arrivals.items()}
         self._values = None
         if ports.values is not None:
@@ -98,7 +93,6 @@ class TrackTrigger:
         units = self._plane.parts.setdefault("units", [])
         units.append(self)
         _listen(self._plane, units)
-        memory.places |= _places(self._plane, units)
         return self._plane.add("units", [row])
 
     def _numbered(self) -> dict[MoveId, int]:
@@ -110,22 +104,7 @@ class TrackTrigger:
                 slots.update({move: before + slot for slot, move in enumerate(station.arrivals)})
         return slots
 
-    # Where tiles lie, and in data mode what they hold.
-
-    def place(self, tile: int, copy: int = 0) -> Place:
-        """Where a tile lies, or copy number ``copy`` of it, of which the first is the GPU's own."""
-        station, piece = self.rows.station_of(tile)
-        return self._place(station, range(piece, piece + 1), self._slot(station, copy))
-
-    def place_landed(self, arrival: int, piece: int) -> Place:
-        """Where a tile is written that another GPU sends."""
-        station, slot = self._landing(arrival)
-        return self._place(station, range(piece, piece + 1), slot)
-
-    def place_read(self, station: int, group: int) -> Place:
-        """Where a command reads the tiles of a group."""
-        found = self._station(station)
-        return self._place(found, self.rows.pieces_of(group, station), self._source(found))
+    # What the plane tells: in data mode, what tiles hold.
 
     def tell_finished(self) -> None:
         """Let the program go on."""
@@ -200,22 +179,6 @@ class TrackTrigger:
         adds = self.space.near_memory and station.own
         return station, None if adds else self._slots.get(self._moves[arrival])
 
-    @cached_property
-    def _regions(self) -> Mapping[int, Region]:
-        return self.space.regions()
-
-    def _place(self, station: Station, pieces: range, slot: int | None) -> Place:
-        """Where tiles of a station lie; ``slot``: in which buffer of copies, if not in the GPU's own."""
-
-        def region() -> Region:
-            blocks = self._regions[station.part][pieces.start : pieces.stop]
-            if slot is None:
-                return blocks
-            over = np.array([self.space.copies + slot * self.space.copies_stride, 0, 0, 0], np.int64)
-            return np.add(blocks, over)
-
-        return region
-
 
 def _of_station(plane: Plane, units: list[TrackTrigger], station: int) -> TrackTrigger:
     return units[int(plane.rows("stations")["unit"][station])]
@@ -259,25 +222,4 @@ def _listen(plane: Plane, units: list[TrackTrigger]) -> None:
         kinds.TELL_TILE_PUT: lambda row, arrival, piece: _of_arrival(plane, units, arrival).tell_put(
             row, arrival, piece
         ),
-    }
-
-
-def _places(plane: Plane, units: list[TrackTrigger]) -> dict[int, Callable[[int, int], Place]]:
-    """Say where bursts lie, by what is done when they are complete, for memories that look at addresses."""
-
-    def landed(row: int, _b: int) -> Place:
-        found = plane.rows("incoming")[row]
-        arrival = int(found["arrival"])
-        return _of_arrival(plane, units, arrival).place_landed(arrival, int(found["piece"]))
-
-    def read(row: int, _b: int) -> Place:
-        station, group = _command(plane, row)
-        return _of_station(plane, units, station).place_read(station, group)
-
-    return {
-        kinds.STORED: lambda tile, _b: _of_tile(plane, units, tile).place(tile),
-        kinds.SUM_READ: lambda tile, copy: _of_tile(plane, units, tile).place(tile, copy),
-        kinds.SUMMED: lambda tile, _b: _of_tile(plane, units, tile).place(tile),
-        kinds.TILE_LANDED: landed,
-        kinds.COMMAND_READ: read,
     }

@@ -6,15 +6,29 @@ their own, as kernels for it use.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from t3sim.compiled import IntArray
 from t3sim.lowering.tiling import Tiling
 
+
+class RegionRow(NamedTuple):
+    """A block of rows; bytes."""
+
+    address: int
+    """Of the first byte."""
+    rows: int
+    nbytes: int
+    """Of a row."""
+    stride: int
+    """From one row to the next."""
+
+
 Region = IntArray
-"""Blocks of rows, shape (blocks, 4): address of the first byte, rows, bytes of a row, distance of rows in bytes."""
+"""Blocks of rows, shape (blocks, 4): the fields of ``RegionRow``."""
 
 Place = Callable[[], Region]
 """A region, worked out only for who looks at addresses."""
@@ -121,14 +135,10 @@ class Buffers:
 
     piece_bytes: tuple[tuple[int, ...], ...]
     """Bytes of every piece, by part."""
-    addresses: tuple[tuple[int, ...], ...]
-    """Place of every piece in the buffer, by part."""
 
-    def place(self, part: int, piece: int, slot: int | None = None, within: range | None = None) -> Place:
-        """Place of a piece, or bytes ``within`` it, in the GPU's own buffer, or in that for copies number ``slot``."""
-        buffer = 0 if slot is None else self._copies + slot * self._stride
-        within = range(self.piece_bytes[part][piece]) if within is None else within
-        return partial(linear, buffer + self.addresses[part][piece] + within.start, len(within))
+    def base(self, slot: int | None) -> int:
+        """Address of the GPU's own buffer, or of the buffer for copies number ``slot``."""
+        return 0 if slot is None else self._copies + slot * self._stride
 
     @cached_property
     def _stride(self) -> int:

@@ -26,6 +26,7 @@ LAYERS = (
         "compiled",
         "tables",
         "table_types",
+        "part_compiler",
         "bits",
         "version",
         "data",
@@ -63,10 +64,10 @@ PUT_OFF = {"t3sim.lazy"}
 # Every other import from one component into another, with its reason.
 EXCEPTIONS = {
     ("compute", "plane"): "components put their rows into the data plane",
-    ("memory", "plane"): "the same; and the fluid memory is compiled into it",
+    ("memory", "plane"): "the same; and memories are compiled into it",
     ("network", "plane"): "the same",
     ("t3", "plane"): "the same",
-    ("plane", "memory"): "it holds the fluid memory's rows and serves it",
+    ("plane", "memory"): "it holds the memories' rows and serves them",
 }
 
 # Who may use a library that brings its own clock, file format or terminal.
@@ -77,7 +78,7 @@ LIBRARIES = {
     "filelock": {"sweeps"},
     "rich": {"cli", "report"},
     "matplotlib": {"report"},
-    "numba": {"compiled", "table_types", "bits"},
+    "numba": {"compiled", "part_compiler", "table_types", "bits"},
     "networkx": {"hardware", "workload"},
     "pandas": {"results", "report", "sweeps", "cli"},
 }

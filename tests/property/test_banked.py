@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from t3sim.hardware.clock import Order, call_at
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
-from t3sim.hardware.memory.arbitration import KIND, decision_table
+from t3sim.hardware.memory.arbitration import KIND
 from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
-from t3sim.hardware.memory.banked.channel import BankedChannel
 from t3sim.hardware.memory.banked.dram.spec import load_dram
 from t3sim.hardware.memory.banked.mappings.mop4_xor import Mop4Xor
 from t3sim.hardware.memory.banked.mappings.ro_ba_co import RoBaCo
+from t3sim.hardware.memory.banked.memory import BankedMemory
 from t3sim.hardware.memory.banked.spec import BankedSpec
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.model import MOST_CAUSES
@@ -217,21 +217,20 @@ def test_many_bursts_wait_at_once(policy):
 
 
 @pytest.mark.parametrize("gap", [1, 255, 256, 511])
-def test_bursts_that_touch_nothing_leave_others_alone(gap):
+def test_bursts_that_touch_nothing_leave_others_alone(gap, banked_channels):
     """A burst that is still served when hundreds have passed it, on this channel or not, is answered in the end."""
     spec = memory(channels=2, channel_hash=False)
-    channel, table = spec.channel(), decision_table(get(KIND, "round-robin")(), spec.queue_entries)
-    awaited = {"is_update": False, "notify": True}
+    channel = banked_channels(spec, get(KIND, "round-robin")())
     sizes = [1 << 16, *([64] * gap), *([1 << 12] * 700)]
     # Blocks of the other channel: nothing of these bursts falls to the simulated one.
     places = [0, *([256] * gap), *(1 << 20 for _ in range(700))]
     for nbytes, address in zip(sizes, places, strict=True):
-        channel.push(1, nbytes, 3, partial(linear, address, nbytes), **awaited)
+        channel.push(1, nbytes, 3, linear(address, nbytes))
     done, now = [], 0
-    while now := channel.admit(table, now):
-        done += channel.advance(table, now)
-    assert sorted(number for _, number, _ in done) == list(range(len(sizes)))
-    assert channel.served()[3] == sum(sizes)
+    while now := channel.admit(now):
+        done += channel.advance(now)
+    assert sorted(number for number, _ in done) == list(range(len(sizes)))
+    assert channel.channel.served()[3] == sum(sizes)
 
 
 @pytest.mark.parametrize("access", Access)
@@ -381,23 +380,21 @@ def test_a_request_that_is_not_counted_by_its_row_is_a_fault(name, monkeypatch):
     bursts = [Burst(0, Stream.COMPUTE, Access.READ, 1024, 0, GEMM_READ, is_awaited=True)]
     _, controller = replay(spec, get(KIND, "round-robin")(), bursts)
     assert controller.faults() == []
-    counters = BankedChannel.counters
-    monkeypatch.setattr(BankedChannel, "counters", lambda self: Counter(counters(self)) + Counter([name]))
+    (counted,) = BankedMemory.by_channel(controller.channel)
+    monkeypatch.setattr(BankedMemory, "by_channel", lambda _: [{**counted, name: counted[name] + 1}])
     (fault,) = controller.faults()
     assert fault.startswith("Gpu[0].Memory: channel 0: 1")
     assert "requests served" in fault
 
 
-def test_bytes_are_counted_for_causes_made_at_run_time():
-    """A cause is a number below 64, whether or not it has a name; more are refused."""
+def test_bytes_are_counted_for_causes_made_at_run_time(banked_channels):
+    """A cause is a number below 64, whether or not it has a name."""
     spec = memory(channels=1)
-    channel, table = spec.channel(), decision_table(get(KIND, "round-robin")(), spec.queue_entries)
-    awaited = {"is_update": False, "notify": True}
+    channel = banked_channels(spec, get(KIND, "round-robin")())
     for cause in (0, 17, MOST_CAUSES - 1):
-        channel.push(0, cause + 1, cause, partial(linear, 0, 64), **awaited)
+        channel.push(0, cause + 1, cause, linear(0, 64))
     now = 0
-    while now := channel.admit(table, now):
-        channel.advance(table, now)
-    assert {cause: count for cause, count in enumerate(channel.served()) if count} == {0: 1, 17: 18, 63: 64}
-    with pytest.raises(AssertionError, match="cause 64 of 64"):
-        channel.push(0, 1, MOST_CAUSES, partial(linear, 0, 64), **awaited)
+    while now := channel.admit(now):
+        channel.advance(now)
+    served = channel.channel.served()
+    assert {cause: count for cause, count in enumerate(served) if count} == {0: 1, 17: 18, 63: 64}

@@ -1,7 +1,6 @@
 """The compiled DRAM channel, and the path before it, against ones in plain Python, request by request."""
 
 import importlib.util
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 
 from t3sim.hardware.memory.access import Stream
 from t3sim.hardware.memory.arbitration import KIND as POLICY
-from t3sim.hardware.memory.arbitration import decision_table
 from t3sim.hardware.memory.arbitration.mca import Mca
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
@@ -186,7 +184,7 @@ policies = st.sampled_from(names(POLICY)).map(lambda name: get(POLICY, name)()) 
     policy=policies,
     drawn=bursts,
 )
-def test_every_burst_is_served_when_the_rules_say(dram, control, path, policy, drawn):
+def test_every_burst_is_served_when_the_rules_say(banked_channels, dram, control, path, policy, drawn):
     """Behind the compiled path the last data of every burst move in the same cycle as behind the plain one."""
     arrivals, expected_of = [], []
     at = np.cumsum([gap for *_, gap in drawn]).tolist()
@@ -208,22 +206,22 @@ def test_every_burst_is_served_when_the_rules_say(dram, control, path, policy, d
         address_mapping=RoBaCo(),
         read_latency=0,
     )
-    ends = compiled_ends(spec, decision_table(policy, spec.queue_entries), at, drawn)
+    ends = compiled_ends(banked_channels(spec, policy), at, drawn)
     assert ends == [max(done[number] for number in numbers) for numbers in expected_of]
 
 
-def compiled_ends(spec, table, at, drawn):
+def compiled_ends(channel, at, drawn):
     """Push the bursts when they come; return the cycle of each one's last data."""
-    channel, cycle_fs = spec.channel(), 10**15 // spec.dram.clock
+    spec, cycle_fs = channel.spec, 10**15 // channel.spec.dram.clock
     numbers, ends = {}, {}
     wake, left = 0, list(enumerate(zip(at, drawn, strict=True)))
     while left or wake:
         now = min([*([wake] if wake else []), *(cycle * cycle_fs for _, (cycle, _) in left[:1])])
-        ends |= {(lane, number): end for lane, number, end in channel.advance(table, now)}
+        ends |= dict(channel.advance(now))
         while left and left[0][1][0] * cycle_fs <= now:
             index, (_, (stream, bank, row, accesses, kind, _)) = left.pop(0)
             lane, nbytes = 2 * stream + (kind != "RD"), accesses * spec.dram.access
-            place = partial(linear, address_of(spec.dram, bank % spec.dram.banks, row), nbytes)
-            numbers[index] = lane, channel.push(lane, nbytes, 0, place, is_update=kind == "UP", notify=True)
-        wake = channel.admit(table, now)
+            region = linear(address_of(spec.dram, bank % spec.dram.banks, row), nbytes)
+            numbers[index] = channel.push(lane, nbytes, 0, region, is_update=kind == "UP")
+        wake = channel.admit(now)
     return [ends[numbers[index]] // cycle_fs for index in range(len(drawn))]

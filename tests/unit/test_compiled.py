@@ -334,43 +334,47 @@ def test_rows_of_the_same_fields_have_one_type():
     assert compiled.record_of(Point(1, 2)).dtype is compiled.record_of(Point(5, 6)).dtype
 
 
-class Inner(NamedTuple):
-    """Arrays inside."""
-
-    rows: np.ndarray
-    grid: np.ndarray
-
-
-class Outer(NamedTuple):
-    """Arrays around."""
-
-    inner: Inner
-    last: np.ndarray
-
-
-def outer(start):
+def tables(start):
+    """Give two tables of numbers from ``start`` on."""
     rows = np.zeros(3, compiled.record_type("a", "b"))
     rows["a"], rows["b"] = range(start, start + 3), range(start + 3, start + 6)
-    return Outer(Inner(rows, np.arange(start, start + 4).reshape(2, 2)), np.array([start + 9]))
+    return {"rows": rows, "numbers": np.arange(start, start + 4)}
 
 
-def values(arrays):
-    return arrays.inner.rows.tolist(), arrays.inner.grid.tolist(), arrays.last.tolist()
+def values(found):
+    return {name: table.tolist() for name, table in found.items()}
 
 
-def test_packed_arrays_keep_values_types_and_shapes():
-    """Packing changes nothing but where the arrays are."""
-    packed = compiled.Packed(outer(5)).arrays
-    assert values(packed) == values(outer(5))
-    assert packed.inner.rows.dtype == outer(0).inner.rows.dtype
-    assert isinstance(packed.inner, Inner)
+BLOCK = compiled.record_type("u", "v", "w", "x")
 
 
-def test_packed_arrays_are_copied_at_one_go():
-    """A copy has the values of the other in every array, and its own afterwards."""
-    first, second = compiled.Packed(outer(5)), compiled.Packed(outer(100))
-    first.copy_from(second)
-    assert values(first.arrays) == values(outer(100))
-    second.arrays.last[0] = -1
-    second.arrays.inner.rows["b"] = -1
-    assert values(first.arrays) == values(outer(100))
+def test_packed_tables_keep_values_and_types():
+    """Packing changes nothing but where the tables are: ten numbers are three blocks of four."""
+    packed, blocks = compiled.packed(tables(5), BLOCK)
+    assert values(packed) == values(tables(5))
+    assert packed["rows"].dtype == tables(0)["rows"].dtype
+    assert len(blocks) == 3
+
+
+def test_packed_tables_are_copied_at_one_go():
+    """What is copied block by block is every table, and the copy has its own afterwards."""
+    (first, copied), (second, blocks) = (compiled.packed(tables(start), BLOCK) for start in (5, 100))
+    copied[:] = blocks
+    assert values(first) == values(tables(100))
+    second["numbers"][0] = second["rows"]["b"][1] = -1
+    assert values(first) == values(tables(100))
+
+
+def test_a_renamed_function_means_something_else_by_a_name(counted):
+    """The same code under another name, with a global name of another meaning; the first one keeps its own."""
+    other = compiled.compiled(compiled.renamed(scaled, "ByTen", factor=10))
+    assert other.__name__ == "scaledByTen"
+    assert (other(3), scaled(3)) == (30, 6)
+    assert counted[-1] is other
+
+
+factor = 2
+
+
+def scaled(value):
+    return value * factor

@@ -14,7 +14,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
-from t3sim.compiled import BoolArray, IntArray, compiled
+from t3sim.compiled import BoolArray, IntArray, compiled, part
 from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Spec
 from t3sim.lowering.layout import Layout, Region, part_of_region
 from t3sim.lowering.tiling import Tiling
@@ -79,13 +79,17 @@ class LlcTraffic:
             flush_bytes=0,
         )
 
-    def missed(self, stage: int, slab: int) -> Region:
-        """Where the operands read for one slab lie."""
-        return self._located.missed(stage, slab)
+    def of_stage(self, stage: int) -> tuple[tuple[Region, IntArray], tuple[Region, IntArray]]:
+        """Where the operands lie that are read for the slabs of a stage, and the output that is written back for them.
 
-    def evicted(self, stage: int, slab: int) -> Region:
-        """Where the output lies that is written back for the operands of one slab."""
-        return self._located.evicted(stage, slab)
+        Each in the order of the slabs, with the number of each one's blocks, shape (slabs,).
+        """
+        return self._located.of_stage(stage)
+
+    @property
+    def most_blocks(self) -> int:
+        """Most blocks that the slabs of a stage read and write back."""
+        return self._located.most_blocks
 
     def store_evicted(self, stage: int) -> Region:
         """Where the output lies that is written back for the output of one stage."""
@@ -208,33 +212,30 @@ class LlcPlaces:
         self._flushed = flushed
         self._slots = blocks.tiling.slabs + 1
         self._layout = Layout(tiling=blocks.tiling, split_k=blocks.split_k)
-        nothing = np.empty((0, 4), np.int64)
-        self._worked_out = [(-1, nothing), (-1, nothing)]
-        """Of the blocks missed and evicted: the stage last asked for, and its region."""
 
-    def missed(self, stage: int, slab: int) -> Region:
-        """Operands read for one slab."""
-        return self._of(_MISSED, stage, slab)
+    @property
+    def most_blocks(self) -> int:
+        """Most blocks that the slabs of a stage read and write back."""
+        firsts = [bounds[:-1].reshape(-1, self._slots) for bounds in self._bounds]
+        return int(sum(first[:, -1] - first[:, 0] for first in firsts).max())
 
-    def evicted(self, stage: int, slab: int) -> Region:
-        """Output written back for the operands of one slab."""
-        return self._of(_EVICTED, stage, slab)
+    def of_stage(self, stage: int) -> tuple[tuple[Region, IntArray], tuple[Region, IntArray]]:
+        """Operands read for the slabs of a stage, and output written back for them: regions, blocks of each slab."""
+        missed, evicted = (self._of_slabs(kind, stage) for kind in (_MISSED, _EVICTED))
+        return missed, evicted
 
     def store_evicted(self, stage: int) -> Region:
         """Output written back for the output of one stage."""
-        return self._of(_EVICTED, stage, self._slots - 1)
+        low, high = self._bounds[_EVICTED][(stage + 1) * self._slots - 1 :][:2]
+        return self._region(self._numbers[_EVICTED][low:high])
 
     def flushed(self) -> Region:
         """Output written back when the kernel ends: what is in the cache, or all of it for sums of parts."""
         return self._region(self._flushed) if self._blocks.split_k == 1 else self._layout.output()
 
-    def _of(self, kind: int, stage: int, slot: int) -> Region:
-        if self._worked_out[kind][0] != stage:
-            # A kernel goes stage by stage: its blocks are worked out together, which is much cheaper.
-            low, high = self._bounds[kind][[stage * self._slots, (stage + 1) * self._slots]]
-            self._worked_out[kind] = (stage, self._region(self._numbers[kind][low:high]))
-        bounds = self._bounds[kind][stage * self._slots :]
-        return self._worked_out[kind][1][bounds[slot] - bounds[0] : bounds[slot + 1] - bounds[0]]
+    def _of_slabs(self, kind: int, stage: int) -> tuple[Region, IntArray]:
+        bounds = self._bounds[kind][stage * self._slots : (stage + 1) * self._slots]
+        return self._region(self._numbers[kind][bounds[0] : bounds[-1]]), np.diff(bounds)
 
     def _region(self, numbers: IntArray) -> Region:
         blocks, slabs, split = self._blocks, self._blocks.tiling.slabs, self._blocks.split_k
@@ -267,14 +268,14 @@ _TAG, _STAMP, _DIRTY_BYTES = 0, 1, 2
 _MISSED, _EVICTED = 0, 1
 
 
-@compiled
+@part
 def _note(trail: Trail, kind: int, block_id: int) -> None:
     if trail.blocks.shape[1]:
         trail.blocks[kind, trail.noted[kind]] = block_id
         trail.noted[kind] += 1
 
 
-@compiled
+@part
 def _access(cache: IntArray, block_id: int, now: int, dirty_bytes: int, trail: Trail) -> tuple[bool, int]:
     """Touch one block; return (hit, dirty bytes written back by the eviction this caused)."""
     sets, ways = cache.shape[1], cache.shape[2]
@@ -296,7 +297,7 @@ def _access(cache: IntArray, block_id: int, now: int, dirty_bytes: int, trail: T
     return False, written_back
 
 
-@compiled
+@part
 def _span(
     cache: IntArray, first_block: int, nbytes: int, block: int, now: int, is_store: bool, trail: Trail
 ) -> tuple[int, int, int]:
@@ -315,7 +316,7 @@ def _span(
     return missed, written_back, now
 
 
-@compiled
+@part
 def _dirty_bytes(cache: IntArray) -> int:
     """Dirty bytes that the cache holds."""
     total = 0

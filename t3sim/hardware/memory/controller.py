@@ -1,25 +1,27 @@
 """The memory controller of one GPU as other parts see it: bursts in, completions out.
 
-The data plane does the work (see ``hardware.plane.memory``). A memory that is not compiled into it serves here, when
-the plane asks for it.
+The data plane does the work (see ``hardware.plane.memory``).
 """
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
+import numpy as np
+
+from t3sim.compiled import IntArray
 from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Action, Environment
 from t3sim.hardware.memory.access import Access, Cause, Stream
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
-from t3sim.hardware.memory.fluid.tables import COUNTERS, NOW, FrontEnd
+from t3sim.hardware.memory.fluid.tables import COUNTERS, NOW
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES, MemorySpec, MemoryView
 from t3sim.hardware.memory.turns import NO_TURNS, TURNS
 from t3sim.hardware.plane import state as kinds
 from t3sim.hardware.plane.engine import SUBMIT
 from t3sim.hardware.plane.plane import Plane, plane_of
+from t3sim.hardware.plane.state import REGION, blocks_of
 from t3sim.hardware.probe import Probe
 from t3sim.hardware.standing import BusStanding
-from t3sim.lowering.layout import Place
+from t3sim.lowering.layout import Place, Region
 
 
 class MemoryController:
@@ -35,20 +37,14 @@ class MemoryController:
         self._number_of: dict[Cause, int] = {}
         self._plane = plane = plane_of(env)
         model = spec.channel()
-        self._own: Any = model
-        """What serves here, if the plane does not."""
-        front_end = model if isinstance(model, FrontEnd) else None
-        self.number = plane.add_controller(front_end, spec.read_latency)
+        self.number = plane.add_controller(model, spec.read_latency)
         """Of its row in the plane."""
-        self._view: MemoryView = cast("MemoryView", model)
-        if front_end is not None:
-            self._view = ServedMemory(plane, self.number)
-        self._waiters: dict[tuple[int, int], tuple[int, int, int]] = {}
-        self._numbers: dict[int, int] = {}
-        self._place: Place | None = None
-        self._submitting = (kinds.NOTHING, 0, 0)
-        self.places: dict[int, Callable[[int, int], Place]] = {}
-        """Where bursts of the plane's own lie, by the kind of what they lead to, for memories that ask."""
+        self._view: MemoryView = FluidView(plane, self.number) if isinstance(model, tuple) else model
+        self._first_region, self._room, self._regions = 0, 0, 0
+        """Where it puts what Python's bursts touch: for how many blocks there is room, and how many the last had."""
+        self._known: Any = None
+        self._blocks: IntArray = np.zeros((0, 4), np.int64)
+        """The plane's table of regions, and its rows as numbers."""
         _register(plane, self)
         self._configured = policy
         self._idle = policy.tuned(0.0)
@@ -68,8 +64,7 @@ class MemoryController:
     def use_policy(self, policy: ArbitrationPolicy) -> None:
         """Arbitrate by ``policy`` from now on."""
         self.policy = policy
-        self._table = decision_table(policy, self.spec.queue_entries)
-        number = self._plane.table(self._table)
+        number = self._plane.table(decision_table(policy, self.spec.queue_entries))
         self._plane.rows("controllers")["table"][self.number] = number
 
     def submit(
@@ -84,17 +79,25 @@ class MemoryController:
         number = self._number_of.get(cause)
         if number is None:
             number = self.number_of(cause)
-        self._place = place
+        if self.spec.uses_places:
+            self._locate(place())
         kind, action = (kinds.NOTHING, 0) if done is None else (kinds.TELL, self._plane.action(done))
         self._plane.do(SUBMIT, self.number, lane, nbytes, number, access is Access.UPDATE, kind, action)
 
-    def place(self) -> Place:
-        """Say where the burst lies that is submitted now."""
-        kind, a, b = self._submitting
-        if kind in self.places:
-            return self.places[kind](a, b)
-        assert self._place is not None, f"{self.name}: no place is known of what {kind} is done after"
-        return self._place
+    def _locate(self, region: Region) -> None:
+        """Tell the plane where the next burst lies."""
+        count = len(region)
+        if count > self._room:
+            self._room = 2 * count
+            self._first_region = self._plane.add("regions", np.zeros(self._room, REGION))
+        table = self._plane.rows("regions")
+        if table is not self._known:
+            self._known, self._blocks = table, blocks_of(table)
+        self._blocks[self._first_region : self._first_region + count] = region
+        if count != self._regions:
+            self._regions = count
+            row = self._plane.rows("controllers")[self.number]
+            row["first_region"], row["regions"] = self._first_region, count
 
     def number_of(self, cause: Cause) -> int:
         """Give the number by which a cause is counted. Raises ``SimulationError`` for too many causes."""
@@ -173,7 +176,7 @@ class MemoryController:
 
     def standing(self) -> BusStanding | None:
         """Say how the channels stand; ``None`` where something is left to do, or they cannot be resumed."""
-        if self.pending() or self._waiters or self.policy != self._idle:
+        if self.pending() or self.policy != self._idle:
             return None
         return self._view.standing(int(self.env.now))
 
@@ -200,9 +203,8 @@ class MemoryController:
     def tell_submitted(self, lane: int, number: int) -> None:
         """Let the probe see a burst, and what is to be done when it is complete."""
         assert self._probe is not None
-        bursts = self._plane.memory.bursts
-        burst = bursts[self.number, lane, number % bursts.shape[2]]
-        kind, a, b = self._submitting = int(burst["kind"]), int(burst["a"]), int(burst["b"])
+        burst = self._view.burst(lane, number)
+        kind, a, b = int(burst["kind"]), int(burst["a"]), int(burst["b"])
         stream = Stream(lane // 2)
         access = Access.READ if lane % 2 == 0 else Access.UPDATE if burst["is_update"] else Access.WRITE
         done = None if kind == kinds.NOTHING else lambda: self._plane.perform(kind, a, b)
@@ -216,42 +218,6 @@ class MemoryController:
         if self._probe is not None:
             self._probe.memory_advanced(self._rank)
 
-    def tell_push(self, lane: int, number: int) -> None:
-        """Take a burst that is to be served here."""
-        bursts = self._plane.memory.bursts
-        burst = bursts[self.number, lane, number % bursts.shape[2]]
-        kind, a, b = int(burst["kind"]), int(burst["a"]), int(burst["b"])
-        if self._probe is None:
-            self._submitting = kind, a, b
-        place = self.place()
-        pushed = self._own.push(
-            lane,
-            int(burst["nbytes"]),
-            int(burst["cause"]),
-            place,
-            is_update=bool(burst["is_update"]),
-            notify=kind != kinds.NOTHING,
-        )
-        if kind != kinds.NOTHING:
-            self._waiters[lane, pushed] = kind, a, b
-
-    def tell_serve(self) -> None:
-        """Serve up to now and hand out what completed."""
-        completed = self._own.advance(self._table, int(self.env.now))
-        self.tell_advanced()
-        rows = self._plane.memory.completed[self.number]
-        assert len(completed) <= len(rows), f"{self.name}: more bursts at once than the plane has rows for"
-        for row, (lane, number, end) in enumerate(completed):
-            rows[row] = lane, number, end, *self._waiters.pop((lane, number))
-        if completed:
-            self._plane.perform(kinds.COMPLETE, self.number, 0, len(completed))
-
-    def tell_plan(self) -> None:
-        """Let in what was pushed, and say when to wake."""
-        end = self._own.admit(self._table, int(self.env.now))
-        self.tell_advanced()
-        self._plane.perform(kinds.WAKE_AT, self.number, end)
-
 
 def _register(plane: Plane, controller: MemoryController) -> None:
     """Let the plane tell a controller what it has to know."""
@@ -261,13 +227,10 @@ def _register(plane: Plane, controller: MemoryController) -> None:
         plane.handlers |= {
             kinds.TELL_SUBMITTED: lambda a, b, c: found[a].tell_submitted(b, c),
             kinds.TELL_ADVANCED: lambda a, _b, _c: found[a].tell_advanced(),
-            kinds.TELL_PUSH: lambda a, b, c: found[a].tell_push(b, c),
-            kinds.TELL_SERVE: lambda a, _b, _c: found[a].tell_serve(),
-            kinds.TELL_PLAN: lambda a, _b, _c: found[a].tell_plan(),
         }
 
 
-class ServedMemory:
+class FluidView:
     """The memory of one controller that the plane serves, to be looked at."""
 
     def __init__(self, plane: Plane, number: int) -> None:
@@ -277,6 +240,11 @@ class ServedMemory:
     @property
     def _server(self) -> Any:
         return self._plane.memory.servers[self._number, NOW]
+
+    def burst(self, lane: int, number: int) -> Any:
+        """Return the row of a burst that was queued just now."""
+        bursts = self._plane.memory.bursts
+        return bursts[self._number, lane, number % bursts.shape[2]]
 
     def pending(self) -> dict[int, int]:
         """Bursts not yet served, by lane."""

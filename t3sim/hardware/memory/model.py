@@ -5,9 +5,7 @@ A model is a spec, registered under the name that ``memory.model`` uses, which b
 
 from typing import Any, Protocol, Self
 
-from t3sim.compiled import IntArray
 from t3sim.hardware.standing import BusStanding
-from t3sim.lowering.layout import Place
 
 KIND = "memory model"
 LANES = 4
@@ -22,6 +20,12 @@ FrontEnd = tuple[Any, ...]
 
 class MemoryView(Protocol):
     """The channels of one GPU as others may look at them."""
+
+    def burst(self, lane: int, number: int) -> Any:
+        """Return the row of a burst that was queued just now; ``number``: how the model calls it.
+
+        It has ``nbytes``, ``cause``, ``is_update``, and ``kind``, ``a``, ``b``: what is done when it is complete.
+        """
 
     def pending(self) -> dict[int, int]:
         """Bursts not yet served, by lane."""
@@ -51,24 +55,18 @@ class MemoryView(Protocol):
         """Go on from there, at time 0."""
 
 
-class Channels(MemoryView, Protocol):
-    """The same, with the lanes and queues before them, of a model that serves itself: advanced lazily and exactly."""
+class ServedMemory(MemoryView, Protocol):
+    """What the data plane serves for one controller, beside the fluid memory."""
 
-    def push(self, lane: int, nbytes: int, cause: int, place: Place, *, is_update: bool, notify: bool) -> int:
-        """Append a burst to a lane; return its number there.
+    @property
+    def engine(self) -> Any:
+        """The plane's engine with this model (``plane.engine.Engine``)."""
 
-        ``place`` says where the bytes lie, for models that look at addresses. A burst takes part in arbitration from
-        the next ``admit`` on.
-        """
+    def join(self, plane: Any, number: int) -> int:
+        """Become the memory of a controller of ``plane``; return where its tables lie (``Directory.number``)."""
 
-    def advance(self, table: IntArray, now: int) -> list[tuple[int, int, int]]:
-        """Serve all that nothing can change any more at ``now``; the awaited bursts this completed: lane, number, end.
-
-        An end may lie after ``now``.
-        """
-
-    def admit(self, table: IntArray, now: int) -> int:
-        """Let in what was pushed; when to advance for the next awaited burst if nothing more comes, 0 if none."""
+    def grow(self, margin: int) -> None:
+        """Make room where less than ``margin`` is left, or less than compiled code has asked for."""
 
 
 class MemorySpec(Protocol):
@@ -98,8 +96,8 @@ class MemorySpec(Protocol):
     def can_resume(self) -> bool:
         """Whether all that it has served means no more to what comes than a ``BusStanding`` says."""
 
-    def channel(self) -> Channels | FrontEnd:
-        """Build what serves: the channels, or what the data plane is to serve."""
+    def channel(self) -> ServedMemory | FrontEnd:
+        """Build what the data plane is to serve."""
 
     def without_channels(self, lost: int) -> Self:
         """Give the same memory when ``lost`` of its channels do not work. Raises ``ValueError`` when none is left."""

@@ -1,11 +1,11 @@
 """Whose turn it is at the DRAM queue: the policy's table applied, and what it looks at kept; compiled.
 
-Shared by the memory models: each asks here which stream's next request enters.
+Shared by the memory models.
 """
 
 from typing import Final
 
-from t3sim.compiled import IntArray, Record, part
+from t3sim.compiled import Record, part
 from t3sim.hardware.memory.access import Stream
 
 TURNS: Final = (
@@ -28,18 +28,3 @@ def note_turn(turn: Record, stream: int, communication: bool, limit: int) -> int
     elif communication:
         turn.passed_over = min(turn.passed_over + 1, limit)
     return int(stream)
-
-
-@part
-def next_stream(
-    table: IntArray, turn: Record, occupancy: int, compute: bool, communication: bool, communication_waits: bool
-) -> int:
-    """Pick the stream whose next request enters the queue, and note it in ``turn``; negative to hold both.
-
-    ``compute``, ``communication``: whether the stream offers a request that there is room for. What waits without room
-    is not passed over, but keeps its count.
-    """
-    if not communication_waits:
-        turn.passed_over = 0
-    stream = table[int(compute), int(communication), occupancy, turn.last_stream, turn.passed_over]
-    return note_turn(turn, stream, communication, table.shape[4] - 1)

@@ -1,6 +1,9 @@
 """The engine: does what comes next until Python is to be told something; compiled as a whole."""
 
-from t3sim.compiled import Direct, Record, compiled, part
+from collections.abc import Callable
+from typing import Final
+
+from t3sim.compiled import Direct, Record, compiled, part, renamed
 from t3sim.hardware.plane import adder, dma, lanes, links, memory, pipeline, receipt, routes, sums, tracker, trigger
 from t3sim.hardware.plane import trigger_state as t3
 from t3sim.hardware.plane.queue import push, take_first
@@ -40,6 +43,7 @@ from t3sim.hardware.plane.state import (
     SENT,
     SETTLE,
     SETTLE_LATER,
+    SPREAD,
     STAGE,
     START,
     STEP,
@@ -47,10 +51,9 @@ from t3sim.hardware.plane.state import (
     TAKEN,
     TELL_ENDED,
     WAKE,
-    WAKE_AT,
     WRITTEN,
     State,
-    opened,
+    opened_as,
 )
 
 DONE, TOLD, FULL = range(3)
@@ -65,8 +68,8 @@ def _of_memory(state: State, kind: int, a: int, b: int, c: int) -> bool:
         memory.settle_later(state, a)
     elif kind == WAKE:
         memory.wake(state, a, b)
-    elif kind == WAKE_AT:
-        memory.wake_at(state, a, b)
+    elif kind == SPREAD:
+        memory.spread(state, a, b)
     elif kind == PLAN:
         memory.plan(state, a, b)
     elif kind == ADVANCE:
@@ -244,7 +247,10 @@ def _tell(clock: Record, kind: int, a: int, b: int, c: int) -> None:
     clock.c = c
 
 
-@compiled
+opened: Callable[[State], State] = opened_as("")
+"""What each engine has one of its own for."""
+
+
 def _run(where: State, floor: int, time: int, key: int) -> int:
     """Do frames until ``floor`` are left, then events before (``time``, ``key``) with all that they lead to."""
     state = opened(where)
@@ -278,17 +284,24 @@ def _run(where: State, floor: int, time: int, key: int) -> int:
             return TOLD
 
 
-@compiled
 def _submit(where: State, number: int, lane: int, nbytes: int, cause: int, is_update: int, kind: int, a: int) -> None:
     """Queue a burst of Python's."""
     state = opened(where)
     memory.submit(state, number, lane, nbytes, cause, is_update, kind, a, 0)
 
 
-@compiled
 def _push(where: State, kind: int, a: int, b: int, c: int) -> None:
     state = opened(where)
     push(state, kind, a, b, c)
 
 
-RUN, SUBMIT, PUSH = (Direct(function) for function in (_run, _submit, _push))
+RUN, SUBMIT, PUSH = range(3)
+"""What the plane may be asked to do."""
+_ENTRIES: Final = (_run, _submit, _push)
+Engine = tuple[Direct[..., int | None], ...]
+
+
+def engine(model: str) -> Engine:
+    """Make the engine of planes whose memories are of a model: by what is asked. It is compiled when it is called."""
+    opened = opened_as(model)
+    return tuple(Direct(compiled(renamed(entry, model, opened=opened))) for entry in _ENTRIES)

@@ -7,11 +7,10 @@ that somebody waits for.
 
 from typing import Final
 
-from t3sim.compiled import part
+from t3sim.compiled import part, routine
 from t3sim.hardware.clock import Order
-from t3sim.hardware.memory.fluid.channel import admit_and_predict, serve
-from t3sim.hardware.memory.fluid.tables import NOW
 from t3sim.hardware.memory.model import MOST_CAUSES
+from t3sim.hardware.plane.models import admit_and_predict, completed, queue_burst, serve, spread_burst
 from t3sim.hardware.plane.queue import push, schedule
 from t3sim.hardware.plane.state import (
     ADVANCE,
@@ -20,9 +19,6 @@ from t3sim.hardware.plane.state import (
     PLAN,
     SETTLE,
     TELL_ADVANCED,
-    TELL_PLAN,
-    TELL_PUSH,
-    TELL_SERVE,
     TELL_SUBMITTED,
     WAKE,
     State,
@@ -33,7 +29,7 @@ MEMORY: Final = int(Order.MEMORY)
 SETTLING: Final = int(Order.SETTLE)
 
 
-@part
+@routine
 def submit(
     state: State, number: int, lane: int, nbytes: int, cause: int, is_update: int, kind: int, a: int, b: int
 ) -> None:
@@ -44,21 +40,16 @@ def submit(
         asked.place = controller.causes
     asked.nbytes += nbytes
     settle_later(state, number)
-    tail = state.tails[4 * number + lane]
-    burst = state.bursts[(4 * number + lane) * clock.ring + tail % clock.ring]
-    burst.nbytes = nbytes
-    burst.cause = cause
-    burst.is_update = is_update
-    burst.kind = kind
-    burst.a = a
-    burst.b = b
-    state.tails[4 * number + lane] = tail + 1
-    if controller.is_compiled == 0:
-        push(state, TELL_PUSH, number, lane, tail)
-    elif tail + 1 - state.queue_lanes[(2 * number + NOW) * 4 + lane].serving + clock.margin > clock.ring:
-        clock.need = 1
+    burst = queue_burst(state, number, lane, nbytes, cause, is_update, kind, a, b)
     if clock.probing:
-        push(state, TELL_SUBMITTED, number, lane, tail)
+        push(state, TELL_SUBMITTED, number, lane, burst)
+    spread_burst(state, number, burst)
+
+
+@part
+def spread(state: State, number: int, burst: int) -> None:
+    """Find where a burst lies, now that there is room for what is found."""
+    spread_burst(state, number, burst)
 
 
 @part
@@ -93,9 +84,6 @@ def plan(state: State, number: int, woken: int) -> None:
     controller, clock = state.controllers[number], state.clock[0]
     if woken and controller.settling:
         return  # what completed led to new bursts, and settling them plans anew
-    if controller.is_compiled == 0:
-        push(state, TELL_PLAN, number, 0, 0)
-        return
     end = admit_and_predict(state, number, clock.now)
     if clock.probing:
         push(state, TELL_ADVANCED, number, 0, 0)
@@ -118,10 +106,7 @@ def advance(state: State, number: int) -> None:
     if now == controller.advanced:
         return
     controller.advanced = now
-    if controller.is_compiled == 0:
-        push(state, TELL_SERVE, number, 0, 0)
-        return
-    done = serve(state, number, NOW, now, False)
+    done = serve(state, number, now)
     if done:
         push(state, COMPLETE, number, 0, done)
     if state.clock[0].probing:
@@ -133,7 +118,7 @@ def complete(state: State, number: int, index: int, end: int) -> None:
     """Hand out the completed bursts from ``index`` on."""
     if index + 1 < end:
         push(state, COMPLETE, number, index + 1, end)
-    burst = state.completed[4 * number * state.clock[0].ring + index]
+    burst = completed(state, number, index)
     hand_out(state, number, burst.lane, burst.end, burst.kind, burst.a, burst.b)
 
 

@@ -6,6 +6,7 @@ their events with the same numbers. Where something of Python's is to be done, t
 plane goes on; what Python asks of it meanwhile is done at once.
 """
 
+import importlib
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
@@ -13,12 +14,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from t3sim.compiled import IntArray
+from t3sim.compiled import Direct, IntArray
+from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Action, Environment, event_of
 from t3sim.hardware.memory.fluid.tables import BURST, COMPLETED, NOW, FrontEnd, ServiceTimes, new_front_end
-from t3sim.hardware.memory.model import LANES, MOST_CAUSES
+from t3sim.hardware.memory.model import LANES, MOST_CAUSES, ServedMemory
 from t3sim.hardware.plane import state as tables
-from t3sim.hardware.plane.engine import DONE, FULL, PUSH, RUN
+from t3sim.hardware.plane.engine import DONE, FULL, PUSH, RUN, Engine
 from t3sim.hardware.plane.queue import ORDER_BITS
 from t3sim.hardware.plane.state import POOLS, ROWS, TELL, State
 from t3sim.tables import Directory
@@ -62,6 +64,11 @@ _GROWING = (
     "engines",
     "trackers",
     "sets",
+    "memories",
+    "regions",
+    "addresses",
+    "bases",
+    "spots",
 )
 """Tables that parts add rows to."""
 _LEAST = 16
@@ -104,12 +111,15 @@ class Plane:
         for pool, name in enumerate(POOLS):
             self._arrays[name] = np.zeros(0, ROWS[name])
             self._widen(pool, 4 * _MARGIN)
+        self._used["regions"] = 1  # for what is worked out as it is asked for
         self.memory = _stacked([_NO_MEMORY])
         """The fluid memories: by controller, then as one of them has it."""
         self.tails: IntArray = np.zeros((1, LANES), np.int64)
         """By controller and lane: its end."""
         self.asked: Any = np.zeros((1, MOST_CAUSES), tables.ASKED)
         """By controller and cause."""
+        self._engine: Engine | None = None
+        self._memories: list[ServedMemory] = []
         self._tables: dict[int, int] = {}
         self._kept: list[IntArray] = []
         self._directory: Directory | None = None
@@ -147,16 +157,26 @@ class Plane:
         """Return a table; it is replaced by another array when it grows."""
         return self._arrays[table]
 
-    def add_controller(self, memory: FrontEnd | None, read_latency: int) -> int:
-        """Add a memory controller; without a memory of the plane's own, Python serves it."""
-        number, is_compiled = self._used["controllers"], memory is not None
+    def add_controller(self, memory: ServedMemory | tuple[Any, ...], read_latency: int) -> int:
+        """Add a memory controller, before its memory. Raises ``SimulationError`` for memories of two models."""
+        number = self._used["controllers"]
+        front_end, directory = _NO_MEMORY, 0
+        if isinstance(memory, tuple):
+            engine, front_end = _of_fluid(), FrontEnd(*memory)
+        else:
+            engine, directory = memory.engine, memory.join(self, number)
+            self._memories.append(memory)
+        if number and engine is not self._engine:
+            raise SimulationError("what moves bytes in one environment has memories of one model")
+        self._engine = engine
         own = [FrontEnd(*(part[each] for part in self.memory)) for each in range(number)]
-        self.memory = _stacked([*own, _NO_MEMORY if memory is None else memory])
+        self.memory = _stacked([*own, front_end])
         if number:
             self.tails = np.append(self.tails, np.zeros((1, LANES), np.int64), axis=0)
             self.asked = np.append(self.asked, np.zeros((1, MOST_CAUSES), tables.ASKED), axis=0)
         self._directory = None
-        return self.add("controllers", [(0, 0, -1, read_latency, 0, int(is_compiled), 0)])
+        self.add("memories", [directory])
+        return self.add("controllers", [(0, 0, -1, read_latency, 0, 0, 0, 0)])
 
     def table(self, table: IntArray) -> int:
         """Add a decision table of arbitration, if it is not there yet; return its number."""
@@ -217,15 +237,15 @@ class Plane:
         self._actions[number] = action
         return number
 
-    def do(self, entry: Any, *arguments: int) -> int:
-        """Call the plane now, and let it do all that this leads to at once."""
+    def do(self, entry: int, *arguments: int) -> int:
+        """Call the plane now (see ``engine.RUN`` and its like), and let it do all that this leads to at once."""
         now, env = self._now, self.env
         floor = now[_FRAMES]
         now[_NOW] = env._now  # noqa: SLF001
         now[_SEQUENCE] = next(env._eid)  # noqa: SLF001
         if now[_NEED]:
             self._grow()
-        result: int = entry.call(self.address, *arguments)
+        result = cast("int", self._entry(entry).call(self.address, *arguments))
         if now[_FRAMES] > floor or now[_NEED]:
             while self._step(floor, -1, 0):
                 pass
@@ -233,6 +253,12 @@ class Plane:
         if not self._running:
             self._plan()
         return result
+
+    def _entry(self, entry: int) -> Direct[..., int | None]:
+        """Say what does it; where there are no memories, the engine of fluid ones."""
+        if self._engine is None:
+            self._engine = _of_fluid()
+        return self._engine[entry]
 
     def perform(self, kind: int, a: int = 0, b: int = 0, c: int = 0) -> None:
         """Do a frame now."""
@@ -256,7 +282,7 @@ class Plane:
     def _step(self, floor: int, time: int, key: int) -> bool:
         """Run until something is to be told, and tell it; whether there may be more to do."""
         now, env = self._now, self.env
-        why = RUN.call(self.address, floor, time, key)
+        why = self._entry(RUN).call(self.address, floor, time, key)
         if why == DONE:
             return False
         if why == FULL:
@@ -315,6 +341,8 @@ class Plane:
             while arrays["pools"]["left"][pool] <= margin:
                 self._widen(pool, max(len(arrays[name]), 4 * _MARGIN))
         self._lengthen(margin)
+        for memory in self._memories:
+            memory.grow(margin)
         if self.refill is not None:
             self.refill()
         self._directory = None
@@ -335,8 +363,7 @@ class Plane:
         """Double the rings of bursts until all lanes have room."""
         memory, tails = self.memory, self.tails
         serving = memory.queue_lanes["serving"][:, NOW]
-        compiled = self._arrays["controllers"]["is_compiled"][: len(tails), None]
-        while int(((tails - serving) * compiled).max()) + margin > memory.bursts.shape[2]:
+        while int((tails - serving).max()) + margin > memory.bursts.shape[2]:
             old = memory.bursts
             new = np.zeros((*old.shape[:2], 2 * old.shape[2]), BURST)
             for place in np.ndindex(tails.shape):
@@ -346,6 +373,12 @@ class Plane:
             completed[:, : memory.completed.shape[1]] = memory.completed
             memory = memory._replace(bursts=new, completed=completed)
         self.memory = memory
+
+
+def _of_fluid() -> Engine:
+    """Import the engine where it is needed: what is imported is said to be compiled by the first run."""
+    engine: Engine = importlib.import_module("t3sim.hardware.memory.fluid.engine").ENGINE
+    return engine
 
 
 _FOREVER = np.iinfo(np.int64).max

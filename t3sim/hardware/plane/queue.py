@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from t3sim.compiled import Records, part
+from t3sim.compiled import Records, part, routine
 from t3sim.hardware.plane.state import NONE, State
 
 ORDER_BITS: Final = 48
 """A key is the order of an event, then its number: what happens first in an instant has the lowest."""
 
 
-@part
+@routine
 def schedule(state: State, time: int, order: int, kind: int, a: int, b: int, c: int) -> None:
     """Do something at ``time``, in ``order`` of that instant, after what was scheduled for then before."""
     clock, heap = state.clock[0], state.events

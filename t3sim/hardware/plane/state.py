@@ -7,13 +7,15 @@ this instant, is an *event*: a frame with a time and an order (see ``hardware.cl
 Rows that come and go are taken from *pools*: rows that are free are linked by their ``next``.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from t3sim.compiled import IntArray, Records, record_type
 from t3sim.hardware.memory.fluid import tables as fluid
 from t3sim.hardware.plane import trigger_state as trigger
+from t3sim.lowering.layout import RegionRow
 from t3sim.tables import opener
 
 NONE: Final = -1
@@ -32,7 +34,7 @@ BEFORE_ALL: Final = 2**62
     WAKE,  # a burst completes that somebody waits for (controller, when this was planned for)
     PLAN,  # (controller)
     ADVANCE,  # serve up to now (controller)
-    WAKE_AT,  # wake then, if it is not 0 (controller, when)
+    SPREAD,  # find where a burst lies, for a memory that asks (controller, burst)
     COMPLETE,  # hand out what completed (controller, first of these, their end)
     ACCEPT,  # take packets into the send buffer (link)
     GO,  # start the next packet (link)
@@ -75,9 +77,6 @@ BEFORE_ALL: Final = 2**62
 (
     TELL_ADVANCED,  # a memory has been served up to now (controller)
     TELL_SUBMITTED,  # a burst was queued, for the probe (controller, lane, number)
-    TELL_SERVE,  # serve a memory that is not compiled into the plane up to now (controller)
-    TELL_PLAN,  # let in what was pushed there, and say when to wake (controller)
-    TELL_PUSH,  # queue a burst there (controller)
     TELL_SENT,  # a GPU hands a message to the network, for the probe (packet)
     TELL_WIRE,  # a link carries a message, for the probe (link, message, end of it)
     TELL_DELIVERED,  # a message has arrived, for the probe (end, message, leg)
@@ -93,7 +92,7 @@ BEFORE_ALL: Final = 2**62
     TELL_AWAITED,  # a stage has got operands that it had waited for, for the probe (pipeline)
     TELL_COMPUTED,  # the K loop of a stage is over (pipeline)
     TELL_ROOM,  # a store buffer holds as little as somebody waits for (buffer)
-) = range(64, 84)
+) = range(64, 81)
 
 CLOCK = record_type(
     "now",
@@ -141,8 +140,9 @@ CONTROLLER = record_type(
     "advanced",  # when it was last served
     "read_latency",
     "table",
-    "is_compiled",  # whether its memory is the fluid one
     "causes",  # met so far
+    "first_region",  # where Python's next burst lies, for memories that ask
+    "regions",  # and how many of these
 )
 ASKED = record_type("nbytes", "place")  # bytes asked of a memory for one cause, and the how-manieth it was
 LINK = record_type(
@@ -250,6 +250,7 @@ TASK = record_type(
     "spread",
     "first_wire",
     "sum",
+    "first_base",  # of the buffers in which its slices lie: see ``bases``
 )
 ARRIVAL = record_type(
     "kernel",  # or NONE, of what a station takes
@@ -264,6 +265,7 @@ ARRIVAL = record_type(
     "pieces",
     "by_slice",  # whether somebody waits for its pieces one by one
     "delay",  # then from a piece's being in memory to its use
+    "base",  # address of the buffer that it lands in
 )
 SLICE = record_type("lane", "task", "piece", "nbytes", "reads", "left", "next")  # left: reads to come
 INCOMING_ROW = record_type("arrival", "piece", "message", "leg", "is_last", "next")
@@ -280,9 +282,14 @@ PIPELINE = record_type(
     "awaited",  # slab that it waits for
     "since",
     "stall",  # time waited
+    "spots",  # end of those of its stage
 )
 SLAB = record_type("read", "evicted", "time", "arrived")
 BUFFER = record_type("held", "level")  # level: what somebody waits for it to fall to, or NONE
+
+# Where bytes lie, for memories that ask.
+REGION = record_type(*RegionRow._fields)
+SPOT = record_type("first_missed", "missed", "first_evicted", "evicted")  # regions of a slab of the stage that runs
 
 
 class State(NamedTuple):
@@ -367,6 +374,15 @@ class State(NamedTuple):
     engines: Records
     trackers: Records
     sets: Records
+    memories: IntArray
+    """By controller: the directory of what its memory holds, if that is not the fluid one."""
+    regions: Records
+    """Row 0 is for one that is worked out as it is asked for."""
+    addresses: IntArray
+    """Of pieces in their buffer."""
+    bases: IntArray
+    """By task: addresses of the buffer that its slices are written to, and of those that copies are read from."""
+    spots: Records
 
 
 ROWS: Final = {
@@ -417,7 +433,18 @@ ROWS: Final = {
     "engines": trigger.DMA,
     "trackers": trigger.TRACKER,
     "sets": trigger.SET,
+    "regions": REGION,
+    "spots": SPOT,
 }
 """Types of rows; of the tables that are not here, integers."""
-opened = opener(State, {name: ROWS.get(name, np.dtype(np.int64)) for name in State._fields})
-"""Open the tables that compiled code is handed."""
+
+
+def opened_as(model: str) -> Callable[[State], State]:
+    """Make what opens the tables that compiled code is handed, of a plane whose memories are of a model."""
+    return opener(State, {name: ROWS.get(name, np.dtype(np.int64)) for name in State._fields}, model)
+
+
+def blocks_of(regions: Any) -> IntArray:
+    """View rows of regions as they are said elsewhere (``lowering.layout.Region``)."""
+    blocks: IntArray = regions.view(np.int64).reshape(-1, len(RegionRow._fields))
+    return blocks

@@ -76,6 +76,8 @@ STATION = record_type(
     "groups",
     "first_fire",
     "fires",
+    "first_region",  # where its tiles lie, by piece, for memories that ask
+    "first_base",  # then of the buffers of its copies: the one from which complete tiles are read, and of each arrival
 )
 TILE = record_type(
     "station",
@@ -93,7 +95,7 @@ TILE = record_type(
     "next",  # tile that waits for an entry of the same set
     "since",  # when CUs began to sum it
 )
-GROUP = record_type("incomplete", "nbytes", "wire_bytes")
+GROUP = record_type("first", "pieces", "incomplete", "nbytes", "wire_bytes")
 FIRE = record_type("station", "template", "first_way", "spread")
 COMMAND = record_type("fire", "group", "next")
 DMA = record_type("outstanding", "latency", "in_flight", "ready", "first_ready", "last_ready")

@@ -9,6 +9,7 @@ from t3sim.execution.arrivals import Arrivals
 from t3sim.hardware.plane.plane import Plane
 from t3sim.hardware.plane.state import MARK, NONE
 from t3sim.lowering.chunks import Chunks
+from t3sim.lowering.layout import Buffers
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ class Counted(Arrivals):
         self.plane = Plane(env)
         kernel = self.plane.add("kernels", [(0, 0, 1, 0, 0, NONE, NONE)])
         first = [self.plane.add("pieces", sizes) for sizes in chunks.piece_bytes]
-        self.count(self.plane, kernel, first, self.parts)
+        self.count(self.plane, kernel, first, self.parts, Buffers(piece_bytes=chunks.piece_bytes).base)
         self.plane.rows("arrivals")["by_slice"][list(self.rows.values())] = plan.by_slice
 
     def mark(self, move, piece):

@@ -6,6 +6,7 @@ import pytest
 
 from t3sim.collectives.plan import Operation
 from t3sim.hardware.memory.access import Access
+from t3sim.hardware.plane.plane import plane_of
 from t3sim.hardware.probe import Probe
 from t3sim.schemes.phases import CollectivePhase
 from t3sim.simulation import Point, load_system, simulate_point
@@ -64,6 +65,9 @@ def test_buffers_smaller_than_the_group_are_moved(op, gpus, nbytes, tiny_loaded,
     assert row["dram_total_bytes"] > 0
 
 
+BANKED = "memory={extends: banked-hbm2}"
+
+
 class Accesses(Probe):
     """Notes where bursts lie."""
 
@@ -73,7 +77,8 @@ class Accesses(Probe):
 
     def burst_submitted(self, rank, _stream, access, nbytes, cause, done):
         """Note a burst."""
-        ((address, rows, width, _),) = self.gpus[rank].memory.place()().tolist()
+        # What the plane has worked out for the burst.
+        address, rows, width, _ = plane_of(self.gpus[rank].env).rows("regions")[0].tolist()
         assert rows * width == nbytes
         self.found[rank].append((access, cause.direction, address, nbytes))
         return done
@@ -108,7 +113,9 @@ def test_contributions_wait_beside_what_the_gpu_has(accesses, tiny_system, colle
     Each is read once, with the GPU's own, and the sum goes over that; all other chunks are read once to be sent.
     """
     sublayer = sublayer_of(4, collective_op("c", "reduce_scatter", 4096))
-    for rank, seen in accesses(tiny_system("algorithms={reduce_scatter: direct}", *IN_ONE_READ), sublayer).items():
+    for rank, seen in accesses(
+        tiny_system(BANKED, "algorithms={reduce_scatter: direct}", *IN_ONE_READ), sublayer
+    ).items():
         written = [(address, nbytes) for access, _, address, nbytes in seen if access is Access.WRITE]
         read = [(address, nbytes) for access, _, address, nbytes in seen if access is Access.READ]
         own = (1024 * (3 - rank), 1024)
@@ -122,7 +129,7 @@ def test_contributions_wait_beside_what_the_gpu_has(accesses, tiny_system, colle
 def test_gathered_chunks_land_where_they_belong(accesses, tiny_system, collective_op, sublayer_of):
     """In an all-gather each part arrives at its place in the buffer, the own one being there."""
     sublayer = sublayer_of(4, collective_op("c", "all_gather", 4096))
-    for rank, seen in accesses(tiny_system(*IN_ONE_READ), sublayer).items():
+    for rank, seen in accesses(tiny_system(BANKED, *IN_ONE_READ), sublayer).items():
         written = sorted(address for access, _, address, _ in seen if access is Access.WRITE)
         assert written == [1024 * part for part in range(4) if part != 3 - rank]
 
@@ -130,7 +137,7 @@ def test_gathered_chunks_land_where_they_belong(accesses, tiny_system, collectiv
 def test_exchanged_chunks_do_not_overwrite_what_is_still_to_be_sent(accesses, tiny_system, collective_op, sublayer_of):
     """In an all-to-all what arrives lies apart from the buffer that is sent from."""
     sublayer = sublayer_of(4, collective_op("c", "all_to_all", 4096))
-    for rank, seen in accesses(tiny_system(*IN_ONE_READ), sublayer).items():
+    for rank, seen in accesses(tiny_system(BANKED, *IN_ONE_READ), sublayer).items():
         written = [(address, nbytes) for access, _, address, nbytes in seen if access is Access.WRITE]
         assert len(written) == 3
         assert apart([*written, (0, 4096)])

@@ -1,17 +1,22 @@
 """GEMM kernels: stage times in closed form, slabs that wait for operands, stages that wait for stores."""
 
+from collections import Counter
+from functools import partial
+
 import numpy as np
 import pytest
 import simpy
 
 from t3sim.execution.gemm import GemmKernel, GemmRun
-from t3sim.hardware.clock import call_after
+from t3sim.hardware.clock import Order, call_after
 from t3sim.hardware.compute.cus import ComputeArray, ComputeSpec
 from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.memory.arbitration import KIND
 from t3sim.hardware.memory.controller import MemoryController
-from t3sim.hardware.memory.model import MOST_CAUSES
+from t3sim.hardware.memory.fluid.spec import FluidSpec
+from t3sim.hardware.plane.plane import plane_of
+from t3sim.hardware.plane.state import NOTHING
 from t3sim.hardware.ports import Ports
 from t3sim.hardware.probe import Probe
 from t3sim.lowering.kernel_choice import KernelChoice
@@ -24,74 +29,44 @@ CUS = 2
 ASKED = 10_000
 
 
-class _Channels:
-    """Channels that answer every access after a fixed time and remember what was asked."""
-
-    def __init__(self, env, latency):
-        self.env, self.latency = env, latency
-        self.asked, self.open = [], []
-        self.counted = [0] * MOST_CAUSES
-
-    def push(self, lane, nbytes, cause, place, *, is_update, notify):
-        """Take a burst; a controller adds the latency of reads."""
-        del place
-        assert notify
-        assert not is_update
-        self.asked.append((self.env.now, lane, nbytes, cause))
-        self.counted[cause] += nbytes
-        end = self.env.now + self.latency * (lane % 2)
-        self.open.append((lane, len(self.asked), end))
-        return len(self.asked)
-
-    def advance(self, table, now):
-        """Hand out all that was asked."""
-        del table, now
-        done, self.open = self.open, []
-        return done
-
-    def admit(self, table, now):
-        """Have nothing to wake for."""
-        del table, now
-        return 0
-
-    def served(self):
-        """Count all that was asked as served."""
-        return self.counted
-
-
-class _Spec:
-    """The memory that these channels belong to."""
-
-    peak_bytes_per_s = 10**12
-    queue_entries = 1
-
-    def __init__(self, env, latency):
-        self.read_latency = latency
-        self.channels = _Channels(env, latency)
-
-    def channel(self):
-        return self.channels
-
-
 class _Memory(MemoryController):
-    """A controller of them that remembers what it was told of kernels."""
+    """A controller that answers every access after a fixed time, and remembers what it was asked and told."""
 
     def __init__(self, env, latency):
-        super().__init__(env, _Spec(env, latency), get(KIND, "round-robin")(), 0)
-        self.intensity = []
+        spec = FluidSpec(
+            bandwidth=10**12,
+            efficiency=1,
+            channels=1,
+            access=1,
+            queue_entries=1,
+            read_latency=0,
+            update_cost=1,
+            turnaround=0,
+            stream_switch=0,
+        )
+        super().__init__(env, spec, get(KIND, "round-robin")(), 0)
+        self.latency, self.asked, self.intensity = latency, [], []
+        """``asked``: (time, stream, access, bytes, cause) of each."""
+        plane_of(env).observe()
 
-    @property
-    def asked(self):
-        """List (time, stream, access, bytes, cause)."""
+    def tell_submitted(self, lane, number):
+        """Answer in place of what serves."""
+        if self.probe is not None:
+            super().tell_submitted(lane, number)
+        burst = self.channel.burst(lane, number)
         causes = {self.number_of(cause): cause for cause in (GEMM_READ, GEMM_WRITE)}
-        return [
-            (time, Stream(lane // 2), Access(lane % 2), nbytes, causes[cause])
-            for time, lane, nbytes, cause in self.spec.channels.asked
-        ]
+        stream, access = Stream(lane // 2), Access(lane % 2)
+        self.asked.append((self.env.now, stream, access, int(burst["nbytes"]), causes[int(burst["cause"])]))
+        done = partial(plane_of(self.env).perform, *(int(burst[name]) for name in ("kind", "a", "b")))
+        burst["kind"] = NOTHING
+        call_after(self.env, self.latency, done, Order.MEMORY if lane % 2 else Order.LOCAL)
 
     def served_bytes(self):
-        """Count all that was asked; to look does not serve."""
-        return self.counted_bytes()
+        """Count all that was asked."""
+        counted = Counter()
+        for _, _, _, nbytes, cause in self.asked:
+            counted[cause] += nbytes
+        return counted
 
     def start_kernel(self):
         self.intensity.clear()
@@ -138,6 +113,7 @@ class _Rig:
         llc = LlcSpec(capacity=2**20, ways=4, block=256, hit_latency=300_000, bandwidth=llc_bandwidth)
         self.per_cu, self.prefetch = per_cu, prefetch
         self.array = ComputeArray(spec, llc)
+        self.array.probe = Probe()
         self.stores = stores or _Stores()
 
     def kernel(self, tiles, depth, *, reads=None, evicted=None, store_evicted=None, split_k=1, cus=CUS):

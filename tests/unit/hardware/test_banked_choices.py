@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from t3sim.compiled import compiled, record_of
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.address import address_bits, bank_of, row_of
 from t3sim.hardware.memory.banked.dram.channel import new_channel
@@ -22,6 +23,16 @@ CONTROL = {
     "drain_to": 0.2,
     "refresh": True,
 }
+
+
+@compiled
+def _placed(bits, address):
+    return bank_of(bits[0], address), row_of(bits[0], address)
+
+
+def placed(bits, address):
+    """Give bank and row of an address inside a channel."""
+    return tuple(int(part) for part in _placed(record_of(bits), address))
 
 
 @pytest.mark.parametrize(
@@ -53,10 +64,7 @@ def test_watermarks_are_in_entries():
 def test_a_mapping_fills_every_bank_alike(name):
     """Over the bytes of one row in all banks, each bank has as many accesses, all in one row."""
     bits = address_bits(get(MAPPING, name)(), HBM2)
-    places = [
-        (int(bank_of(bits, address)), int(row_of(bits, address)))
-        for address in range(0, HBM2.page * HBM2.banks, HBM2.access)
-    ]
+    places = [placed(bits, address) for address in range(0, HBM2.page * HBM2.banks, HBM2.access)]
     assert {row for _, row in places} == {0}
     columns = HBM2.page // HBM2.access
     assert sorted(bank for bank, _ in places) == sorted(list(range(HBM2.banks)) * columns)
@@ -67,7 +75,7 @@ def test_rows_at_a_stride(name, banks):
     """The same place of 16 rows in a row: one bank, unless the mapping hashes banks with row bits: then all."""
     bits = address_bits(get(MAPPING, name)(), HBM2)
     stride = HBM2.page * HBM2.banks
-    assert len({int(bank_of(bits, row * stride)) for row in range(16)}) == banks
+    assert len({placed(bits, row * stride)[0] for row in range(16)}) == banks
 
 
 @pytest.mark.parametrize(("name", "accesses"), [("mop4", 4), ("ro-ba-co", 32)])
@@ -75,7 +83,7 @@ def test_pseudo_channels_take_turns(name, accesses):
     """After as many accesses of a row as a mapping gives in a row comes the other pseudo channel, in the same place."""
     dram = load_dram("hbm2-2pc64").spec
     bits = address_bits(get(MAPPING, name)(), dram)
-    banks = [int(bank_of(bits, number * dram.access)) for number in range(4 * accesses)]
+    banks = [placed(bits, number * dram.access)[0] for number in range(4 * accesses)]
     groups = [bank // dram.banks_per_group for bank in banks]
     assert groups == [number // accesses for number in range(4 * accesses)]
     pseudo = new_channel(dram, ControlSpec(**CONTROL)).banks["pseudo"]

@@ -27,7 +27,7 @@ GEMM_READ, GEMM_WRITE, _, RS_WRITE, *_ = CAUSES
 class _Rig:
     """A controller over a channel of 1000 fs a byte in entries of 128 B, and when each burst was answered."""
 
-    def __init__(self, policy=None, **changes):
+    def __init__(self, policy=None, spec=None, **changes):
         fields = {
             "bandwidth": 10**12,
             "efficiency": 1.0,
@@ -40,7 +40,7 @@ class _Rig:
             "stream_switch": 0,
         }
         self.env = simpy.Environment(0)
-        spec = FluidSpec(**{**fields, **changes})
+        spec = spec or FluidSpec(**{**fields, **changes})
         self.memory = MemoryController(self.env, spec, policy or get(KIND, "round-robin")(), 0)
         self.answered = {}
 
@@ -60,11 +60,9 @@ def either(request, hbm2_banks):
     """Give a controller of each memory model, and when each burst was answered."""
 
     def build(policy="round-robin", **fluid):
-        rig = _Rig(get(KIND, policy)(), **fluid)
         if request.param == "banked":
-            spec = hbm2_banks(channels=2, read_entries=2, write_entries=2)
-            rig.memory = MemoryController(rig.env, spec, get(KIND, policy)(), 0)
-        return rig
+            return _Rig(get(KIND, policy)(), hbm2_banks(channels=2, read_entries=2, write_entries=2))
+        return _Rig(get(KIND, policy)(), **fluid)
 
     return build
 
@@ -261,3 +259,10 @@ def test_starvation_limit_counts_across_pauses(limit):
     served_before = sum(time - 40_000 < rig.answered["held"] for name, time in rig.answered.items() if name != "held")
     # Those that passed it, and what was in the queue when it came and when it was admitted.
     assert limit <= served_before <= limit + 2 + 2
+
+
+def test_memories_of_two_models_are_refused(hbm2_banks):
+    """What moves bytes is compiled for one model: a second one in the same environment is named as the mistake."""
+    rig = _Rig()
+    with pytest.raises(SimulationError, match="memories of one model"):
+        MemoryController(rig.env, hbm2_banks(), get(KIND, "round-robin")(), 1)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from t3sim.compiled import record_of
+from t3sim.compiled import compiled, record_of
 from t3sim.hardware.memory.banked.dram.address import AddressBits
 from t3sim.hardware.memory.banked.interleave import REQUEST, Spread, channel_of, requests_of
+from t3sim.hardware.plane.state import REGION
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=100)
 ACCESS = 32
@@ -26,6 +27,33 @@ BY_ADDRESS = AddressBits(
 )
 
 
+@compiled
+def _channel_of(places, block):
+    return channel_of(places[0], block)
+
+
+@compiled
+def _requests_of(regions, places, channel, ring, first, room, burst):
+    found = 0
+    for number in range(regions.shape[0]):
+        found += requests_of(
+            places[0], regions[number], 0, channel, ring, 0, ring.shape[0], first + found, room - found, burst
+        )
+    return found
+
+
+def written(region, spread, channel, ring, first, room, burst):
+    """Write the requests of a region into a ring; return how many there are."""
+    regions = np.zeros(len(region), REGION)
+    regions.view(np.int64).reshape(-1, 4)[:] = region
+    return _requests_of(regions, record_of(spread, BY_ADDRESS), channel, ring, first, room, burst)
+
+
+def channel_at(spread, block):
+    """Give the channel of a block."""
+    return int(_channel_of(record_of(spread, BY_ADDRESS), block))
+
+
 def accesses_of(region, access=ACCESS):
     """List the addresses of the accesses that start in a region, one by one."""
     return [
@@ -39,10 +67,9 @@ def accesses_of(region, access=ACCESS):
 def on_channel(region, spread, channel, ring=4096):
     """Give the requests of a region on one channel: (bank, row, burst) each."""
     out = np.zeros(ring, REQUEST)
-    places = record_of(spread, BY_ADDRESS)
-    counted = requests_of(region, places, channel, out, 0, 0, 7)
+    counted = written(region, spread, channel, out, 0, 0, 7)
     assert not out["burst"].any()
-    assert requests_of(region, places, channel, out, 0, ring, 7) == counted
+    assert written(region, spread, channel, out, 0, ring, 7) == counted
     return out[:counted]
 
 
@@ -70,7 +97,7 @@ SPREADS = st.builds(
 def test_every_access_falls_to_one_channel(region, spread):
     """Over all channels the requests are the region's accesses, each where its interleaving block is."""
     channels, interleave, *_ = spread
-    expected = Counter(int(channel_of(spread, address // interleave)) for address in accesses_of(region))
+    expected = Counter(channel_at(spread, address // interleave) for address in accesses_of(region))
     assert expected.total() == len(accesses_of(region))
     for channel in range(channels):
         requests = on_channel(region, spread, channel)
@@ -107,26 +134,26 @@ def test_strides_over_all_channels_spread(channels, factor):
     """At a stride that would keep to one channel, the hash reaches all of them, about equally often."""
     blocks = [number * channels * factor for number in range(64 * channels)]
     plain, hashed = (Spread(channels, 256, 64, hashed=value) for value in (False, True))
-    assert {int(channel_of(plain, block)) for block in blocks} == {0}
-    load = Counter(int(channel_of(hashed, block)) for block in blocks)
+    assert {channel_at(plain, block) for block in blocks} == {0}
+    load = Counter(channel_at(hashed, block) for block in blocks)
     assert set(load) == set(range(channels))
     assert max(load.values()) <= 2 * 64
 
 
 def test_requests_go_around_the_ring():
     """Requests are written from ``first`` on, and on from the ring's start."""
-    places = record_of(Spread(1, 256, 64, hashed=False), BY_ADDRESS)
+    spread = Spread(1, 256, 64, hashed=False)
     ring = np.full(4, -1, REQUEST)
     region = np.array([[0, 1, 192, 0]], np.int64)
-    assert requests_of(region, places, 0, ring, 6, 4, 9) == 3
+    assert written(region, spread, 0, ring, 6, 4, 9) == 3
     assert ring["burst"].tolist() == [9, -1, 9, 9]
     assert [inside(ring[at]) for at in (2, 3, 0)] == [0, 64, 128]
 
 
 def test_no_more_is_written_than_there_is_room_for():
     """Of three requests with room for two, two are written and three are counted."""
-    places = record_of(Spread(1, 256, 64, hashed=False), BY_ADDRESS)
+    spread = Spread(1, 256, 64, hashed=False)
     ring = np.full(4, -1, REQUEST)
     region = np.array([[0, 1, 192, 0]], np.int64)
-    assert requests_of(region, places, 0, ring, 0, 2, 9) == 3
+    assert written(region, spread, 0, ring, 0, 2, 9) == 3
     assert ring["burst"].tolist() == [9, 9, -1, -1]

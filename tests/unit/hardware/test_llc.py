@@ -263,9 +263,11 @@ def test_places_have_the_bytes_of_the_traffic(gemm, ways, sets, write_allocate, 
     got = gemm_traffic(spec, tiling, order, resident, write_allocate=write_allocate, split_k=split_k, with_places=True)
     stages, slabs = got.read_bytes.shape
     for stage in range(stages):
+        missed, evicted = by_slab(got, stage)
+        assert sum(map(len, missed + evicted)) <= got.most_blocks
         for slab in range(slabs):
-            assert bytes_of(got.missed(stage, slab)) == got.read_bytes[stage, slab]
-            assert bytes_of(got.evicted(stage, slab)) == got.evicted_bytes[stage, slab]
+            assert bytes_of(missed[slab]) == got.read_bytes[stage, slab]
+            assert bytes_of(evicted[slab]) == got.evicted_bytes[stage, slab]
         assert bytes_of(got.store_evicted(stage)) == got.store_evicted_bytes[stage]
     if split_k == 1:
         assert bytes_of(got.flushed()) == got.flush_bytes
@@ -277,8 +279,8 @@ def test_places_of_written_output_are_the_output(gemm, spec):
     """With any block and ragged edges, what is written back is every byte of C, once."""
     tiling, order, resident = gemm
     got = gemm_traffic(spec, tiling, order, resident, write_allocate=True, with_places=True)
-    stages, slabs = got.read_bytes.shape
-    regions = [got.evicted(stage, slab) for stage in range(stages) for slab in range(slabs)]
+    stages = len(got.read_bytes)
+    regions = [region for stage in range(stages) for region in by_slab(got, stage)[1]]
     regions += [*(got.store_evicted(stage) for stage in range(stages)), got.flushed()]
     written = [touched_bytes(region) for region in regions]
     whole = touched_bytes(Layout(tiling=tiling).output())
@@ -292,11 +294,15 @@ def test_places_of_reads_into_a_large_cache_are_the_operands(gemm, split_k):
     tiling, order, resident = gemm
     spec = LlcSpec(capacity=16 * 4096, ways=4096, block=16, hit_latency=0)
     got = gemm_traffic(spec, tiling, order, resident, write_allocate=False, split_k=split_k, with_places=True)
-    stages, slabs = got.read_bytes.shape
-    read = [touched_bytes(got.missed(stage, slab)) for stage in range(stages) for slab in range(slabs)]
+    read = [touched_bytes(region) for stage in range(len(got.read_bytes)) for region in by_slab(got, stage)[0]]
     layout, depth = Layout(tiling=tiling, split_k=split_k), tiling.K * split_k * tiling.element_bytes
     operands = [*range(tiling.M * depth), *range(layout.b_address, layout.b_address + depth * tiling.N)]
     assert sorted(np.concatenate(read).tolist()) == operands
+
+
+def by_slab(got, stage):
+    """Give the regions of what each slab of a stage misses, and of what it drives out."""
+    return [np.split(region, np.cumsum(counts)[:-1]) for region, counts in got.of_stage(stage)]
 
 
 def touched_bytes(region):
@@ -323,4 +329,4 @@ def test_noting_places_changes_no_traffic(gemm, spec, write_allocate, split_k):
     assert noted.store_evicted_bytes.tolist() == plain.store_evicted_bytes.tolist()
     assert noted.flush_bytes == plain.flush_bytes
     with pytest.raises(AssertionError, match="without places"):
-        plain.missed(0, 0)
+        plain.of_stage(0)

@@ -1,13 +1,13 @@
 """Where matrices lie: tiles and slabs cover them exactly once, and parts cut a region at whole rows."""
 
 from collections import Counter
-from itertools import accumulate
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from t3sim.lowering.chunks import Chunks
 from t3sim.lowering.layout import Buffers, Layout, linear, part_of_region, received_address
 from t3sim.lowering.tiling import Tiling
 
@@ -90,13 +90,12 @@ def test_buffers_of_a_collective_do_not_overlap(pieces, copies):
     """The pieces of all parts fill the GPU's own buffer from address 0 on; each buffer for copies lies by itself."""
     sizes = tuple(map(tuple, pieces))
     total = sum(map(sum, sizes))
-    places = accumulate((size for part in sizes for size in part), initial=0)
-    buffers = Buffers(piece_bytes=sizes, addresses=tuple(tuple(next(places) for _ in part) for part in sizes))
+    chunks, buffers = Chunks(piece_bytes=sizes), Buffers(piece_bytes=sizes)
     lying = Counter()
     for slot in (None, *range(copies)):
-        for part, of_part in enumerate(sizes):
-            for piece in range(len(of_part)):
-                lying += touched(buffers.place(part, piece, slot)())
+        for addresses, of_part in zip(chunks.addresses, sizes, strict=True):
+            for address, size in zip(addresses, of_part, strict=True):
+                lying += touched(linear(buffers.base(slot) + address, size))
     assert set(lying.values()) <= {1}
     assert sum(lying.values()) == total * (1 + copies)
     assert set(range(total)) <= set(lying)

@@ -7,7 +7,7 @@ comes after those of lower addresses.
 
 from typing import NamedTuple
 
-from t3sim.compiled import IntArray, Records, compiled, record_type
+from t3sim.compiled import Record, Records, part, record_type
 from t3sim.hardware.memory.banked.dram.address import AddressBits, bank_of, row_of
 
 REQUEST = record_type("bank", "row", "burst")
@@ -26,47 +26,61 @@ class Spread(NamedTuple):
     """Whether higher address bits rotate the channels."""
 
 
-@compiled
+@part
+def _rotation(spread: Spread, above: int) -> int:
+    """Channels by which blocks number ``above`` x channels and the next ones are rotated."""
+    return above ^ (above >> 5) ^ (above >> 10) ^ (above >> 15) ^ (above >> 20) if spread.hashed else 0
+
+
+@part
 def channel_of(spread: Spread, block: int) -> int:
     """Channel of an interleaving block."""
-    if not spread.hashed:
-        return int(block % spread.channels)
-    above = block // spread.channels
-    mixed = above ^ (above >> 5) ^ (above >> 10) ^ (above >> 15) ^ (above >> 20)
-    return int((block + mixed) % spread.channels)
+    return int((block + _rotation(spread, block // spread.channels)) % spread.channels)
 
 
-@compiled
+@part
 def requests_of(
-    region: IntArray, places: Records, channel: int, ring: Records, first: int, room: int, burst: int
+    places: Record,
+    region: Record,
+    offset: int,
+    channel: int,
+    requests: Records,
+    base: int,
+    entries: int,
+    first: int,
+    room: int,
+    burst: int,
 ) -> int:
-    """Write the accesses of ``region`` that fall to ``channel`` into ``ring`` from ``first`` on; return how many.
+    """Write the accesses of a block of rows that fall to ``channel`` into a ring; return how many.
 
-    An access belongs to the row in which it starts, so that neighbouring regions share none. No more than ``room`` are
-    written; all are counted. ``places``, shape (1,), has the fields of ``Spread`` and of ``AddressBits``.
+    An access belongs to the row in which it starts, so that neighbouring regions share none. ``places`` has the fields
+    of ``Spread`` and of ``AddressBits``; ``offset`` is added to the region's address. The ring is ``entries`` rows, a
+    power of two, of ``requests`` from ``base`` on; request n stands at n modulo that, and ``first`` is the next. No
+    more than ``room`` are written; all are counted.
     """
-    spread: Spread = places[0]
-    bits: AddressBits = places[0]
-    count, entries = 0, ring.shape[0]
-    access, interleave = spread.access, spread.interleave
-    for index in range(region.shape[0]):
-        for row in range(region[index, 1]):
-            start = region[index, 0] + row * region[index, 3]
-            address = -(-start // access) * access
-            end = start + region[index, 2]
-            while address < end:
-                block = address // interleave
-                stop = min(end, (block + 1) * interleave)
-                if channel_of(spread, block) == channel:
-                    inside = block // spread.channels * interleave + address % interleave
-                    while address < stop:
-                        if count < room:
-                            request = ring[(first + count) % entries]
-                            request.bank = bank_of(bits, inside)
-                            request.row = row_of(bits, inside)
-                            request.burst = burst
-                        count += 1
-                        address += access
-                        inside += access
-                address = max(address, (block + 1) * interleave)
+    spread: Spread = places
+    bits: AddressBits = places
+    count, access, interleave = 0, spread.access, spread.interleave
+    around = interleave * spread.channels
+    for row in range(region.rows):
+        start = region.address + offset + row * region.stride
+        address = -(-start // access) * access
+        end = start + region.nbytes
+        while address < end:
+            above = address // around
+            turned = channel - _rotation(spread, above) % spread.channels
+            own = above * around + (turned + spread.channels if turned < 0 else turned) * interleave
+            address = max(address, own)
+            stop = min(end, own + interleave)
+            inside = above * interleave + address - own
+            while address < stop:
+                if count < room:
+                    request = requests[base + ((first + count) & (entries - 1))]
+                    request.bank = bank_of(bits, inside)
+                    request.row = row_of(bits, inside)
+                    request.burst = burst
+                count += 1
+                address += access
+                inside += access
+            address = (above + 1) * around
     return count

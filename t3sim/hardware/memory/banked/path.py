@@ -17,11 +17,12 @@ is behind it, does not prevent:
 
 from typing import NamedTuple
 
-from t3sim.compiled import IntArray, Record, Records, compiled, record_type
+from t3sim.compiled import IntArray, Record, Records, part, record_type
 from t3sim.hardware.memory.banked.control import Control
 from t3sim.hardware.memory.banked.dram.channel import NONE, READ_QUEUE, WRITE_QUEUE, Channel
 from t3sim.hardware.memory.banked.dram.next_command import has_room
-from t3sim.hardware.memory.turns import TURNS
+from t3sim.hardware.memory.turns import TURNS, note_turn
+from t3sim.hardware.plane.state import State
 
 
 class PathRules(NamedTuple):
@@ -51,10 +52,9 @@ PORT = record_type(
 )
 
 
-@compiled
-def fill(lanes: Records, fifos: Records, kinds: IntArray) -> None:
+@part
+def fill(lanes: Records, fifos: Records, kinds: IntArray, entries: int) -> None:
     """Let requests into the FIFOs for as long as there is room: reads and writes of a stream in turn."""
-    entries = kinds.shape[1]
     for stream in range(2):
         fifo = fifos[stream]
         while fifo.count < entries:
@@ -63,13 +63,19 @@ def fill(lanes: Records, fifos: Records, kinds: IntArray) -> None:
             if not (reads or writes):
                 break
             kind = 1 - fifo.last_kind if reads and writes else int(writes)
-            kinds[stream, (fifo.first + fifo.count) % entries] = kind
+            kinds[stream * entries + _around(fifo.first + fifo.count, entries)] = kind
             lanes[2 * stream + kind].next += 1
             fifo.count += 1
             fifo.last_kind = kind
 
 
-@compiled
+@part
+def _around(place: int, entries: int) -> int:
+    """Place in a ring of one that is at most once around: without a division, which takes longer than all else."""
+    return place - entries if place >= entries else place
+
+
+@part
 def look(port: Record, channel: Channel) -> None:
     """Note where a turn of reads has begun."""
     state = channel.state[0]
@@ -78,7 +84,7 @@ def look(port: Record, channel: Channel) -> None:
     port.turn = state.queue_at_turn
 
 
-@compiled
+@part
 def closed_queue(port: Record, rules: PathRules, channel: Channel) -> int:
     """Name the write queue where one more write would keep reads waiting that should not, else ``NONE``."""
     control: Control = channel.rules[0]
@@ -91,22 +97,45 @@ def closed_queue(port: Record, rules: PathRules, channel: Channel) -> int:
     return WRITE_QUEUE if starts_drain and state.reads - port.reads_before < rules.least_reads else NONE
 
 
-@compiled
-def offers(fifos: Records, kinds: IntArray, stream: int, closed: int, channel: Channel) -> bool:
+@part
+def offers(fifos: Records, kinds: IntArray, entries: int, stream: int, closed: int, channel: Channel) -> bool:
     """Say whether the head of a stream's FIFO may enter its queue: one with room that is not ``closed``."""
     fifo = fifos[stream]
     if not fifo.count:
         return False
-    queue = kinds[stream, fifo.first]
+    queue = kinds[stream * entries + fifo.first]
     return bool(queue != closed and has_room(channel, queue))
 
 
-@compiled
-def take(lanes: Records, fifos: Records, kinds: IntArray, stream: int) -> int:
+@part
+def take(lanes: Records, fifos: Records, kinds: IntArray, entries: int, stream: int) -> int:
     """Take the head out of a stream's FIFO; return its lane, the request before whose ``head`` it is."""
     fifo = fifos[stream]
-    lane = 2 * stream + kinds[stream, fifo.first]
-    fifo.first = (fifo.first + 1) % kinds.shape[1]
+    lane = 2 * stream + kinds[stream * entries + fifo.first]
+    fifo.first = _around(fifo.first + 1, entries)
     fifo.count -= 1
     lanes[lane].head += 1
     return int(lane)
+
+
+@part
+def next_stream(
+    state: State,
+    table: int,
+    turn: Record,
+    occupancy: int,
+    compute: bool,
+    communication: bool,
+    communication_waits: bool,
+) -> int:
+    """Pick the stream whose next request enters the queue, and note it in ``turn``; negative to hold both.
+
+    ``table``: number of the policy's. ``compute``, ``communication``: whether the stream offers a request that there is
+    room for. What waits without room is not passed over, but keeps its count.
+    """
+    clock = state.clock[0]
+    if not communication_waits:
+        turn.passed_over = 0
+    place = (table * 4 + 2 * compute + communication) * clock.table_entries + occupancy
+    stream = state.tables[(place * 2 + turn.last_stream) * clock.table_counts + turn.passed_over]
+    return note_turn(turn, stream, communication, clock.table_counts - 1)

@@ -17,7 +17,7 @@ from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
 from t3sim.hardware.memory.banked.mappings import KIND as MAPPING
 from t3sim.hardware.memory.banked.mappings import AddressMapping, slices_of
-from t3sim.hardware.memory.model import KIND, Channels
+from t3sim.hardware.memory.model import KIND, ServedMemory
 from t3sim.registry import register
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ class BankedSpec(ControlSpec):
         """Whether what it has served is told in few words: open rows, and refreshes at fixed times, are not."""
         return False
 
-    def channel(self) -> Channels:
+    def channel(self) -> ServedMemory:
         """Build the channels."""
-        channels: Channels = _implementation().BankedMemory(
+        channels: ServedMemory = _implementation().BankedMemory(
             self.dram,
             self,
             self.address_mapping,

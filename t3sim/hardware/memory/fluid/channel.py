@@ -154,7 +154,43 @@ def _serve_one(state: State, number: int, side: int, start: int) -> int:
 
 
 @part
-def serve(state: State, number: int, side: int, until: int, only_first: bool) -> int:
+def queue_burst(
+    state: State, number: int, lane: int, nbytes: int, cause: int, is_update: int, kind: int, a: int, b: int
+) -> int:
+    """Queue a burst; return its number in its lane."""
+    clock, tail = state.clock[0], state.tails[4 * number + lane]
+    burst = state.bursts[_burst(state, number, lane, tail)]
+    burst.nbytes = nbytes
+    burst.cause = cause
+    burst.is_update = is_update
+    burst.kind = kind
+    burst.a = a
+    burst.b = b
+    state.tails[4 * number + lane] = tail + 1
+    if tail + 1 - state.queue_lanes[_place(number, NOW, lane)].serving + clock.margin > clock.ring:
+        clock.need = 1
+    return int(tail)
+
+
+@part
+def spread_burst(_state: State, _number: int, _burst: int) -> None:
+    """Ask for no addresses."""
+
+
+@part
+def serve(state: State, number: int, now: int) -> int:
+    """Serve the requests that start before ``now``; return how many awaited bursts completed."""
+    return _serve(state, number, NOW, now, False)
+
+
+@part
+def completed(state: State, number: int, index: int) -> Record:
+    """Give one of them."""
+    return state.completed[4 * number * state.clock[0].ring + index]
+
+
+@part
+def _serve(state: State, number: int, side: int, until: int, only_first: bool) -> int:
     """Serve the requests that start before ``until``; return how many awaited bursts completed.
 
     ``only_first``: stop at the first of them. Nothing that arrives later can change what starts before ``until``.
@@ -190,6 +226,6 @@ def admit_and_predict(state: State, number: int, now: int) -> int:
     _extend_lanes(state, number, now)
     _admit(state, number, NOW)
     _look_ahead(state, number)
-    if serve(state, number, AHEAD, _FOREVER, True) > 0:
+    if _serve(state, number, AHEAD, _FOREVER, True) > 0:
         return int(state.completed[4 * number * state.clock[0].ring].end)
     return 0

@@ -10,6 +10,7 @@ its queue is one access on each channel, ``channels x access`` bytes of traffic.
 Requests leave the queue in the order they entered. Reads reach the GPU ``read_latency`` after they are served.
 """
 
+import importlib
 import math
 from typing import Annotated, Literal, Self
 
@@ -55,6 +56,8 @@ class FluidSpec(Spec):
         slowest = self.granule * FS_PER_S * self.update_cost / (self.bandwidth * self.efficiency)
         if slowest * self.granule > HORIZON_FS:
             raise ValueError(f"channels x access = {self.granule} B is too coarse to be served at {self.bandwidth} B/s")
+        # With its compiled functions: where no system has such a memory, none of them is to be compiled.
+        importlib.import_module("t3sim.hardware.memory.fluid.engine")
         return self
 
     @property

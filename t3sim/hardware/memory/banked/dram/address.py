@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from t3sim.compiled import compiled
+from t3sim.compiled import part
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
 from t3sim.hardware.memory.banked.mappings import MOST_SLICES, AddressMapping, slices_of
 
@@ -41,7 +41,7 @@ def address_bits(mapping: AddressMapping, dram: DramSpec) -> AddressBits:
     )
 
 
-@compiled
+@part
 def bank_of(bits: AddressBits, address: int) -> int:
     """Bank of an address inside a channel, counted over all bank groups.
 
@@ -52,7 +52,7 @@ def bank_of(bits: AddressBits, address: int) -> int:
     return int(group * bits.banks_per_group + bank)
 
 
-@compiled
+@part
 def row_of(bits: AddressBits, address: int) -> int:
     """Row of an address inside a channel."""
     return int(address >> bits.row_shift)

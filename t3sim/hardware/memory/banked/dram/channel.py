@@ -9,18 +9,18 @@ its bank, of its bank group and of its pseudo channel, of which most channels ha
 and the command buses, and are refreshed one after the other.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from t3sim.compiled import IntArray, Records, compiled, record_of, record_type
+from t3sim.compiled import IntArray, Records, part, record_of, record_type
 from t3sim.hardware.memory.access import Access
-from t3sim.hardware.memory.banked.control import ControlSpec
+from t3sim.hardware.memory.banked.control import Control, ControlSpec
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
 from t3sim.hardware.memory.banked.dram.timing import Timing, timing_of
 
-NEVER = 2**62
-NONE = -1
+NEVER: Final = 2**62
+NONE: Final = -1
 READ, WRITE, UPDATE = (int(access) for access in Access)
 READ_QUEUE, WRITE_QUEUE = range(2)
 
@@ -100,30 +100,84 @@ _ORDER_BITS = 20
 _LONGEST_WAIT = 2**_ORDER_BITS - 1
 
 
-class Channel(NamedTuple):
+class Parts(NamedTuple):
+    """How many of each a channel has."""
+
+    banks: int
+    groups: int
+    """Bank groups of all pseudo channels."""
+    pseudo_channels: int
+
+
+class Channel(Protocol):
     """A channel: how fast it is and how it is scheduled, and all that changes in it; times in command clock cycles."""
 
+    @property
+    def rules(self) -> Records:
+        """(1,): with the fields of ``Timing``, of ``Control`` and of ``Parts``."""
+
+    @property
+    def banks(self) -> Records:
+        """All banks."""
+
+    @property
+    def lists(self) -> Records:
+        """By bank: of the read queue, of the write queue."""
+
+    @property
+    def groups(self) -> Records:
+        """Bank groups of all pseudo channels."""
+
+    @property
+    def pseudos(self) -> Records:
+        """Pseudo channels."""
+
+    @property
+    def queues(self) -> Records:
+        """Read queue, write queue."""
+
+    @property
+    def entries(self) -> Records:
+        """Requests, by slot: as many as entries of both queues, and one a bank."""
+
+    @property
+    def acts(self) -> IntArray:
+        """By pseudo channel: cycles of the last four ACTs."""
+
+    @property
+    def state(self) -> Records:
+        """(1,): the channel as a whole."""
+
+
+class ChannelTables(NamedTuple):
+    """The tables of a ``Channel``."""
+
     rules: Records
-    """(1,): with the fields of ``Timing`` and of ``Control``."""
     banks: Records
-    """(banks,)"""
     lists: Records
-    """(2, banks): read queue, write queue."""
     groups: Records
-    """(bank groups,): of all pseudo channels."""
     pseudos: Records
-    """(pseudo channels,)"""
     queues: Records
-    """(2,): read queue, write queue."""
     entries: Records
-    """(entries of both queues and one a bank,): requests, by slot."""
     acts: IntArray
-    """(pseudo channels, 4): cycles of the last four ACTs."""
     state: Records
-    """(1,): the channel as a whole."""
 
 
-def new_channel(dram: DramSpec, control: ControlSpec) -> Channel:
+ROWS: Final = {
+    "rules": record_type(*Timing._fields, *Control._fields, *Parts._fields),
+    "banks": _BANK,
+    "lists": _LIST,
+    "groups": _GROUP,
+    "pseudos": _PSEUDO,
+    "queues": _QUEUE,
+    "entries": _ENTRY,
+    "acts": np.dtype(np.int64),
+    "state": _STATE,
+}
+"""Types of rows."""
+
+
+def new_channel(dram: DramSpec, control: ControlSpec) -> ChannelTables:
     """Make an idle channel with all banks closed."""
     banks = np.zeros(dram.banks, _BANK)
     banks["group"] = np.arange(len(banks)) // dram.banks_per_group
@@ -132,7 +186,7 @@ def new_channel(dram: DramSpec, control: ControlSpec) -> Channel:
     for number in range(dram.pseudo_channels):
         pseudos["banks"][number] = sum(1 << bank for bank in np.flatnonzero(banks["pseudo"] == number).tolist())
     banks["open_row"] = banks["opened_for"] = NONE
-    lists = np.zeros((2, len(banks)), _LIST)
+    lists = np.zeros(2 * len(banks), _LIST)
     lists["head"] = lists["tail"] = lists["hit"] = NONE
     entries = np.zeros(control.read_entries + control.write_entries + len(banks), _ENTRY)
     entries["after"] = [*range(1, len(entries)), NONE]
@@ -140,15 +194,17 @@ def new_channel(dram: DramSpec, control: ControlSpec) -> Channel:
     state["refresh_due"] = dram.nREFI if control.refresh else NEVER
     state["soonest"] = 1  # as in any cycle without reads, it turns to writes
     state["last_queue"] = NONE
-    return Channel(
-        rules=record_of(timing_of(dram), control.control()),
+    return ChannelTables(
+        rules=record_of(
+            timing_of(dram), control.control(), Parts(dram.banks, dram.groups, dram.pseudo_channels)
+        ).astype(ROWS["rules"]),
         banks=banks,
         lists=lists,
         groups=np.zeros(dram.groups, _GROUP),
         pseudos=pseudos,
         queues=np.zeros(2, _QUEUE),
         entries=entries,
-        acts=np.full((dram.pseudo_channels, _ACTS_IN_WINDOW), -NEVER, np.int64),
+        acts=np.full(dram.pseudo_channels * _ACTS_IN_WINDOW, -NEVER, np.int64),
         state=state,
     )
 
@@ -158,17 +214,17 @@ def counters_of(channel: Channel) -> dict[str, int]:
     return {name: int(channel.state[name][0]) for name in COUNTERS}
 
 
-@compiled
+@part
 def queue_of(kind: int) -> int:
     """Queue that requests of a kind wait in."""
     return READ_QUEUE if kind == READ else WRITE_QUEUE
 
 
-@compiled
+@part
 def enqueue(channel: Channel, bank: int, row: int, kind: int, arrived: int, tag: int) -> None:
     """Put a request into the queue of its kind; the caller has seen that there is room."""
     state, queue = channel.state[0], queue_of(kind)
-    listed = channel.lists[queue, bank]
+    listed = channel.lists[2 * bank + queue]
     slot = state.free
     entry = channel.entries[slot]
     state.free = entry.after
@@ -192,10 +248,10 @@ def enqueue(channel: Channel, bank: int, row: int, kind: int, arrived: int, tag:
     _sort_bank(channel, bank, queue)
 
 
-@compiled
+@part
 def _sort_bank(channel: Channel, bank: int, queue: int) -> None:
     """Note what the bank has in this queue: a hit, a head that needs another row, anything."""
-    listed, sets = channel.lists[queue, bank], channel.queues[queue]
+    listed, sets = channel.lists[2 * bank + queue], channel.queues[queue]
     bit = 1 << bank
     if listed.hit == NONE:
         sets.hit_banks &= ~bit
@@ -211,10 +267,10 @@ def _sort_bank(channel: Channel, bank: int, queue: int) -> None:
         sets.waiting_banks |= bit
 
 
-@compiled
+@part
 def _unlink(channel: Channel, bank: int, queue: int, slot: int) -> None:
     """Take a request out of its bank's list."""
-    listed, entries = channel.lists[queue, bank], channel.entries
+    listed, entries = channel.lists[2 * bank + queue], channel.entries
     after = entries[slot].after
     before = NONE
     at = listed.head
@@ -230,7 +286,7 @@ def _unlink(channel: Channel, bank: int, queue: int, slot: int) -> None:
     channel.queues[queue].count -= 1
 
 
-@compiled
+@part
 def _find_hit(channel: Channel, bank: int, queue: int, start: int) -> None:
     """Find the oldest request from ``start`` on that hits the bank's open row."""
     entries = channel.entries
@@ -238,11 +294,11 @@ def _find_hit(channel: Channel, bank: int, queue: int, start: int) -> None:
     at = start
     while at != NONE and entries[at].row != row:
         at = entries[at].after
-    channel.lists[queue, bank].hit = at
+    channel.lists[2 * bank + queue].hit = at
     _sort_bank(channel, bank, queue)
 
 
-@compiled
+@part
 def issue_column(channel: Channel, slot: int, now: int) -> None:
     """Issue RD or WR for the request in ``slot``, which leaves the channel."""
     state, entry = channel.state[0], channel.entries[slot]
@@ -252,7 +308,7 @@ def issue_column(channel: Channel, slot: int, now: int) -> None:
         bank.opened_for = NONE
         state.opened_banks &= ~(1 << entry.bank)
     else:
-        bank.late_hits += channel.lists[queue, entry.bank].head != slot
+        bank.late_hits += channel.lists[2 * entry.bank + queue].head != slot
         after = entry.after
         _unlink(channel, entry.bank, queue, slot)
         _find_hit(channel, entry.bank, queue, after)
@@ -269,7 +325,7 @@ def issue_column(channel: Channel, slot: int, now: int) -> None:
     state.free = slot
 
 
-@compiled
+@part
 def _move_data(channel: Channel, number: int, kind: int, now: int) -> int:
     """Keep bus and bank group of bank ``number`` busy for a column command; return when the bank may be closed."""
     timing: Timing = channel.rules[0]
@@ -297,7 +353,7 @@ def _move_data(channel: Channel, number: int, kind: int, now: int) -> int:
     return int(closable)
 
 
-@compiled
+@part
 def _note(channel: Channel, number: int) -> None:
     """Carry what holds in pseudo channel ``number`` to where it is asked for: its bank groups, and the whole channel.
 
@@ -305,9 +361,10 @@ def _note(channel: Channel, number: int) -> None:
     """
     state, queues, pseudos = channel.state[0], channel.queues, channel.pseudos
     next_rd, next_wr, next_act = pseudos[number].next_rd, pseudos[number].next_wr, pseudos[number].next_act
-    count = pseudos.shape[0]
+    parts: Parts = channel.rules[0]
+    count = parts.pseudo_channels
     if count > 1:
-        for index in range(number, channel.groups.shape[0], count):
+        for index in range(number, parts.groups, count):
             group = channel.groups[index]
             group.next_rd = max(group.next_rd, next_rd)
             group.next_wr = max(group.next_wr, next_wr)
@@ -321,7 +378,7 @@ def _note(channel: Channel, number: int) -> None:
     state.next_act = next_act
 
 
-@compiled
+@part
 def issue_activate(channel: Channel, slot: int, now: int) -> None:
     """Open the row of the request in ``slot``, which leaves its queue: its column command comes next in the bank."""
     timing: Timing = channel.rules[0]
@@ -339,17 +396,17 @@ def issue_activate(channel: Channel, slot: int, now: int) -> None:
     bank.open_row = entry.row
     bank.late_hits = 0
     for queue in range(2):
-        _find_hit(channel, entry.bank, queue, channel.lists[queue, entry.bank].head)
+        _find_hit(channel, entry.bank, queue, channel.lists[2 * entry.bank + queue].head)
     bank.next_rd = now + timing.act_to_rd
     bank.next_wr = now + timing.act_to_wr
     bank.next_pre = max(bank.next_pre, now + timing.act_to_pre)
     bank.next_act = now + timing.act_to_act
     state.column_soonest = min(state.column_soonest, bank.next_rd if entry.kind == READ else bank.next_wr)
     channel.groups[bank.group].next_act = now + timing.act_to_act_l
-    acts[bank.pseudo, pseudo.activates % _ACTS_IN_WINDOW] = now
+    acts[_ACTS_IN_WINDOW * bank.pseudo + pseudo.activates % _ACTS_IN_WINDOW] = now
     pseudo.activates += 1
     state.activates += 1
-    in_window = acts[bank.pseudo, pseudo.activates % _ACTS_IN_WINDOW] + timing.act_window
+    in_window = acts[_ACTS_IN_WINDOW * bank.pseudo + pseudo.activates % _ACTS_IN_WINDOW] + timing.act_window
     pseudo.next_act = max(pseudo.next_act, now + timing.act_to_act_s, in_window)
     _note(channel, bank.pseudo)
     state.next_row_command = now + timing.act_bus
@@ -357,7 +414,7 @@ def issue_activate(channel: Channel, slot: int, now: int) -> None:
     pseudo.next_refresh = max(pseudo.next_refresh, now + timing.act_to_ref)
 
 
-@compiled
+@part
 def issue_precharge(channel: Channel, slot: int, now: int) -> None:
     """Close the row that is in the way of the request in ``slot``."""
     timing: Timing = channel.rules[0]
@@ -373,13 +430,13 @@ def issue_precharge(channel: Channel, slot: int, now: int) -> None:
     pseudo.next_refresh = max(pseudo.next_refresh, now + timing.pre_to_ref)
 
 
-@compiled
+@part
 def to_refresh(channel: Channel) -> int:
     """Name the pseudo channel whose refresh is the next: they take turns."""
-    return int(channel.state[0].refreshes % channel.pseudos.shape[0])
+    return int(channel.state[0].refreshes % channel.rules[0].pseudo_channels)
 
 
-@compiled
+@part
 def issue_refresh(channel: Channel, now: int) -> None:
     """Close all banks of the pseudo channel whose turn it is; once they are, refresh them."""
     timing: Timing = channel.rules[0]
@@ -387,7 +444,7 @@ def issue_refresh(channel: Channel, now: int) -> None:
     pseudo = channel.pseudos[number]
     if state.open_banks & pseudo.banks:
         state.precharges_all += 1
-        for bank in range(channel.banks.shape[0]):
+        for bank in range(channel.rules[0].banks):
             if channel.banks[bank].pseudo == number:
                 _close(channel, bank)
         pseudo.next_act = max(pseudo.next_act, now + timing.pre_to_act)
@@ -402,12 +459,12 @@ def issue_refresh(channel: Channel, now: int) -> None:
     state.next_row_command = now + 1
 
 
-@compiled
+@part
 def _close(channel: Channel, number: int) -> None:
     bank = channel.banks[number]
     bank.open_row = NONE
     bank.late_hits = 0
     channel.state[0].open_banks &= ~(1 << number)
     for queue in range(2):
-        channel.lists[queue, number].hit = NONE
+        channel.lists[2 * number + queue].hit = NONE
         _sort_bank(channel, number, queue)

@@ -8,7 +8,7 @@ while an older one waits for another row.
 """
 
 from t3sim.bits import lowest_bit
-from t3sim.compiled import compiled
+from t3sim.compiled import part
 from t3sim.hardware.memory.banked.control import Control
 from t3sim.hardware.memory.banked.dram.channel import (
     NEVER,
@@ -26,7 +26,7 @@ from t3sim.hardware.memory.banked.dram.channel import (
 from t3sim.hardware.memory.banked.dram.timing import Timing
 
 
-@compiled
+@part
 def tick(channel: Channel, now: int) -> int:
     """Issue this cycle's commands; return the slot of the request whose column command was issued, or ``NONE``.
 
@@ -37,7 +37,7 @@ def tick(channel: Channel, now: int) -> int:
     state = channel.state[0]
     state.cycle = now
     if now >= state.refresh_due:
-        state.refreshes_due += channel.pseudos.shape[0]
+        state.refreshes_due += channel.rules[0].pseudo_channels
         state.refresh_due += timing.ref_to_ref
     refreshing = state.refreshes_due > 0
     if not refreshing:
@@ -56,12 +56,12 @@ def tick(channel: Channel, now: int) -> int:
     return slot
 
 
-@compiled
+@part
 def arrived(channel: Channel, bank: int, kind: int, now: int) -> None:
     """Bring the next cycles of interest forward for a request that was just enqueued."""
     control: Control = channel.rules[0]
     state, queue = channel.state[0], queue_of(kind)
-    listed = channel.lists[queue, bank]
+    listed = channel.lists[2 * bank + queue]
     if _turns(channel):
         state.soonest = min(state.soonest, now + 1)
     if queue != state.queue_at_turn:
@@ -80,7 +80,7 @@ def arrived(channel: Channel, bank: int, kind: int, now: int) -> None:
         state.soonest = min(state.soonest, soonest)
 
 
-@compiled
+@part
 def has_room(channel: Channel, queue: int) -> bool:
     """Whether one more request fits into a queue."""
     control: Control = channel.rules[0]
@@ -88,7 +88,7 @@ def has_room(channel: Channel, queue: int) -> bool:
     return bool(channel.queues[queue].count < entries)
 
 
-@compiled
+@part
 def _turns(channel: Channel) -> bool:
     """Whether the other queue's turn has come."""
     control: Control = channel.rules[0]
@@ -98,7 +98,7 @@ def _turns(channel: Channel) -> bool:
     return bool(writes >= control.drain_from or reads == 0)
 
 
-@compiled
+@part
 def _turn(channel: Channel) -> None:
     """Decide whether reads or writes are served."""
     if _turns(channel):
@@ -107,7 +107,7 @@ def _turn(channel: Channel) -> None:
         state.column_soonest = state.row_soonest = 0
 
 
-@compiled
+@part
 def _column_command(channel: Channel, now: int) -> int:
     """Issue RD or WR if one may be now; return the slot of its request, or ``NONE``."""
     control: Control = channel.rules[0]
@@ -124,7 +124,7 @@ def _column_command(channel: Channel, now: int) -> int:
     if slot != NONE:
         issue_column(channel, slot, now)
         bank = channel.entries[slot].bank
-        if channel.lists[queue, bank].hit != NONE:
+        if channel.lists[2 * bank + queue].hit != NONE:
             soonest = min(soonest, _column_ready(channel, bank, queue))
         if control.in_order:
             soonest = state.row_soonest = now  # another request is the oldest
@@ -133,7 +133,7 @@ def _column_command(channel: Channel, now: int) -> int:
     return slot
 
 
-@compiled
+@part
 def _column_ready(channel: Channel, number: int, queue: int) -> int:
     """Cycle from which the timings allow a RD, or for the write queue a WR, of bank ``number``."""
     bank = channel.banks[number]
@@ -143,7 +143,7 @@ def _column_ready(channel: Channel, number: int, queue: int) -> int:
     return int(max(anywhere, group.next_rd, bank.next_rd))
 
 
-@compiled
+@part
 def _row_ready(channel: Channel, number: int) -> int:
     """Cycle from which the timings allow the bank's PRE if it is open, else its ACT."""
     state, bank = channel.state[0], channel.banks[number]
@@ -152,7 +152,7 @@ def _row_ready(channel: Channel, number: int) -> int:
     return int(max(state.next_act, state.next_row_command, channel.groups[bank.group].next_act, bank.next_act))
 
 
-@compiled
+@part
 def _oldest_ready(channel: Channel, chosen: int, hits_of: int, bus_free: int, now: int) -> tuple[int, int]:
     """Find the oldest request of the banks ``chosen`` that may have its RD or WR now.
 
@@ -167,7 +167,7 @@ def _oldest_ready(channel: Channel, chosen: int, hits_of: int, bus_free: int, no
     while chosen:
         bank = lowest_bit(chosen)
         chosen &= chosen - 1
-        slot = banks[bank].opened_for if hits_of == NONE else channel.lists[hits_of, bank].hit
+        slot = banks[bank].opened_for if hits_of == NONE else channel.lists[2 * bank + hits_of].hit
         ready = _column_ready(channel, bank, queue_of(entries[slot].kind) if hits_of == NONE else hits_of)
         if ready > now:
             soonest = min(soonest, ready)
@@ -179,18 +179,18 @@ def _oldest_ready(channel: Channel, chosen: int, hits_of: int, bus_free: int, no
     return best, soonest
 
 
-@compiled
+@part
 def _oldest(channel: Channel, queue: int) -> int:
     """Find the oldest request of a queue."""
     best, best_age = NONE, NEVER
-    for bank in range(channel.banks.shape[0]):
-        slot = channel.lists[queue, bank].head
+    for bank in range(channel.rules[0].banks):
+        slot = channel.lists[2 * bank + queue].head
         if slot != NONE and channel.entries[slot].age < best_age:
             best, best_age = slot, channel.entries[slot].age
     return best
 
 
-@compiled
+@part
 def _eligible_hits(channel: Channel, queue: int) -> int:
     """Choose the banks whose oldest row hit may be served."""
     control: Control = channel.rules[0]
@@ -198,24 +198,24 @@ def _eligible_hits(channel: Channel, queue: int) -> int:
     if control.in_order and hits:
         oldest = _oldest(channel, queue)
         bank = channel.entries[oldest].bank
-        return int(1 << bank if channel.lists[queue, bank].hit == oldest else 0)
+        return int(1 << bank if channel.lists[2 * bank + queue].hit == oldest else 0)
     if control.hit_cap:
-        for bank in range(channel.banks.shape[0]):
+        for bank in range(channel.rules[0].banks):
             if _capped(channel, bank, queue):
                 hits &= ~(1 << bank)
     return int(hits)
 
 
-@compiled
+@part
 def _capped(channel: Channel, bank: int, queue: int) -> bool:
     """Whether the bank has served so many younger hits that an older request's row is due."""
     control: Control = channel.rules[0]
-    listed = channel.lists[queue, bank]
+    listed = channel.lists[2 * bank + queue]
     is_late = channel.banks[bank].late_hits >= control.hit_cap > 0
     return bool(is_late and listed.head != listed.hit)
 
 
-@compiled
+@part
 def _refresh(channel: Channel, now: int) -> int:
     """Close all banks, then refresh them, once none of their rows is waited for; return when to look again."""
     state, pseudo = channel.state[0], channel.pseudos[to_refresh(channel)]
@@ -229,11 +229,11 @@ def _refresh(channel: Channel, now: int) -> int:
     return now + 1
 
 
-@compiled
+@part
 def _closable(channel: Channel, number: int, queue: int) -> int:
     """Find the request for which the bank's open row may be closed, or ``NONE``."""
     control: Control = channel.rules[0]
-    entries, bank, listed = channel.entries, channel.banks[number], channel.lists[queue, number]
+    entries, bank, listed = channel.entries, channel.banks[number], channel.lists[2 * number + queue]
     slot, hit = listed.head, listed.hit
     if bank.opened_for != NONE or slot == NONE:
         return NONE
@@ -251,7 +251,7 @@ def _closable(channel: Channel, number: int, queue: int) -> int:
     return int(slot)
 
 
-@compiled
+@part
 def _oldest_closable(channel: Channel, chosen: int, only: int, now: int) -> tuple[int, int, int]:
     """Find the oldest request for which one of the open banks ``chosen`` may have its PRE now.
 
@@ -275,7 +275,7 @@ def _oldest_closable(channel: Channel, chosen: int, only: int, now: int) -> tupl
     return best, count, soonest
 
 
-@compiled
+@part
 def _oldest_openable(channel: Channel, chosen: int, only: int, now: int) -> tuple[int, int, int]:
     """Find the oldest request for which one of the closed banks ``chosen`` may have its ACT now; as for PRE."""
     state, entries = channel.state[0], channel.entries
@@ -285,7 +285,7 @@ def _oldest_openable(channel: Channel, chosen: int, only: int, now: int) -> tupl
     while chosen:
         number = lowest_bit(chosen)
         chosen &= chosen - 1
-        slot, bank = channel.lists[state.queue_at_turn, number].head, channel.banks[number]
+        slot, bank = channel.lists[2 * number + state.queue_at_turn].head, channel.banks[number]
         ready = max(channel.groups[bank.group].next_act, bank.next_act)
         if ready > now:
             soonest = min(soonest, ready)
@@ -296,7 +296,7 @@ def _oldest_openable(channel: Channel, chosen: int, only: int, now: int) -> tupl
     return best, count, soonest
 
 
-@compiled
+@part
 def _row_command(channel: Channel, now: int) -> None:
     """Issue ACT or PRE for the oldest request of the queue at turn that can have it now."""
     control: Control = channel.rules[0]
