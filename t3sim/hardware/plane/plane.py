@@ -15,7 +15,7 @@ import numpy as np
 
 from t3sim.compiled import IntArray
 from t3sim.hardware.clock import Action, Environment, event_of
-from t3sim.hardware.memory.fluid.tables import BURST, COMPLETED, NOW, FrontEnd, ServiceTimes, new_front_end
+from t3sim.hardware.memory.fluid.tables import BURST, COMPLETED, NOW, FrontEnd, Queues, ServiceTimes, new_front_end
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
 from t3sim.hardware.plane import state as tables
 from t3sim.hardware.plane.engine import DONE, FULL, PUSH, RUN
@@ -223,6 +223,7 @@ class Plane:
             self._heap = memoryview(arrays["events"].view(np.int64))
             clock["event_room"], clock["frame_room"] = len(arrays["events"]), len(arrays["frames"])
             clock["ring"], clock["entries"] = self.memory.bursts.shape[2], self.memory.queue.shape[2]
+            clock["late_room"] = self.memory.late.shape[2]
             self._directory = Directory(State(**{name: arrays[name] for name in State._fields}))
         return self._directory.address
 
@@ -324,7 +325,7 @@ class Plane:
 
 
 _FOREVER = np.iinfo(np.int64).max
-_NO_MEMORY = new_front_end(1, ServiceTimes(1, 1, 1, 0, 0))
+_NO_MEMORY = new_front_end(Queues(in_order=1, read_entries=1), ServiceTimes(1, 1, 1, 1, 0, 0))
 
 
 def _stacked(memories: list[FrontEnd]) -> FrontEnd:

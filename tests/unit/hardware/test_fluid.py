@@ -8,7 +8,7 @@ from t3sim.compiled import compiled
 from t3sim.hardware.memory.arbitration import KIND, decision_table
 from t3sim.hardware.memory.controller import ServedMemory
 from t3sim.hardware.memory.fluid.channel import admit_and_predict, serve
-from t3sim.hardware.memory.fluid.spec import FluidSpec
+from t3sim.hardware.memory.fluid.in_order_spec import InOrderSpec
 from t3sim.hardware.memory.fluid.tables import NOW
 from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.hardware.plane.engine import SUBMIT
@@ -70,7 +70,7 @@ class _Rig:
     """A channel that is given bursts and says when each ends."""
 
     def __init__(self, policy="round-robin", **changes):
-        self.channel = Channel(FluidSpec(**{**BASE, **changes}), get(KIND, policy)())
+        self.channel = Channel(InOrderSpec(**{**BASE, **changes}), get(KIND, policy)())
 
     def push(self, lane, nbytes, *, update=False, notify=True):
         """Queue one burst."""
@@ -252,4 +252,4 @@ def test_many_bursts_keep_their_order_and_bytes():
 def test_impossible_memory_is_refused(wrong):
     """No efficiency, more than the peak, updates cheaper than writes, an empty queue, no channel: refused."""
     with pytest.raises(ValidationError, match=next(iter(wrong))):
-        FluidSpec(**{**BASE, **wrong})
+        InOrderSpec(**{**BASE, **wrong})

@@ -1,9 +1,8 @@
-"""The fluid channel and what stands before it, compiled: lanes of bursts, arbitration and the DRAM queue.
+"""The fluid channel and what stands before it, compiled: lanes of bursts, arbitration, queues and one server.
 
-Bursts wait in four *lanes*, first in, first out: (stream, read or write). Inside a stream reads pass writes, as in
-controllers with a separate write queue. While the DRAM queue has room, the arbitration table names the stream whose
-next request enters it. A request is one entry of the queue: one access on every channel at once. The channel is one
-server; what it is to take is in ``spec``.
+Bursts wait in four *lanes*, first in, first out: (stream, read or write). From there requests enter the channel by one
+of two disciplines: one queue in order (``in_order``), or reads and writes in queues of their own (``two_queues``). A
+request is one access on every channel at once. The channel is one server; what it is to take is in ``spec``.
 
 ``number``: of the controller; ``side``: what is, or what may come (see ``tables``).
 """
@@ -13,137 +12,82 @@ from typing import Final
 import numpy as np
 
 from t3sim.compiled import part
+from t3sim.hardware.memory.fluid import in_order, two_queues
+from t3sim.hardware.memory.fluid.lanes import burst_at, extend, place_of
 from t3sim.hardware.memory.fluid.tables import AHEAD, NOW
-from t3sim.hardware.memory.model import MOST_CAUSES
-from t3sim.hardware.memory.turns import note_turn
 from t3sim.hardware.plane.state import State
 
 _FOREVER: Final = int(np.iinfo(np.int64).max)
 
 
 @part
-def _place(number: int, side: int, lane: int) -> int:
-    """Row of a lane."""
-    return (2 * number + side) * 4 + lane
-
-
-@part
-def _burst(state: State, number: int, lane: int, burst: int) -> int:
-    """Row of a burst."""
-    ring = state.clock[0].ring
-    return int((4 * number + lane) * ring + burst % ring)
-
-
-@part
-def _has_next(state: State, number: int, side: int, lane: int) -> bool:
-    """Whether ``lane`` holds a burst that is not admitted in full."""
-    row = state.queue_lanes[_place(number, side, lane)]
-    return bool(row.head < row.tail)
-
-
-@part
-def _pick(state: State, number: int, side: int, compute: bool, communication: bool) -> int:
-    """Pick the stream whose next request enters the queue, negative to hold both."""
-    clock, server = state.clock[0], state.servers[2 * number + side]
-    if not communication:
-        server.passed_over = 0
-    place = state.controllers[number].table * 4 + 2 * compute + communication
-    place = (place * clock.table_entries + server.count) * 2 + server.last_stream
-    stream = state.tables[place * clock.table_counts + server.passed_over]
-    return note_turn(server, stream, communication, clock.table_counts - 1)
-
-
-@part
-def _admit(state: State, number: int, side: int) -> None:
-    """Fill the DRAM queue from the lanes for as long as it has room and the policy picks a stream."""
-    server, granule = state.servers[2 * number + side], state.service[number].granule
-    first_entry = (2 * number + side) * state.clock[0].entries
-    while server.count < server.entries:
-        compute = _has_next(state, number, side, 0) or _has_next(state, number, side, 1)
-        communication = _has_next(state, number, side, 2) or _has_next(state, number, side, 3)
-        if not (compute or communication):
-            return
-        stream = _pick(state, number, side, compute, communication)
-        if stream < 0:
-            return
-        lane = 2 * stream if _has_next(state, number, side, 2 * stream) else 2 * stream + 1
-        row = state.queue_lanes[_place(number, side, lane)]
-        request = state.queue[first_entry + (server.first + server.count) % server.entries]
-        request.lane = lane
-        request.nbytes = min(granule, row.head_left)
-        server.count += 1
-        row.head_left -= request.nbytes
-        if row.head_left == 0:
-            row.head += 1
-            if row.head < row.tail:
-                row.head_left = state.bursts[_burst(state, number, lane, row.head)].nbytes
-
-
-@part
-def _extend_lanes(state: State, number: int, now: int) -> None:
-    """Make all bursts that were pushed visible to arbitration at time ``now``."""
-    state.servers[2 * number + NOW].clock = now
-    for lane in range(4):
-        row, tail = state.queue_lanes[_place(number, NOW, lane)], state.tails[4 * number + lane]
-        old = row.tail
-        if tail == old:
-            continue
-        if row.head == old:
-            row.head_left = state.bursts[_burst(state, number, lane, old)].nbytes
-        if row.serving == old:
-            row.serving_left = state.bursts[_burst(state, number, lane, old)].nbytes
-        row.tail = tail
-
-
-@part
 def _look_ahead(state: State, number: int) -> None:
     """Make the side ``AHEAD`` what the side ``NOW`` is, the bytes served aside."""
     for lane in range(4):
-        state.queue_lanes[_place(number, AHEAD, lane)] = state.queue_lanes[_place(number, NOW, lane)]
-    server, entries = state.servers[2 * number + NOW], state.clock[0].entries
-    for waiting in range(server.count):
-        entry = (server.first + waiting) % server.entries
-        state.queue[(2 * number + AHEAD) * entries + entry] = state.queue[(2 * number + NOW) * entries + entry]
-    state.servers[2 * number + AHEAD] = server
+        state.queue_lanes[place_of(number, AHEAD, lane)] = state.queue_lanes[place_of(number, NOW, lane)]
+    if state.service[number].in_order:
+        in_order.look_ahead(state, number, AHEAD, NOW)
+    else:
+        two_queues.look_ahead(state, number, AHEAD, NOW)
+    state.servers[2 * number + AHEAD] = state.servers[2 * number + NOW]
 
 
 @part
-def _service_fs(state: State, number: int, side: int, lane: int, nbytes: int, is_update: int, start: int) -> int:
-    times, server = state.service[number], state.servers[2 * number + side]
-    last = server.last_lane
-    full = times.update if is_update else times.access
-    cost = -(-full * nbytes // times.granule)
-    if last >= 0 and last != lane:
-        turns = (last & 1) != (lane & 1)
-        server.bus_turnarounds += turns
-        server.stream_switches += not turns
-        switch = times.turnaround if turns else times.stream_switch
-        cost += max(switch - (start - server.free_at), 0)  # the bus turns while the channel idles
-    return int(cost)
+def _complete(state: State, number: int, side: int, lane: int, count: int) -> int:
+    """Note that the burst that ``lane`` served last is complete, if anybody waits; return how many are now."""
+    number_in_lane = state.queue_lanes[place_of(number, side, lane)].serving - 1
+    burst = state.bursts[burst_at(state, number, lane, number_in_lane)]
+    if burst.kind == 0:
+        return count
+    done = state.completed[4 * number * state.clock[0].ring + count]
+    done.lane = lane
+    done.number = number_in_lane
+    done.end = state.servers[2 * number + side].free_at
+    done.kind = burst.kind
+    done.a = burst.a
+    done.b = burst.b
+    return count + 1
 
 
 @part
-def _serve_one(state: State, number: int, side: int, start: int) -> int:
-    """Serve the oldest request at ``start``; return the lane of the burst this completes, or -1."""
-    server = state.servers[2 * number + side]
-    request = state.queue[(2 * number + side) * state.clock[0].entries + server.first]
-    number_of_lane, nbytes = request.lane, request.nbytes
-    lane = state.queue_lanes[_place(number, side, number_of_lane)]
-    burst = state.bursts[_burst(state, number, number_of_lane, lane.serving)]
-    server.first = (server.first + 1) % server.entries
-    server.count -= 1
-    cost = _service_fs(state, number, side, number_of_lane, nbytes, burst.is_update, start)
-    server.free_at = start + cost
-    server.busy += cost
-    server.last_lane = number_of_lane
-    state.served[(2 * number + side) * MOST_CAUSES + burst.cause] += nbytes
-    lane.serving_left -= nbytes
-    if lane.serving_left > 0:
-        return -1
-    lane.serving += 1
-    if lane.serving < lane.tail:
-        lane.serving_left = state.bursts[_burst(state, number, number_of_lane, lane.serving)].nbytes
-    return int(number_of_lane)
+def _serve_in_order(state: State, number: int, side: int, until: int, only_first: bool) -> int:
+    server, count = state.servers[2 * number + side], 0
+    while server.count > 0:
+        start = max(server.free_at, server.clock)
+        if start >= until:
+            break
+        lane = in_order.serve_one(state, number, side, start)
+        if lane >= 0:
+            count = _complete(state, number, side, lane, count)
+            if only_first and count:
+                break
+    return count
+
+
+@part
+def _serve_two_queues(state: State, number: int, side: int, until: int, only_first: bool) -> int:
+    server, times, count = state.servers[2 * number + side], state.service[number], 0
+    while True:
+        start = max(server.free_at, server.clock)
+        if start >= until:
+            return count
+        if two_queues.refresh(state, number, side, start):
+            continue
+        if not two_queues.ready(state, number, side, start):
+            if not two_queues.waits(state, number, side):
+                return count
+            server.clock = max(start, server.entry)
+            continue
+        queue = two_queues.serve_one(state, number, side, start)
+        late = two_queues.next_done(state, number, side, queue)
+        while late >= 0:
+            done = state.completed[4 * number * state.clock[0].ring + count]
+            state.completed[4 * number * state.clock[0].ring + count] = state.late[late]
+            done.end = server.free_at + (times.write_after if queue else times.read_after)
+            count += 1
+            late = two_queues.next_done(state, number, side, queue)
+        if only_first and count:
+            return count
 
 
 @part
@@ -152,37 +96,19 @@ def serve(state: State, number: int, side: int, until: int, only_first: bool) ->
 
     ``only_first``: stop at the first of them. Nothing that arrives later can change what starts before ``until``.
     """
-    server = state.servers[2 * number + side]
-    first, count = 4 * number * state.clock[0].ring, 0
-    while server.count > 0:
-        start = max(server.free_at, server.clock)
-        if start >= until:
-            break
-        lane = _serve_one(state, number, side, start)
-        _admit(state, number, side)
-        if lane >= 0:
-            served = state.queue_lanes[_place(number, side, lane)].serving - 1
-            burst = state.bursts[_burst(state, number, lane, served)]
-            if burst.kind:
-                done = state.completed[first + count]
-                done.lane = lane
-                done.number = served
-                done.end = server.free_at
-                done.kind = burst.kind
-                done.a = burst.a
-                done.b = burst.b
-                count += 1
-                if only_first:
-                    break
-    return count
+    if state.service[number].in_order:
+        return _serve_in_order(state, number, side, until, only_first)
+    return _serve_two_queues(state, number, side, until, only_first)
 
 
 @part
 def admit_and_predict(state: State, number: int, now: int) -> int:
     """Let in what was pushed, at ``now``; the end of the next awaited burst if nothing more comes, or 0."""
-    _extend_lanes(state, number, now)
-    _admit(state, number, NOW)
+    if not state.service[number].in_order:
+        two_queues.rest(state, number, NOW, now)
+    extend(state, number, now)
+    if state.service[number].in_order:
+        in_order.admit(state, number, NOW)
     _look_ahead(state, number)
-    if serve(state, number, AHEAD, _FOREVER, True) > 0:
-        return int(state.completed[4 * number * state.clock[0].ring].end)
-    return 0
+    found = serve(state, number, AHEAD, _FOREVER, True)
+    return int(state.servers[2 * number + AHEAD].free_at) if found else 0
