@@ -1,6 +1,6 @@
-"""The fluid memory against the banked one, phase by phase: shipped sublayers and random shapes on links of many rates.
+"""Sublayers on links of many rates, phase by phase: what memory models are compared on.
 
-The banked memory is the reference: its times stand in a table that ``benchmarks/fluid_against_banked.py`` writes.
+``benchmarks/fluid_against_banked.py`` sets the fluid memory's times beside those of the banked one.
 """
 
 import random
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from t3sim.data import traces_dir
-from t3sim.schemes.ideal_overlap import kernel_phase
+from t3sim.lowering.work import CollectiveWork
 from t3sim.schemes.phases import CollectivePhase, NearMemoryPhase, Phase
+from t3sim.schemes.sequential import kernel_phase
 from t3sim.schemes.t3 import fused_phases
 from t3sim.simulation import Point, load_system
 from t3sim.simulation.lab import ONE, SystemLab
 from t3sim.units import FS_PER_US
-from t3sim.workload.models import transformer_trace  # noqa: F401
 from t3sim.workload.operations import Collective, Gemm, Sublayer
 from t3sim.workload.trace import load_trace
 
@@ -47,7 +47,7 @@ def cases() -> Iterator[Case]:
         for sublayer in load_trace(trace, folder=traces_dir()).spec.sublayers():
             for rate in RATES_GBPS:
                 yield Case(sublayer, rate)
-    chance = random.Random(_SEED)
+    chance = random.Random(_SEED)  # noqa: S311 - shapes, no secrets
     for number in range(_RANDOM_SHAPES):
         yield Case(_random_sublayer(chance, number), chance.choice(RATES_GBPS))
 
@@ -64,9 +64,16 @@ def _random_sublayer(chance: random.Random, number: int) -> Sublayer:
         K_local=depth,
         dtype="fp16",
     )
-    common = {"phase": "forward", "sublayer": gemm.sublayer, "bytes": gemm.output_bytes, "dtype": "fp16"}
-    scatter = Collective(op="reduce_scatter", id="rs", after=("gemm",), **common)
-    gather = Collective(op="all_gather", id="ag", after=("rs",), **common)
+    scatter = Collective(
+        op="reduce_scatter",
+        id="rs",
+        phase=gemm.phase,
+        sublayer=gemm.sublayer,
+        bytes=gemm.output_bytes,
+        dtype=gemm.dtype,
+        after=("gemm",),
+    )
+    gather = scatter.model_copy(update={"op": "all_gather", "id": "ag", "after": ("rs",)})
     return Sublayer(
         model=f"random-{number}",
         phase="forward",
@@ -83,6 +90,7 @@ def phase_times(case: Case, system: str, overrides: tuple[str, ...] = ()) -> dic
     point = Point(system=loaded, sublayer=case.sublayer, gpus=ONE)
     lab = SystemLab(loaded.spec, case.sublayer.tp, ONE)
     gemm, scatter, gather = point.works
+    assert isinstance(scatter, CollectiveWork), "a sublayer is a GEMM, its reduce-scatter and its all-gather"
     fused = fused_phases(point.works, loaded.spec.track_trigger)[:1]
     alone: dict[str, Phase] = {
         "gemm": kernel_phase(gemm),

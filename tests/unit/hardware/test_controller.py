@@ -55,7 +55,7 @@ class _Rig:
         call_at(self.env, time, lambda: self.submit(*arguments))
 
 
-@pytest.fixture(params=["fluid", "banked"])
+@pytest.fixture(params=["in-order", "banked"])
 def either(request, hbm2_banks):
     """Give a controller of each memory model, and when each burst was answered."""
 

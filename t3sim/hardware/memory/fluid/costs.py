@@ -11,7 +11,8 @@ mean of both. Nothing here looks at a GEMM, a collective or a speedup. Through t
 One channel alone, fed with requests in order:
 
     refresh     = (cycles with refreshes - without) / refreshes
-    late        = younger reads that are served before the last one of a burst, the mean, where reads and writes take turns
+    late        = younger requests of its kind that are served before the last one of a burst, the mean, with reads and
+                  writes in turn
     read_after  = from the last of a burst of reads, served in order, to the last data, where the channel is idle
 """
 
@@ -59,8 +60,9 @@ class Costs:
     turn: float
     """Lost where the bus turns."""
     refresh: float
-    late: float
-    """Younger requests that pass the last one of a burst."""
+    late_reads: float
+    """Younger reads that are served before the last one of a burst."""
+    late_writes: float
     read_after: float
     write_after: float
 
@@ -69,18 +71,22 @@ class Costs:
 def costs_of(memory: BankedSpec) -> Costs:
     """Derive what requests cost behind a memory's controller: its DRAM, mapping, scheduler and queues."""
     calm = memory.model_copy(update={"refresh": False, "simulated_channels": 1})
-    read, write = (fmean(_Busy(calm, shape, [kind]).cycles_each for shape in _SHAPES) for kind in (Access.READ, Access.WRITE))
+    read, write = (
+        fmean(_Busy(calm, shape, [kind]).cycles_each for shape in _SHAPES) for kind in (Access.READ, Access.WRITE)
+    )
     mixed = [_Busy(calm, shape, [Access.READ, Access.WRITE]) for shape in _SHAPES]
     turn = fmean(busy.beside(read, write) / busy.turns for busy in mixed)
     updated = _Busy(calm, PIECES, [Access.READ, Access.UPDATE])
     update = (updated.beside(read, 0) - updated.turns * turn) / updated.counters["updates"]
+    passed = [_passed(calm, shape) for shape in _SHAPES]
     return Costs(
         read=read,
         write=write,
         update=update,
         turn=turn,
         refresh=_refresh(memory, calm),
-        late=fmean(_passed(calm, shape) for shape in _SHAPES),
+        late_reads=fmean(late[Access.READ] for late in passed),
+        late_writes=fmean(late[Access.WRITE] for late in passed),
         read_after=fmean(_read_after(calm, shape, read) for shape in _SHAPES),
         write_after=timing_of(memory.dram).wr_to_data,
     )
@@ -165,13 +171,17 @@ def _refresh(memory: BankedSpec, calm: BankedSpec) -> float:
     return (int(with_them.done.max()) - int(without.done.max())) / with_them.counters["refreshes"]
 
 
-def _passed(memory: BankedSpec, shape: str) -> float:
-    """Reads that are served before the last one of a burst, and came after it; the mean, beside as many writes."""
+def _passed(memory: BankedSpec, shape: str) -> dict[Access, float]:
+    """Count by kind the requests that are served before the last one of a burst and came after it: the mean."""
     address = _addresses(memory, shape)
     both = np.stack([address, address + _FAR // memory.channels], axis=1).reshape(-1)
-    kind = np.tile(np.array([Access.READ, Access.WRITE], np.int64), len(address))
-    report = _in_order(memory, both, kind, np.zeros_like(both))
-    done = report.done[::2]
+    kinds = Access.READ, Access.WRITE
+    report = _in_order(memory, both, np.tile(np.array(kinds, np.int64), len(address)), np.zeros_like(both))
+    return {kind: _lateness(report.done[number::2]) for number, kind in enumerate(kinds)}
+
+
+def _lateness(done: IntArray) -> float:
+    """Say by how many requests the last one of a burst is later than in order, the mean."""
     rank = np.empty_like(done)
     rank[np.argsort(done, kind="stable")] = np.arange(len(done))
     in_order = np.arange(_BURST - 1, len(done), _BURST)

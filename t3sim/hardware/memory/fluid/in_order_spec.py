@@ -1,4 +1,4 @@
-"""The in-order memory as a system describes it: one server with a rate, a read latency, an update cost and a turnaround.
+"""The in-order memory as a system describes it: one server with a rate, a latency, an update cost and a turnaround.
 
 All channels share the load evenly (addresses interleave), so one representative channel stands for all: an entry of
 its queue is one access on each channel, ``channels x access`` bytes of traffic. It is served in

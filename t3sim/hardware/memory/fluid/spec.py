@@ -70,7 +70,8 @@ class FluidSpec(Spec):
             write_after=round(costs.write_after * cycle),
             refresh=round(costs.refresh * cycle),
             refresh_after=round(self.memory.dram.nREFI * cycle) if self.memory.refresh else FOREVER,
-            late=round(costs.late),
+            late_reads=round(costs.late_reads),
+            late_writes=round(costs.late_writes),
         )
 
     def queues(self) -> Queues:

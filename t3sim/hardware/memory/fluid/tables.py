@@ -45,8 +45,10 @@ class ServiceTimes(NamedTuple):
     """What a refresh takes."""
     refresh_after: int = FOREVER
     """From one to the next."""
-    late: int = 0
-    """Younger requests of its queue that are served before the last one of a burst."""
+    late_reads: int = 0
+    """Younger reads that are served before the last one of a burst."""
+    late_writes: int = 0
+    """The same of writes."""
 
 
 class Queues(NamedTuple):
@@ -142,7 +144,7 @@ def new_front_end(queues: Queues, times: ServiceTimes) -> FrontEnd:
     for name, value in zip(TURNS, NO_TURNS, strict=True):
         servers[name] = value
     sizes = queues.read_entries, queues.write_entries, queues.path_entries, queues.path_entries
-    room = times.late + 2
+    room = max(times.late_reads, times.late_writes) + 2
     rings = np.zeros((SIDES, RINGS), RING)
     rings["entries"] = *sizes, room, room
     rings["start"] = *(sum(sizes[:ring]) for ring in range(LANES)), 0, room

@@ -1,10 +1,12 @@
 """Reads and writes in queues of their own, served in turns, behind a path of finite FIFOs; compiled.
 
-What the banked memory has before its banks, and nothing else of it: see ``banked.path`` and ``banked.dram.next_command``
-for the rules. A request of a stream enters its FIFO, reads and writes in turn while both wait; one request a cycle goes
-on from a FIFO into its queue, of the stream that the policy picks. Writes drain from their high watermark, or when no
-read waits, down to the low one. Inside a queue requests are served in order: what banks and rows make of another order
-is in the times.
+What the banked memory has before its banks, and nothing else of it: its rules are those of ``banked.path`` and
+``banked.dram.next_command``. A request of a stream enters its FIFO, reads and writes in turn while both wait; one
+request a cycle goes on from a FIFO into its queue, of the stream that the policy picks. Writes drain from their high
+watermark, or when no read waits, down to the low one.
+
+Inside a queue requests are served in order. Banks make another order of it, in which the last request of a burst comes
+late: a burst is complete when so many younger requests of its queue are served, or all of them.
 """
 
 from typing import Final
@@ -206,7 +208,7 @@ def serve_one(state: State, number: int, side: int, start: int) -> int:
     row.last += 1
     if served(state, number, side, lane, nbytes) >= 0:
         _note_late(state, number, side, lane)
-    return queue
+    return int(queue)
 
 
 @part
@@ -229,7 +231,8 @@ def _note_late(state: State, number: int, side: int, lane: int) -> None:
     ring.count += 1
     late.lane = lane
     late.number = number_in_lane
-    late.end = state.rings[_ring(number, side, queue)].last + state.service[number].late
+    times = state.service[number]
+    late.end = state.rings[_ring(number, side, queue)].last + (times.late_writes if queue else times.late_reads)
     late.kind = burst.kind
     late.a = burst.a
     late.b = burst.b
