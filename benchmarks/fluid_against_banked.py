@@ -44,7 +44,7 @@ def cell(found: list[float]) -> str:
     """Say how many are near, and the worst."""
     if not found:
         return ""
-    return f"{sum(abs(error) <= NEAR for error in found)} of {len(found)}, {max(found, key=abs):+.1%}"
+    return f"{sum(abs(error) <= NEAR for error in found) / len(found):.0%}, {max(found, key=abs):+.1%}"
 
 
 if __name__ == "__main__":
