@@ -168,7 +168,7 @@ def pair(gemm_op, collective_op, sublayer_of):
 def lowered():
     """Give a function that lowers a sublayer for a system."""
     return lambda system, sublayer: lower(
-        sublayer, system.gemm, system.compute.slice_bytes, plans_of(system, sublayer.tp)
+        sublayer, system.gemm, system.compute.collective_slice, plans_of(system, sublayer.tp)
     )
 
 

@@ -105,6 +105,13 @@ class Plan:
         return {number: tuple(group) for group in groups.values() for number in group}
 
     @cached_property
+    def last_sums(self) -> frozenset[int]:
+        """Numbers of the local sums that no further contribution is made of: what a reduction leaves at its owners."""
+        adding = (move for move in self.moves if move.kind is not Kind.COPY)
+        used = {number for move in adding for number in move.after}
+        return frozenset(number for number, move in enumerate(self.moves) if move.kind is Kind.LOCAL) - used
+
+    @cached_property
     def agenda(self) -> Mapping[int, tuple["Entry", ...]]:
         """What starts and what is only awaited at each rank, as ``tasks_of`` orders it.
 

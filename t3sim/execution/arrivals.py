@@ -43,7 +43,7 @@ class Arrivals:
         for move, count in self._counts.items():
             # A move without pieces is complete from the start, and so has one that counts at once.
             marks = plane.add("marks", [0] * max(1, count))
-            row = kernel, max(1, count), 0, NONE, NONE, marks, first_piece[parts[move]], count
+            row = kernel, max(1, count), 0, NONE, NONE, marks, first_piece[parts[move]], count, 0, 0
             self.rows[move] = plane.add("arrivals", [row])
             if not count:
                 plane.perform(MARK, self.rows[move], 0)

@@ -19,7 +19,7 @@ from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, Task, part_of,
 from t3sim.execution.arrivals import Arrivals
 from t3sim.execution.exchange import Exchange
 from t3sim.hardware.clock import fire_now
-from t3sim.hardware.compute.cus import Process
+from t3sim.hardware.compute.cus import READS_IN_WINDOW, Process
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.hardware.memory.values import Numbers, summed
 from t3sim.hardware.plane import lanes
@@ -44,8 +44,9 @@ class CollectiveKernel:
         self._pieces = exchange.chunks.piece_bytes
         self._buffers = Buffers(piece_bytes=self._pieces, addresses=exchange.chunks.addresses)
         self._plane = plane_of(ports.env)
-        self._sums = _sums_for_others(self._plan, ports.rank)
-        self._beside = _sums_beside(self._plan, ports.rank)
+        tasks = tasks_of(self._plan, ports.rank)
+        self._sums = _sums_for_others(self._plan, tasks)
+        self._beside = _sums_beside(self._plan, tasks)
         self._arrivals = Arrivals(self._plan, ports.rank, exchange.chunks, self._sums, self._beside)
         self._row = self._new_kernel()
         self._first_piece = _first_pieces(self._plane, exchange.chunks)
@@ -54,10 +55,8 @@ class CollectiveKernel:
         self._tasks: dict[int, _Placed] = {}
         self._own: int | None = None
         if protocol.staged and self._plan.operation is Operation.ALL_TO_ALL:
-            self._own = self._new_lane([self._own_part()], window)
-        found = lanes_of(self._plan, ports.rank, staged=protocol.staged)
-        working = sum(any(task.reads for task in lane) for lane in found)
-        self._lanes = [self._new_lane(lane, window // max(1, working)) for lane in found]
+            self._own = self._new_lane([self._own_part()], self._new_window(window))
+        self._lanes = self._new_lanes(tasks, window)
         self._ended = Event(ports.env)
         self._values = None
         if ports.values is not None:
@@ -95,19 +94,32 @@ class CollectiveKernel:
     def _new_kernel(self) -> int:
         memory, operation = self._ports.memory, self._plan.operation.value
         causes = (memory.number_of(Cause(operation, direction)) for direction in Direction)
-        row = memory.number, int(self._plan.by_slice), *causes, 0, 0, NONE, NONE
+        row = memory.number, *causes, 0, 0, NONE, NONE
         kernels = self._plane.parts.setdefault("kernels", [])
         kernels.append(self)
         _listen(self._plane, kernels)
         memory.places |= _places(self._plane, kernels)
         return self._plane.add("kernels", [row])
 
+    def _new_lanes(self, tasks: Sequence[Task], window: int) -> list[int]:
+        """Make lanes of tasks; those of one lane of the plan share its part of the ``window``."""
+        found: dict[tuple[int, bool], list[Task]] = {}
+        for task in staged(tasks) if self._protocol.staged else tasks:
+            found.setdefault(lane_of(self._plan, task), []).append(task)
+        working = {number for (number, _), lane in found.items() if any(task.reads for task in lane)}
+        share = window // max(1, len(working))
+        windows = {number: self._new_window(share) for number, _ in found}
+        return [self._new_lane(lane, windows[number]) for (number, _), lane in found.items()]
+
+    def _new_window(self, limit: int) -> int:
+        return self._plane.add("windows", [(limit, max(1, limit // READS_IN_WINDOW), 0, NONE, NONE, 0, NONE)])
+
     def _new_lane(self, tasks: Sequence[Task], window: int) -> int:
         rows = [self._task_row(task) for task in tasks]
         self._plane.margin(max((task.reads for task in tasks), default=0))
         first = self._plane.add("tasks", rows)
         self._tasks |= {first + place: self._placed(task) for place, task in enumerate(tasks)}
-        row = self._row, first, first + len(rows), lanes.NEXT, 0, 0, window, 0, 0, 0, 0, 0, NONE
+        row = self._row, first, first + len(rows), lanes.NEXT, 0, 0, NONE, 0, window, 0, 0, 0, NONE
         return self._plane.add("lanes", [row])
 
     def _own_part(self) -> Task:
@@ -127,6 +139,9 @@ class CollectiveKernel:
         part, plane = part_of(self._plan, task.chunk), self._plane
         # All that it waits for: arrivals, and sums that another lane makes.
         awaited = (*task.waits, *(move for move in task.own if move in self._sums))
+        by_slice = is_by_slice(self._plan, task)
+        if by_slice:
+            self._await_slices(task)
         template, ways, wires = NONE, [NONE], NONE
         if task.reads and task.kind is not Kind.LOCAL:
             assert task.move is not None
@@ -138,10 +153,11 @@ class CollectiveKernel:
             self._first_held(task, self._pieces[part]),
             len(self._pieces[part]),
             int(task.kind is Kind.LOCAL),
+            int(by_slice),
             task.reads,
             plane.add("waits", [self._arrivals.rows[move] for move in awaited]),
             len(awaited),
-            max(map(self._handshake_fs, task.waits), default=0),
+            0 if by_slice else max(map(self._handshake_fs, task.waits), default=0),
             template,
             plane.add("ways", ways),
             len(ways),
@@ -165,6 +181,15 @@ class CollectiveKernel:
             known[key] = first, self._exchange.chunks, self._protocol
         return int(known[key][0])
 
+    def _await_slices(self, task: Task) -> None:
+        """Let what a task waits for tell of each piece; what a protocol adds to a step comes before its use."""
+        arrivals = self._plane.rows("arrivals")
+        for move in (*task.waits, *(move for move in task.own if move in self._sums)):
+            arrivals["by_slice"][self._arrivals.rows[move]] = 1
+        if not self._plan.by_slice:
+            for move in task.waits:
+                arrivals["delay"][self._arrivals.rows[move]] = self._handshake_fs(move)
+
     def _handshake_fs(self, move: MoveId) -> int:
         """Wire and memory are simulated: what they leave of a step's latency."""
         source = self._arrivals.source(move)
@@ -174,7 +199,7 @@ class CollectiveKernel:
     def _first_held(self, task: Task, sizes: Sequence[int]) -> int:
         """Give the first piece that is left to copy when a chunk is there: what came before was copied meanwhile."""
         held = self._protocol.staging
-        if held is None or task.kind is not Kind.LOCAL or not task.waits:
+        if held is None or task.kind is not Kind.LOCAL or not task.waits or is_by_slice(self._plan, task):
             return 0
         return bisect_left(range(len(sizes)), True, key=lambda first: sum(sizes[first:]) <= held)
 
@@ -197,10 +222,10 @@ class CollectiveKernel:
         """Let the program go on, at this very moment."""
         fire_now(self._ended)
 
-    def place_read(self, task: int, piece: int, copy: int) -> Place:
-        """Where a copy of a slice lies."""
+    def place_read(self, task: int, piece: int, copy: int, within: range) -> Place:
+        """Where bytes ``within`` a copy of a slice lie."""
         placed = self._tasks[task]
-        return self._buffers.place(placed.part, piece, placed.sources[copy])
+        return self._buffers.place(placed.part, piece, placed.sources[copy], within)
 
     def place_written(self, task: int, piece: int) -> Place:
         """Where a slice is written."""
@@ -308,9 +333,13 @@ def _places(plane: Plane, kernels: list[CollectiveKernel]) -> dict[int, Callable
         kernel = kernels[int(plane.rows("lanes")["kernel"][found["lane"]])]
         return kernel, int(found["task"]), int(found["piece"])
 
-    def read(row: int, copy: int) -> Place:
+    def read(row: int, number: int) -> Place:
         kernel, task, piece = of(row)
-        return kernel.place_read(task, piece, copy)
+        found = plane.rows("slices")[row]
+        grain = int(plane.rows("windows")["grain"][plane.rows("lanes")["window"][found["lane"]]])
+        grains, copy = divmod(number, int(plane.rows("tasks")["reads"][task]))
+        within = range(grains * grain, min((grains + 1) * grain, int(found["nbytes"])))
+        return kernel.place_read(task, piece, copy, within)
 
     def written(row: int, _b: int) -> Place:
         kernel, task, piece = of(row)
@@ -324,33 +353,42 @@ def _places(plane: Plane, kernels: list[CollectiveKernel]) -> dict[int, Callable
     return {kinds.READ: read, kinds.WRITTEN: written, kinds.LANDED: landed}
 
 
-def _sums_for_others(plan: Plan, rank: int) -> dict[MoveId, int]:
+def is_by_slice(plan: Plan, task: Task) -> bool:
+    """Whether a slice of a task waits for that slice alone: in all of some plans, and in the last sums of all."""
+    return task.reads > 0 and (plan.by_slice or (task.move is not None and task.move.number in plan.last_sums))
+
+
+def lane_of(plan: Plan, task: Task) -> tuple[int, bool]:
+    """Say in which lane a task is carried out: that of the plan, or the one beside it for its sums by slice.
+
+    While a ring's rank sends its last chunk, its own comes in and is summed.
+    """
+    return task.lane, is_by_slice(plan, task) and not plan.by_slice
+
+
+def _sums_for_others(plan: Plan, tasks: Sequence[Task]) -> dict[MoveId, int]:
     """Find the sums of a rank that another lane than their own waits for, each with its part of the buffer."""
-    tasks = tasks_of(plan, rank)
-    lanes = {task.move: task.lane for task in tasks}
-    return {move: part_of(plan, task.chunk) for task in tasks for move in task.own if lanes[move] != task.lane}
+    lanes = {task.move: lane_of(plan, task) for task in tasks}
+    return {
+        move: part_of(plan, task.chunk) for task in tasks for move in task.own if lanes[move] != lane_of(plan, task)
+    }
 
 
-def _sums_beside(plan: Plan, rank: int) -> dict[MoveId, int]:
+def _sums_beside(plan: Plan, tasks: Sequence[Task]) -> dict[MoveId, int]:
     """Find the sums of a rank during which another of its lanes may still send what they add; each with its part."""
-    tasks = tasks_of(plan, rank)
     return {
         task.move: part_of(plan, task.chunk)
         for task in tasks
         if task.kind is Kind.LOCAL and task.move is not None
         for other in tasks
-        if other.reads and other.chunk == task.chunk and other.lane != task.lane and task.move not in other.own
+        if other.reads and other.chunk == task.chunk and task.move not in other.own
+        if lane_of(plan, other) != lane_of(plan, task)
     }
 
 
-def lanes_of(plan: Plan, rank: int, *, staged: bool) -> tuple[tuple[Task, ...], ...]:
-    """Group a rank's tasks by lane.
+def staged(tasks: Sequence[Task]) -> list[Task]:
+    """Let a kernel whose data arrive in a buffer of its own copy what is only waited for.
 
-    ``staged``: data arrive in a buffer of the kernel's, so that a chunk which is only waited for has to be copied by
-    the kernel itself. Copies of other chunks overlap with sending them on, and a sum is written anyway.
+    Copies of other chunks overlap with sending them on, and a sum is written anyway.
     """
-    lanes: dict[int, list[Task]] = {}
-    for task in tasks_of(plan, rank):
-        copied = staged and not task.reads and task.waits
-        lanes.setdefault(task.lane, []).append(replace(task, kind=Kind.LOCAL, reads=1) if copied else task)
-    return tuple(tuple(lane) for lane in lanes.values())
+    return [replace(task, kind=Kind.LOCAL, reads=1) if task.waits and not task.reads else task for task in tasks]

@@ -124,10 +124,11 @@ class Buffers:
     addresses: tuple[tuple[int, ...], ...]
     """Place of every piece in the buffer, by part."""
 
-    def place(self, part: int, piece: int, slot: int | None = None) -> Place:
-        """Place of a piece in the GPU's own buffer, or in the buffer for copies number ``slot``."""
+    def place(self, part: int, piece: int, slot: int | None = None, within: range | None = None) -> Place:
+        """Place of a piece, or bytes ``within`` it, in the GPU's own buffer, or in that for copies number ``slot``."""
         buffer = 0 if slot is None else self._copies + slot * self._stride
-        return partial(linear, buffer + self.addresses[part][piece], self.piece_bytes[part][piece])
+        within = range(self.piece_bytes[part][piece]) if within is None else within
+        return partial(linear, buffer + self.addresses[part][piece] + within.start, len(within))
 
     @cached_property
     def _stride(self) -> int:

@@ -15,7 +15,7 @@ from t3sim.workload.operations import Collective, Gemm, Sublayer, Trace
 
 def misfits(system: SystemSpec, op: Gemm | Collective, tp: int) -> Iterator[Problem]:
     """Say why ``op`` cannot run on a ring of ``tp`` GPUs of ``system``; ``key`` is a field of the operation."""
-    yield from lowering.misfits(op, system.gemm, tp, system.compute.slice_bytes)
+    yield from lowering.misfits(op, system.gemm, tp, system.compute.collective_slice)
     rates = system.compute.matrix_flops_per_cycle
     if isinstance(op, Gemm) and op.dtype not in rates:
         message = f"{op.id}: the system {system.name} gives no matrix rate for this dtype"

@@ -68,7 +68,7 @@ class Point:
         """The operations as tiled and chunked work; ``InputError`` when they do not fit the system."""
         system = self.system.spec
         plans = plans_of(system, self.sublayer.tp)
-        return lower(self.sublayer, system.gemm, system.compute.slice_bytes, plans, system.gemm_rates())
+        return lower(self.sublayer, system.gemm, system.compute.collective_slice, plans, system.gemm_rates())
 
     @cached_property
     def why_all(self) -> str | None:

@@ -68,7 +68,7 @@ def planned(system, gpus):
 def works_of(system, plan, nbytes, collective_op):
     """Give the work of one collective alone."""
     op = collective_op("alone", "all_reduce", nbytes)
-    return CollectiveWork(op=op, plan=plan, chunks=even_chunks(nbytes, plan.parts, system.compute.slice_bytes))
+    return CollectiveWork(op=op, plan=plan, chunks=even_chunks(nbytes, plan.parts, system.compute.collective_slice))
 
 
 def run(system, gpus, phase):
@@ -116,7 +116,7 @@ def test_every_fused_collective_puts_the_right_numbers_everywhere(
     done = 0
     for system in topologies(base, gpus):
         for plan in planned(system, gpus):
-            works = lower(sublayer, system.gemm, system.compute.slice_bytes, lambda *_, plan=plan: (plan,))
+            works = lower(sublayer, system.gemm, system.compute.collective_slice, lambda *_, plan=plan: (plan,))
             for work in fusable(works):
                 try:
                     found = run(system, gpus, FusedPhase(work))
@@ -146,7 +146,7 @@ def test_every_scheme_puts_the_right_numbers_everywhere(scheme, changes, tiny_sy
             if get(SCHEME, scheme)().misfit(facts_of(chosen, gpus)):
                 continue
             try:
-                works = lower(sublayer, chosen.gemm, chosen.compute.slice_bytes, plans_of(chosen, gpus))
+                works = lower(sublayer, chosen.gemm, chosen.compute.collective_slice, plans_of(chosen, gpus))
                 outcome = get(SCHEME, scheme)().simulate(SystemLab(chosen, gpus, ALL, data=DataMode()), works)
             except (PlanError, InputError):
                 continue
@@ -168,7 +168,7 @@ def test_gpus_that_are_far_apart_do_not_disturb_each_other(algorithm, tiny_syste
         chosen = system.model_copy(update={"algorithms": {"all_reduce": algorithm}})
         for scheme in ("sequential", "t3"):
             try:
-                works = lower(sublayer, chosen.gemm, chosen.compute.slice_bytes, plans_of(chosen, gpus))
+                works = lower(sublayer, chosen.gemm, chosen.compute.collective_slice, plans_of(chosen, gpus))
                 outcome = get(SCHEME, scheme)().simulate(SystemLab(chosen, gpus, ALL, data=DataMode()), works)
             except (PlanError, InputError):
                 continue

@@ -61,7 +61,7 @@ def outcome_of(scheme, gpus, simulated, observe=None):
         ),
     )
     system = load_system(overrides=SYSTEM).spec
-    works = lower(trace.sublayers()[0], system.gemm, system.compute.slice_bytes, plans_of(system, gpus))
+    works = lower(trace.sublayers()[0], system.gemm, system.compute.collective_slice, plans_of(system, gpus))
     return get("scheme", scheme)().simulate(SystemLab(system, gpus, simulated, observe), works)
 
 

@@ -124,7 +124,7 @@ def outcome_of():
 
     def run(system, sublayer, scheme, gpus="mirror"):
         plans = plans_of(system.spec, sublayer.tp)
-        works = lower(sublayer, system.spec.gemm, system.spec.compute.slice_bytes, plans)
+        works = lower(sublayer, system.spec.gemm, system.spec.compute.collective_slice, plans)
         return get("scheme", scheme)().simulate(SystemLab(system.spec, sublayer.tp, gpus), works)
 
     return run

@@ -28,8 +28,8 @@ Process = Generator[Event, Any, Any]
 # Far beyond any hardware: a slip of the keyboard is named instead of simulated.
 MOST_CUS = 2**16
 LEAST_FRACTION = 0.001
-SLICES_IN_WINDOW = 8
-"""Least number of slices that a collective kernel's window is made of; one that reduces reads two at a time."""
+READS_IN_WINDOW = 8
+"""Reads that a collective kernel keeps in flight: so many that ``window / latency`` is its rate (Little's law)."""
 
 
 class ComputeSpec(Spec):
@@ -54,20 +54,12 @@ class ComputeSpec(Spec):
     collective_outstanding_per_cu: PositiveBytes
     """Bytes one CU keeps in flight when it copies or reduces."""
     collective_slice: PositiveBytes
-    """Grain at which a collective kernel reads, sends and writes; less where its CUs keep little in flight."""
+    """Grain at which a collective kernel sends and writes; it reads in smaller ones where it keeps little in flight."""
 
     @property
     def collective_window(self) -> int:
         """Bytes that a collective kernel keeps in flight on all its CUs."""
         return self.collective_cus * self.collective_outstanding_per_cu
-
-    @property
-    def slice_bytes(self) -> int:
-        """Grain of a collective kernel: so small that ``window / latency`` is its rate (Little's law).
-
-        A slice counts as in flight until its last byte has left, so slices must be small against the window.
-        """
-        return min(self.collective_slice, max(1, self.collective_window // SLICES_IN_WINDOW))
 
 
 class ComputeArray:

@@ -30,11 +30,11 @@ from t3sim.hardware.plane.state import (
     OFFER,
     PLAN,
     READ,
-    READS,
     RECEIVE,
     RELEASE,
     RESUME,
     RETURN_AT,
+    SEEN,
     SENT,
     SETTLE,
     SETTLE_LATER,
@@ -124,6 +124,8 @@ def _of_lanes(state: State, kind: int, a: int, b: int) -> bool:
         lanes.start_lanes(state, a, b)
     elif kind == RESUME:
         lanes.resume(state, a)
+    elif kind == SEEN:
+        lanes.seen(state, a, b)
     elif kind == MARK:
         lanes.mark(state, a, b)
     elif kind == COMPLETED:
@@ -141,9 +143,7 @@ def _of_lanes(state: State, kind: int, a: int, b: int) -> bool:
 
 @part
 def _of_slices(state: State, kind: int, a: int, b: int) -> bool:
-    if kind == READS:
-        lanes.reads(state, a, b)
-    elif kind == READ:
+    if kind == READ:
         lanes.read(state, a, b)
     elif kind == TAKEN:
         lanes.taken(state, a)

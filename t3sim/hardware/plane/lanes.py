@@ -1,8 +1,8 @@
 """Collective kernels: lanes of tasks, slice by slice; compiled.
 
 For every slice of a task the CUs read the copies it takes from DRAM (what the GPU holds, and each contribution that is
-added), then hand the result to the link, or write it back. Tasks of one lane follow one another, lanes go on side by
-side, each with a window: the most bytes that it keeps in flight.
+added), grain by grain of all copies, then hand the result to the link, or write it back. Tasks of one lane follow one
+another, lanes go on side by side. What a lane, or two that share the same CUs, may keep in flight is a window.
 """
 
 from typing import Final
@@ -22,8 +22,8 @@ from t3sim.hardware.plane.state import (
     MARK,
     NONE,
     READ,
-    READS,
     RESUME,
+    SEEN,
     SLICES,
     TAKEN,
     TELL_ENDED,
@@ -74,7 +74,7 @@ def _comes_to(state: State, number: int) -> bool:
             _end(state, number)
             return False
         lane.index = 0
-        lane.step = HANDLE if state.kernels[lane.kernel].by_slice and state.tasks[lane.task].reads else AWAIT
+        lane.step = HANDLE if state.tasks[lane.task].by_slice else AWAIT
         return True
     task = state.tasks[lane.task]
     if lane.step == AWAIT:
@@ -103,8 +103,10 @@ def _handles(state: State, number: int) -> bool:
         lane.left = OVER if lane.slices_left == 0 else 0
         lane.step = PIECE
     if lane.step == PIECE and lane.piece < task.pieces:
-        if _may_read(state, number):
-            _read_slice(state, number)
+        if lane.slice == NONE and _is_there(state, number):
+            _take_slice(state, number)
+        if lane.slice != NONE and _has_room(state, number, read_bytes(state, lane.slice, lane.asked)):
+            _read(state, number)
         return False
     lane.step = LEAVE
     if lane.left != OVER:
@@ -149,66 +151,122 @@ def _has_all(state: State, number: int) -> bool:
 
 
 @part
-def _may_read(state: State, number: int) -> bool:
-    """Whether a lane's next slice is in memory and has room in its window; if not, the lane waits for that."""
+def _call(state: State, number: int) -> None:
+    """Let the first lane that waits for room look whether there is enough."""
+    window = state.windows[number]
+    if window.first_waiter != NONE and not window.called and window.turn in (NONE, window.first_waiter):
+        window.called = 1
+        schedule(state, state.clock[0].now, _LOCAL, RESUME, window.first_waiter, 0, 0)
+
+
+@part
+def _has_room(state: State, number: int, nbytes: int) -> bool:
+    """Whether a lane's window has room for a read; if not, or if it is another lane's turn, it waits for that.
+
+    Lanes that share a window take turns by slices: all reads of one, then the lane that has waited longest.
+    """
+    lane = state.lanes[number]
+    window = state.windows[lane.window]
+    waits, goes_on = window.first_waiter == number, window.turn == number
+    # More than the whole window passes when it is empty.
+    fits = not window.in_flight or window.in_flight + nbytes <= window.limit
+    if fits and (goes_on or (window.turn == NONE and (waits or window.first_waiter == NONE))):
+        window.in_flight += nbytes
+        window.turn = number
+        if waits:
+            window.first_waiter = lane.next
+            window.called = 0
+        return True
+    if waits:
+        window.called = 0
+    elif goes_on:
+        lane.next = window.first_waiter
+        if window.first_waiter == NONE:
+            window.last_waiter = number
+        window.first_waiter = number
+    else:
+        window.first_waiter = append(state.lanes, window.first_waiter, window.last_waiter, number)
+        window.last_waiter = number
+    return False
+
+
+@part
+def _is_there(state: State, number: int) -> bool:
+    """Whether a lane's next slice is in memory; if not, the lane waits for that."""
     lane = state.lanes[number]
     task, row = state.tasks[lane.task], state.kernels[lane.kernel]
-    if row.by_slice:
+    if task.by_slice:
         for place in range(task.first_wait, task.first_wait + task.waits):
             if state.marks[state.arrivals[state.waits[place]].first_mark + lane.piece] == 0:
                 row.first_news = append(state.lanes, row.first_news, row.last_news, number)
                 row.last_news = number
                 return False
-    # More than the whole window passes when it is empty.
-    nbytes = task.reads * state.pieces[task.first_piece + lane.piece]
-    if lane.in_flight and lane.in_flight + nbytes > lane.window:
-        lane.wants_room = 1
-        return False
     return True
 
 
 @part
-def _read_slice(state: State, number: int) -> None:
+def _take_slice(state: State, number: int) -> None:
+    """Begin with a lane's next slice."""
     lane = state.lanes[number]
     task = state.tasks[lane.task]
-    row = take(state, SLICES, state.slices)
-    new = state.slices[row]
+    lane.slice = take(state, SLICES, state.slices)
+    lane.asked = 0
+    new = state.slices[lane.slice]
     new.lane = number
     new.task = lane.task
     new.piece = lane.piece
-    new.left = task.reads
     new.nbytes = state.pieces[task.first_piece + lane.piece]
-    lane.in_flight += task.reads * new.nbytes
-    lane.piece += 1
-    push(state, RESUME, number, 0, 0)
-    push(state, READS, row, 0, 0)
+    grain = state.windows[lane.window].grain
+    new.reads = task.reads * ((new.nbytes + grain - 1) // grain)
+    new.left = new.reads
 
 
 @part
-def reads(state: State, row: int, copy: int) -> None:
-    """Read the copies of a slice, from ``copy`` on."""
+def read_bytes(state: State, row: int, number: int) -> int:
+    """Bytes of a read of a slice: those of one grain of one copy, the copies in turn."""
     piece = state.slices[row]
-    kernel_row = state.kernels[state.lanes[piece.lane].kernel]
-    if copy + 1 < state.tasks[piece.task].reads:
-        push(state, READS, row, copy + 1, 0)
-    submit(state, kernel_row.controller, _READS, piece.nbytes, kernel_row.read_cause, 0, READ, row, copy)
+    grain = state.windows[state.lanes[piece.lane].window].grain
+    return int(min(grain, piece.nbytes - number // state.tasks[piece.task].reads * grain))
 
 
 @part
-def read(state: State, row: int, copy: int) -> None:
-    """Take one copy of a slice."""
-    push(state, TAKEN, row, 0, 0)
-    if state.clock[0].values:
-        push(state, TELL_TAKEN, row, copy, 0)
+def _read(state: State, number: int) -> None:
+    """Ask for a lane's next read, which has room."""
+    lane = state.lanes[number]
+    row, asked, kernel_row = lane.slice, lane.asked, state.kernels[lane.kernel]
+    lane.asked += 1
+    if lane.asked == state.slices[row].reads:
+        lane.slice = NONE
+        lane.piece += 1
+        state.windows[lane.window].turn = NONE
+        _call(state, lane.window)
+    push(state, RESUME, number, 0, 0)
+    nbytes = read_bytes(state, row, asked)
+    submit(state, kernel_row.controller, _READS, nbytes, kernel_row.read_cause, 0, READ, row, asked)
+
+
+@part
+def read(state: State, row: int, number: int) -> None:
+    """Take what was asked of a slice, whose room goes to the next read; what is complete needs room till it leaves."""
+    piece = state.slices[row]
+    window = state.lanes[piece.lane].window
+    piece.left -= 1
+    nbytes = read_bytes(state, row, number)
+    if piece.left:
+        state.windows[window].in_flight -= nbytes
+        _call(state, window)
+    else:
+        state.windows[window].in_flight += piece.nbytes - nbytes
+        push(state, TAKEN, row, 0, 0)
+    copies = state.tasks[piece.task].reads
+    if state.clock[0].values and (number // copies + 1) * state.windows[window].grain >= piece.nbytes:
+        push(state, TELL_TAKEN, row, number % copies, 0)
 
 
 @part
 def taken(state: State, row: int) -> None:
-    """Write a slice back or send it on, when all its copies are there."""
+    """Write a slice back or send it on, all its copies being there."""
     piece = state.slices[row]
-    piece.left -= 1
-    if piece.left:
-        return
     task = state.tasks[piece.task]
     if task.is_local:
         kernel_row = state.kernels[state.lanes[piece.lane].kernel]
@@ -237,10 +295,8 @@ def gone(state: State, row: int) -> None:
     """Count a slice that has left the CUs, and give back its room in the window."""
     piece, now = state.slices[row], state.clock[0].now
     lane = state.lanes[piece.lane]
-    lane.in_flight -= state.tasks[piece.task].reads * piece.nbytes
-    if lane.wants_room:
-        lane.wants_room = 0
-        schedule(state, now, _LOCAL, RESUME, piece.lane, 0, 0)
+    state.windows[lane.window].in_flight -= piece.nbytes
+    _call(state, lane.window)
     lane.slices_left -= 1
     if lane.slices_left == 0:
         lane.left = DUE
@@ -259,18 +315,28 @@ def left(state: State, number: int) -> None:
 
 
 @part
+def seen(state: State, number: int, piece: int) -> None:
+    """Let lanes go on that wait for a piece of a move."""
+    arrival, lanes = state.arrivals[number], state.lanes
+    row = state.kernels[arrival.kernel]
+    state.marks[arrival.first_mark + piece] = 1
+    here = row.first_news
+    row.first_news = NONE
+    while here != NONE:
+        schedule(state, state.clock[0].now, _LOCAL, RESUME, here, 0, 0)
+        here = lanes[here].next
+
+
+@part
 def mark(state: State, number: int, piece: int) -> None:
     """Note that a piece of a move is in memory."""
     arrival, now = state.arrivals[number], state.clock[0].now
-    row = state.kernels[arrival.kernel]
     arrival.missing -= 1
-    if row.by_slice:
-        state.marks[arrival.first_mark + piece] = 1
-        here = row.first_news
-        row.first_news = NONE
-        while here != NONE:
-            schedule(state, now, _LOCAL, RESUME, here, 0, 0)
-            here = state.lanes[here].next
+    if arrival.by_slice:
+        if arrival.delay:
+            schedule(state, now + arrival.delay, _LOCAL, SEEN, number, piece, 0)
+        else:
+            seen(state, number, piece)
     if arrival.missing == 0:
         arrival.complete = DUE
         schedule(state, now, _LOCAL, COMPLETED, number, 0, 0)

@@ -41,6 +41,7 @@ _GROWING = (
     "outages",
     "tries",
     "kernels",
+    "windows",
     "lanes",
     "tasks",
     "waits",

@@ -52,13 +52,13 @@ BEFORE_ALL: Final = 2**62
     LEFT,  # all slices of a task have left (lane)
     ENDED,  # a lane's process is over (lane)
     ALL_ENDED,  # and so are all others (kernel)
-    READS,  # read the copies of a slice (slice, the first of them)
-    READ,  # one of them is on the CUs (slice, which copy)
-    TAKEN,  # and has been looked at (slice)
+    READ,  # what was asked of a slice is on the CUs (slice, how-manieth of its reads)
+    TAKEN,  # all of it is, and has been looked at (slice)
     WRITTEN,  # a slice is back in memory (slice)
     GONE,  # a slice has left the CUs (slice)
     LANDED,  # a piece that arrived is in memory (incoming)
     MARK,  # and counts (arrival, piece)
+    SEEN,  # and may be used (arrival, piece)
     STAGE,  # run the K loop of a stage (pipeline, first slab, their end)
     LOADS,  # load the operands of slabs (pipeline, first slab, their end)
     LOAD,  # read what of them is to be read (pipeline, slab)
@@ -208,8 +208,15 @@ CONTRIBUTION = record_type("message", "leg", "last", "room", "next")
 SUM_ROW = record_type("key", "piece", "message", "leg", "missing", "through", "next")
 TROUBLE = record_type("retry", "first_outage", "outages", "lossy", "first_try", "next_try", "end_try")
 OUTAGE = record_type("start", "end")
-KERNEL = record_type(
-    "controller", "by_slice", "read_cause", "write_cause", "lanes_left", "single", "first_news", "last_news"
+KERNEL = record_type("controller", "read_cause", "write_cause", "lanes_left", "single", "first_news", "last_news")
+WINDOW = record_type(
+    "limit",  # most bytes in flight
+    "grain",  # of which so many are asked for at once
+    "in_flight",
+    "first_waiter",  # of the lanes that wait for room
+    "last_waiter",
+    "called",  # whether the first of them is about to look
+    "turn",  # lane that has asked for some of a slice, or NONE
 )
 LANE = record_type(
     "kernel",
@@ -218,9 +225,9 @@ LANE = record_type(
     "step",
     "index",  # of what it waits for
     "piece",
+    "slice",  # that it is reading, or NONE
+    "asked",  # reads of it
     "window",
-    "in_flight",
-    "wants_room",
     "slices_left",
     "left",  # whether all slices have left: see ``lanes.DUE``
     "wants_left",
@@ -231,6 +238,7 @@ TASK = record_type(
     "begin",
     "pieces",
     "is_local",
+    "by_slice",  # whether a slice waits for its own slice of what is awaited only
     "reads",
     "first_wait",
     "waits",
@@ -250,8 +258,10 @@ ARRIVAL = record_type(
     "first_mark",
     "first_piece",
     "pieces",
+    "by_slice",  # whether somebody waits for its pieces one by one
+    "delay",  # then from a piece's being in memory to its use
 )
-SLICE = record_type("lane", "task", "piece", "left", "nbytes", "next")
+SLICE = record_type("lane", "task", "piece", "nbytes", "reads", "left", "next")  # left: reads to come
 INCOMING_ROW = record_type("arrival", "piece", "message", "leg", "is_last", "next")
 
 PIPELINE = record_type(
@@ -323,6 +333,7 @@ class State(NamedTuple):
     outages: Records
     tries: IntArray
     kernels: Records
+    windows: Records
     lanes: Records
     tasks: Records
     waits: IntArray
@@ -374,6 +385,7 @@ ROWS: Final = {
     "troubles": TROUBLE,
     "outages": OUTAGE,
     "kernels": KERNEL,
+    "windows": WINDOW,
     "lanes": LANE,
     "tasks": TASK,
     "arrivals": ARRIVAL,

@@ -29,9 +29,10 @@ class Counted(Arrivals):
     def __init__(self, env, plan, rank, chunks):
         super().__init__(plan, rank, chunks)
         self.plane = Plane(env)
-        kernel = self.plane.add("kernels", [(0, plan.by_slice, 0, 1, 0, 0, NONE, NONE)])
+        kernel = self.plane.add("kernels", [(0, 0, 1, 0, 0, NONE, NONE)])
         first = [self.plane.add("pieces", sizes) for sizes in chunks.piece_bytes]
         self.count(self.plane, kernel, first, self.parts)
+        self.plane.rows("arrivals")["by_slice"][list(self.rows.values())] = plan.by_slice
 
     def mark(self, move, piece):
         """Let a piece be in memory."""

@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 
 from t3sim.collectives.plan import Operation
-from t3sim.hardware.compute.cus import SLICES_IN_WINDOW
 from t3sim.hardware.memory.access import Access
 from t3sim.hardware.probe import Probe
 from t3sim.schemes.phases import CollectivePhase
@@ -26,6 +25,7 @@ LATENCY_ALONE = (
     f"memory.read_latency={LATENCY_NS} ns",
 )
 NBYTES = 8 << 20
+IN_ONE_READ = ("compute.collective_outstanding_per_cu=64 KiB",)
 
 
 def total_us(op, gpus, cus, outstanding):
@@ -50,13 +50,6 @@ def test_rate_is_window_over_latency(op, reads, window):
 def test_cus_add_up(cus):
     """What counts is the bytes in flight on all CUs together."""
     assert total_us("reduce_scatter", 4, cus, 4096) == total_us("reduce_scatter", 4, 1, 4096 * cus)
-
-
-def test_slice_is_small_against_the_window():
-    """A slice is the configured grain where many fit into the window, and a part of the window where not."""
-    for outstanding, expected in (("1 MiB", 64 << 10), ("4 KiB", (8 << 12) // SLICES_IN_WINDOW), ("1 B", 1)):
-        settings = ["compute.collective_cus=8", f"compute.collective_outstanding_per_cu={outstanding}"]
-        assert load_system(overrides=settings).spec.compute.slice_bytes == expected
 
 
 @pytest.mark.parametrize("nbytes", [1, 3, 5])
@@ -115,7 +108,7 @@ def test_contributions_wait_beside_what_the_gpu_has(accesses, tiny_system, colle
     Each is read once, with the GPU's own, and the sum goes over that; all other chunks are read once to be sent.
     """
     sublayer = sublayer_of(4, collective_op("c", "reduce_scatter", 4096))
-    for rank, seen in accesses(tiny_system("algorithms={reduce_scatter: direct}"), sublayer).items():
+    for rank, seen in accesses(tiny_system("algorithms={reduce_scatter: direct}", *IN_ONE_READ), sublayer).items():
         written = [(address, nbytes) for access, _, address, nbytes in seen if access is Access.WRITE]
         read = [(address, nbytes) for access, _, address, nbytes in seen if access is Access.READ]
         own = (1024 * (3 - rank), 1024)
@@ -129,7 +122,7 @@ def test_contributions_wait_beside_what_the_gpu_has(accesses, tiny_system, colle
 def test_gathered_chunks_land_where_they_belong(accesses, tiny_system, collective_op, sublayer_of):
     """In an all-gather each part arrives at its place in the buffer, the own one being there."""
     sublayer = sublayer_of(4, collective_op("c", "all_gather", 4096))
-    for rank, seen in accesses(tiny_system(), sublayer).items():
+    for rank, seen in accesses(tiny_system(*IN_ONE_READ), sublayer).items():
         written = sorted(address for access, _, address, _ in seen if access is Access.WRITE)
         assert written == [1024 * part for part in range(4) if part != 3 - rank]
 
@@ -137,7 +130,7 @@ def test_gathered_chunks_land_where_they_belong(accesses, tiny_system, collectiv
 def test_exchanged_chunks_do_not_overwrite_what_is_still_to_be_sent(accesses, tiny_system, collective_op, sublayer_of):
     """In an all-to-all what arrives lies apart from the buffer that is sent from."""
     sublayer = sublayer_of(4, collective_op("c", "all_to_all", 4096))
-    for rank, seen in accesses(tiny_system(), sublayer).items():
+    for rank, seen in accesses(tiny_system(*IN_ONE_READ), sublayer).items():
         written = [(address, nbytes) for access, _, address, nbytes in seen if access is Access.WRITE]
         assert len(written) == 3
         assert apart([*written, (0, 4096)])
@@ -168,3 +161,57 @@ def test_lanes_share_the_cus(tiny_system, collective_op, sublayer_of, run_scheme
     expected_fs = 3 * (1 << 20) / (12 << 10) * 400 * 10**6
     assert ring == pytest.approx(expected_fs, rel=0.1)
     assert direct == pytest.approx(expected_fs, rel=0.1)
+
+
+SLICE = 64 << 10
+CHUNK = 8 << 20
+LINK, MEMORY = 50e9, 500e9
+PLAIN_MEMORY = (
+    f"memory.bandwidth={MEMORY / 1e9:g} GB/s",
+    "memory.efficiency=1.0",
+    "memory.turnaround=0 ns",
+    "memory.stream_switch=0 ns",
+    "memory.read_latency=400 ns",
+    "link.bandwidth=100 GB/s",  # both ways
+    "link.latency=1 us",
+    f"compute.collective_slice={SLICE} B",
+    "compute.launch_overhead=0 ns",
+)
+
+
+@pytest.mark.parametrize("gpus", ["mirror", "all"])
+@pytest.mark.parametrize("operation", ["reduce_scatter", "all_reduce"])
+def test_last_sum_is_done_as_slices_arrive(operation, gpus, collective_op, sublayer_of):
+    """After the last byte of a reduce-scatter has come, a slice is left to be read, added and written, not a chunk.
+
+    On two GPUs a chunk crosses the link, and its sum reads two and writes one: by chunk, 50 us later.
+    """
+    system = load_system(overrides=PLAIN_MEMORY)
+    sublayer = sublayer_of(2, collective_op("c", operation, 2 * CHUNK))
+    (row,) = simulate_point(Point(system=system, sublayer=sublayer, gpus=gpus), ["sequential"])
+    hops = 1 + (operation == "all_reduce")
+    on_wire_us = hops * (CHUNK / LINK * 1e6 + 1)
+    slice_us = SLICE / LINK * 1e6
+    assert on_wire_us < row["total_us"] < on_wire_us + hops * (2 * slice_us + 1)
+
+
+def test_a_step_s_latency_comes_before_the_last_sum_too(collective_op, sublayer_of):
+    """What a protocol adds to a step stands between a slice's arrival and its sum: with one step it is added once."""
+    sublayer = sublayer_of(2, collective_op("c", "reduce_scatter", 2 * CHUNK))
+    slow = [
+        simulate_point(
+            Point(
+                system=load_system(
+                    overrides=[
+                        *PLAIN_MEMORY,
+                        f"protocols={{p: {{base_latency: 0 us, step_latency: {us} us, payload_share: 1.0}}}}",
+                    ]
+                ),
+                sublayer=sublayer,
+            ),
+            ["sequential"],
+        )[0]["total_us"]
+        for us in (1.4, 51.4)  # wire and memory are 1.4 of it
+    ]
+    # Slices that come while memory is idle are summed as fast as they can be.
+    assert slow[1] - slow[0] == pytest.approx(50, abs=3 * SLICE / MEMORY * 1e6)

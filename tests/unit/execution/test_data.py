@@ -42,7 +42,7 @@ EXACT = DataMode()
 def works(tiny_system, pair):
     """Give the work of a GEMM and the all-reduce of its output."""
     system = tiny_system()
-    return lower(pair(GPUS, SHAPE), system.gemm, system.compute.slice_bytes, plans_of(system, GPUS))
+    return lower(pair(GPUS, SHAPE), system.gemm, system.compute.collective_slice, plans_of(system, GPUS))
 
 
 @pytest.fixture
@@ -409,7 +409,7 @@ def test_what_an_operation_leaves_is_what_the_next_one_finds(
         one = gemm_op(name, SHAPE, *after) if kind == "gemm" else collective_op(name, kind, 128 * 32 * 2, *after)
         made.append(one)
     system, sublayer = tiny_system(), sublayer_of(GPUS, *made)
-    works = lower(sublayer, system.gemm, system.compute.slice_bytes, plans_of(system, GPUS))
+    works = lower(sublayer, system.gemm, system.compute.collective_slice, plans_of(system, GPUS))
     data = get(SCHEME, scheme)().simulate(SystemLab(system, GPUS, ALL, data=EXACT), works).data
     assert data.errors == 0, str(data)
 
@@ -419,7 +419,7 @@ def test_what_an_operation_leaves_is_what_the_next_one_finds(
 def test_times_and_traffic_are_the_same_with_and_without_data(scheme, change, tiny_system, pair):
     """Numbers in memory change no finish time by a femtosecond, and nothing else that is measured."""
     system, sublayer = tiny_system(change), pair(GPUS, (100, 50, 25))
-    works = lower(sublayer, system.gemm, system.compute.slice_bytes, plans_of(system, GPUS))
+    works = lower(sublayer, system.gemm, system.compute.collective_slice, plans_of(system, GPUS))
     with_data, without = (
         get(SCHEME, scheme)().simulate(SystemLab(system, GPUS, ALL, data=data), works)
         for data in (DataMode(precision=Precision.BF16), None)
@@ -519,6 +519,6 @@ def test_any_fused_shape_puts_the_right_numbers_everywhere(
         f"track_trigger={{near_memory: {near_memory}, staggered: {staggered}, tiles_per_command: {tiles}}}"
     )
     sublayer = pair(gpus, (max(rows, 16 * gpus), columns, 16))
-    works = lower(sublayer, system.gemm, system.compute.slice_bytes, plans_of(system, gpus))
+    works = lower(sublayer, system.gemm, system.compute.collective_slice, plans_of(system, gpus))
     data = T3().simulate(SystemLab(system, gpus, ALL, data=EXACT), works).data
     assert data.errors == 0, str(data)

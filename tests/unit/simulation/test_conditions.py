@@ -37,7 +37,7 @@ def run(tiny_system):
 
     def call(sublayer, scheme, *overrides, gpus="mirror"):
         system, machines = tiny_system(*overrides), []
-        works = lower(sublayer, system.gemm, system.compute.slice_bytes, plans_of(system, sublayer.tp))
+        works = lower(sublayer, system.gemm, system.compute.collective_slice, plans_of(system, sublayer.tp))
         lab = SystemLab(system, sublayer.tp, gpus, machines.append)
         return SimpleNamespace(outcome=get(SCHEME, scheme)().simulate(lab, works), machine=machines[-1])
 
@@ -63,7 +63,7 @@ def test_half_the_speed_is_twice_the_compute_of_one_gpu(tiny_system, pair):
 
     def gemms(*overrides):
         system, sublayer = tiny_system(*FREE_MEMORY, *overrides), pair(2, (64, 64, 64))
-        works = lower(sublayer, system.gemm, system.compute.slice_bytes, plans_of(system, 2))
+        works = lower(sublayer, system.gemm, system.compute.collective_slice, plans_of(system, 2))
         return spans(SystemLab(system, 2, "all").run([GemmPhase(works[0])], "default"), "gemm")
 
     usual, slow = gemms(), gemms("conditions.gpus.1.speed=0.5")
