@@ -7,9 +7,9 @@ import time
 
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.spec import load_dram
+from t3sim.hardware.memory.banked.dram.stream import run_stream
 from t3sim.hardware.memory.banked.mappings.mop4 import Mop4
 from t3sim.validation.dram_patterns import request_stream
-from t3sim.validation.dram_stream import run_stream
 
 REQUESTS = 2**18
 REPEATS = 12

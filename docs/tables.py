@@ -160,11 +160,18 @@ def _choice_table(kind: str) -> str:
 def reproduce_rows(targets: Sequence[EvaluatedTarget]) -> str:
     """Set each published figure that is modelled beside the simulated one."""
     rows = [
-        (target.figure, target.set, f"{target.published:.2f}", f"{target.simulated:.3f}", f"{target.error:+.3f}")
+        (
+            target.figure,
+            target.set,
+            f"{target.published:.2f}",
+            f"{target.simulated:.3f}",
+            f"{target.error:+.3f}",
+            f"{target.calibrated:.3f}",
+        )
         for target in targets
         if target.status == "ok"
     ]
-    return markdown(("figure", "set", "published", "simulated", "error"), rows)
+    return markdown(("figure", "set", "published", "simulated", "error", "calibrated"), rows)
 
 
 def short(summaries: Sequence[Row]) -> list[Row]:

@@ -108,17 +108,17 @@ def speedup_by_tokens(result: RunResult) -> Table:
 
 
 def target_table(targets: Sequence[EvaluatedTarget]) -> Table:
-    """One line per published figure, with the simulated one beside it."""
+    """One line per published figure, with the simulated one beside it, and that of the system calibrated on them."""
     table = Table(title="published against simulated", title_justify="left")
     for name in ("figure", "set"):
         table.add_column(name)
-    for name in ("published", "simulated", "error"):
+    for name in ("published", "simulated", "error", "calibrated"):
         table.add_column(name, justify="right")
     table.add_column("use")
     for target in targets:
         simulated = target.status if target.simulated is None else f"{target.simulated:.3f}"
-        error = _or_blank(target.error, "{:+.3f}")
-        table.add_row(target.id, target.set, f"{target.published:.2f}", simulated, error, target.use)
+        error, calibrated = _or_blank(target.error, "{:+.3f}"), _or_blank(target.calibrated, "{:.3f}")
+        table.add_row(target.id, target.set, f"{target.published:.2f}", simulated, error, calibrated, target.use)
     return table
 
 

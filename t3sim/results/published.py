@@ -17,6 +17,8 @@ class EvaluatedTarget:
     """``None``: see ``status``."""
     error: float | None
     """simulated - published."""
+    calibrated: float | None = None
+    """The same simulated with the system that is calibrated on the publication, where that is known."""
     use: str
     """``predict``: had to come out by itself; ``calibrate``: a parameter was chosen with it."""
     status: str

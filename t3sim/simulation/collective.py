@@ -17,7 +17,7 @@ from t3sim.units import FS_PER_US
 from t3sim.workload.operations import Collective, Sublayer
 
 _FREE_DRAM = (
-    "{model: fluid, bandwidth: 1000000 TB/s, efficiency: 1.0, channels: 32, access: 64 B, queue_entries: 64, "
+    "{model: in-order, bandwidth: 1000000 TB/s, efficiency: 1.0, channels: 32, access: 64 B, queue_entries: 64, "
     "read_latency: 0 ns, update_cost: 1.0, turnaround: 0 ns, stream_switch: 0 ns}"
 )
 FREE_MEMORY = (

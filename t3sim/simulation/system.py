@@ -15,6 +15,7 @@ from t3sim.hardware.gpu import GpuSpec
 from t3sim.hardware.memory.arbitration import KIND as ARBITRATION
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.banked import spec as banked  # noqa: F401 - the models register themselves
+from t3sim.hardware.memory.fluid import in_order_spec as in_order  # noqa: F401 - the models register themselves
 from t3sim.hardware.memory.fluid import spec as fluid  # noqa: F401 - the models register themselves
 from t3sim.hardware.memory.model import KIND as MEMORY
 from t3sim.hardware.memory.model import MemorySpec

@@ -33,6 +33,8 @@ class Published(Spec):
     """The reported figures of one paper."""
 
     source: str
+    system: str | None = None
+    """The shipped system that is calibrated on these figures."""
     sets: dict[str, tuple[str, ...]]
     """Traces of each set of experiments."""
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]

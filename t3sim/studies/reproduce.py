@@ -1,6 +1,6 @@
 """Runs the published experiments and compares."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from typing import Any
@@ -10,7 +10,7 @@ from t3sim.data import traces_dir
 from t3sim.processes import Progress, each
 from t3sim.results import Row, RunResult, geomean, merged
 from t3sim.results.published import EvaluatedTarget
-from t3sim.simulation import Point, SystemSpec, schemes_of_any_network
+from t3sim.simulation import Point, SystemSpec, load_system, schemes_of_any_network
 from t3sim.simulation.lab import ONE
 from t3sim.simulation.run import Ran, result_of, run_point
 from t3sim.studies.cu_sharing import row_with_cus_shared, with_cus_shared
@@ -71,29 +71,61 @@ def reproduce(
     progress: Progress | None = None,
     jobs: int = 1,
 ) -> Reproduction:
-    """Run all schemes on the traces of ``sets``, in ``jobs`` processes, and evaluate the targets of these sets."""
+    """Run all schemes on the traces of ``sets``, in ``jobs`` processes, and evaluate the targets of these sets.
+
+    The system that is calibrated on the figures is simulated too, for its values beside those of ``system``.
+    """
     wanted = [target for target in published.targets if target.set in sets]
     sublayers = {name: _sublayers(published.sets[name]) for name in sets}
-    tasks = [_Task(name, sublayer, system) for name in sets for sublayer in sublayers[name]]
+    calibrated = None if published.system is None else load_system(published.system)
+    # What simulates the same is simulated once.
+    twice = calibrated is not None and _hardware(calibrated) != _hardware(system)
+    systems = [system, calibrated] if calibrated is not None and twice else [system]
+    tasks = [_tasks(wanted, sublayers, each_system) for each_system in systems]
+    everything = [task for of_one in tasks for task in of_one]
+    found = iter(each(_done, everything, jobs=jobs, progress=progress, label=attrgetter("label"), group=_ALIKE))
+    results = [_results(of_one, [next(found) for _ in of_one], sublayers) for of_one in tasks]
+    (by_set, shared), *others = results
+    targets = tuple(_evaluated(target, by_set, shared) for target in wanted)
+    if calibrated is not None:
+        beside = [_evaluated(target, *(others[0] if others else results[0])).simulated for target in wanted]
+        targets = tuple(replace(target, calibrated=value) for target, value in zip(targets, beside, strict=True))
+    return Reproduction(by_set, shared, targets, published.source)
+
+
+_Shared = dict[tuple[str, int], list[Row]]
+
+
+def _hardware(system: Loaded[SystemSpec]) -> dict[str, Any]:
+    return system.spec.model_dump(exclude={"name", "description"})
+
+
+def _tasks(
+    wanted: Sequence[Target], sublayers: Mapping[str, list[Sublayer]], system: Loaded[SystemSpec]
+) -> list[_Task]:
+    """List what is to be simulated of one system."""
+    tasks = [_Task(name, sublayer, system) for name, members in sublayers.items() for sublayer in members]
     for name, cus in dict.fromkeys((target.set, target.collective_cus) for target in wanted):
         if cus is not None:
             divided = with_cus_shared(system, cus)
             tasks += [_Task(name, sublayer, divided, cus) for sublayer in sublayers[name]]
-    found = each(_done, tasks, jobs=jobs, progress=progress, label=attrgetter("label"), group=_ALIKE)
-    ran: dict[str, list[Ran]] = {name: [] for name in sets}
-    shared: dict[tuple[str, int], list[Row]] = {}
+    return tasks
+
+
+def _results(
+    tasks: Sequence[_Task], found: Sequence[Ran | Row], sublayers: Mapping[str, list[Sublayer]]
+) -> tuple[dict[str, RunResult], _Shared]:
+    """Sort what came of one system's tasks: rows by set, and times on shares of the CUs."""
+    ran: dict[str, list[Ran]] = {name: [] for name in sublayers}
+    points: dict[str, list[Point]] = {name: [] for name in sublayers}
+    shared: _Shared = {}
     for task, item in zip(tasks, found, strict=True):
         if isinstance(item, Ran):
             ran[task.set].append(item)
+            points[task.set].append(Point(system=task.system, sublayer=task.sublayer))
         else:
             shared.setdefault((task.set, task.collective_cus or 0), []).append(item)
-    points = {name: [Point(system=system, sublayer=sublayer) for sublayer in sublayers[name]] for name in sets}
-    by_set = {name: result_of(points[name], ran[name]) for name in sets}
-    targets = tuple(
-        _evaluated(target, by_set[target.set], shared.get((target.set, target.collective_cus or 0), []))
-        for target in wanted
-    )
-    return Reproduction(by_set, shared, targets, published.source)
+    return {name: result_of(points[name], ran[name]) for name in sublayers}, shared
 
 
 _ALIKE = attrgetter("sublayer.model", "sublayer.tp", "collective_cus")
@@ -114,7 +146,8 @@ def _done(task: _Task) -> Ran | Row:
     return run_point(simulated, schemes_of_any_network())
 
 
-def _evaluated(target: Target, result: RunResult, shared: Sequence[Row]) -> EvaluatedTarget:
+def _evaluated(target: Target, by_set: Mapping[str, RunResult], by_share: _Shared) -> EvaluatedTarget:
+    result, shared = by_set[target.set], by_share.get((target.set, target.collective_cus or 0), [])
     evaluated = EvaluatedTarget(
         id=target.id,
         figure=target.figure,

@@ -8,13 +8,13 @@ import numpy as np
 
 from t3sim.data import configs_dir
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
+from t3sim.hardware.memory.banked.dram.stream import run_stream
 from t3sim.hardware.memory.banked.mappings import KIND as MAPPING
 from t3sim.processes import Progress, each
 from t3sim.registry import get, register
 from t3sim.results.comparison import Comparison
 from t3sim.validation.comparison import KIND
 from t3sim.validation.dram_patterns import REQUEST_BYTES, RequestStream, family, request_stream
-from t3sim.validation.dram_stream import run_stream
 from t3sim.validation.dram_table import ReferenceRun, ReferenceTable, load_table
 
 SHIPPED = configs_dir() / "measured" / "dram_channels.csv"

@@ -12,11 +12,11 @@ from t3sim.hardware.memory.arbitration import KIND as POLICY
 from t3sim.hardware.memory.arbitration.mca import Mca
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
+from t3sim.hardware.memory.banked.dram.stream import run_stream
 from t3sim.hardware.memory.banked.mappings.ro_ba_co import RoBaCo
 from t3sim.hardware.memory.banked.spec import BankedSpec
 from t3sim.lowering.layout import linear
 from t3sim.registry import get, names
-from t3sim.validation.dram_stream import run_stream
 
 
 def _beside(name):

@@ -13,7 +13,7 @@ from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.memory.arbitration import KIND, QueueView
 from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
 from t3sim.hardware.memory.controller import MemoryController
-from t3sim.hardware.memory.fluid.spec import FluidSpec
+from t3sim.hardware.memory.fluid.in_order_spec import InOrderSpec
 from t3sim.lowering.layout import linear
 from t3sim.registry import get, names
 
@@ -117,7 +117,7 @@ def policies():
 def memories():
     """Draw a memory of 1000 fs a byte with a short queue."""
     return st.builds(
-        lambda entries, latency, update, turnaround, switch: FluidSpec(
+        lambda entries, latency, update, turnaround, switch: InOrderSpec(
             bandwidth=2 * 10**12,
             efficiency=0.5,
             channels=2,

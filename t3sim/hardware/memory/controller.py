@@ -293,4 +293,4 @@ class FluidView:
 
     def _longest_switch_fs(self) -> int:
         times = self._plane.memory.service[self._number, 0]
-        return int(max(times["turnaround"], times["stream_switch"]))
+        return int(max(times["to_read"], times["to_write"], times["stream_switch"]))

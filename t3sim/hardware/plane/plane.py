@@ -17,7 +17,7 @@ import numpy as np
 from t3sim.compiled import Direct, IntArray
 from t3sim.errors import SimulationError
 from t3sim.hardware.clock import Action, Environment, event_of
-from t3sim.hardware.memory.fluid.tables import BURST, COMPLETED, NOW, FrontEnd, ServiceTimes, new_front_end
+from t3sim.hardware.memory.fluid.tables import BURST, COMPLETED, NOW, FrontEnd, Queues, ServiceTimes, new_front_end
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES, ServedMemory
 from t3sim.hardware.plane import state as tables
 from t3sim.hardware.plane.engine import DONE, FULL, PUSH, RUN, Engine
@@ -162,7 +162,8 @@ class Plane:
         number = self._used["controllers"]
         front_end, directory = _NO_MEMORY, 0
         if isinstance(memory, tuple):
-            engine, front_end = _of_fluid(), FrontEnd(*memory)
+            front_end = FrontEnd(*memory)
+            engine = _of_fluid(in_order=bool(front_end.service["in_order"][0]))
         else:
             engine, directory = memory.engine, memory.join(self, number)
             self._memories.append(memory)
@@ -257,7 +258,7 @@ class Plane:
     def _entry(self, entry: int) -> Direct[..., int | None]:
         """Say what does it; where there are no memories, the engine of fluid ones."""
         if self._engine is None:
-            self._engine = _of_fluid()
+            self._engine = _of_fluid(in_order=True)
         return self._engine[entry]
 
     def perform(self, kind: int, a: int = 0, b: int = 0, c: int = 0) -> None:
@@ -274,6 +275,7 @@ class Plane:
             self._heap = memoryview(arrays["events"].view(np.int64))
             clock["event_room"], clock["frame_room"] = len(arrays["events"]), len(arrays["frames"])
             clock["ring"], clock["entries"] = self.memory.bursts.shape[2], self.memory.queue.shape[2]
+            clock["late_room"] = self.memory.late.shape[2]
             self._directory = Directory(State(**{name: arrays[name] for name in State._fields}))
         return self._directory.address
 
@@ -375,14 +377,15 @@ class Plane:
         self.memory = memory
 
 
-def _of_fluid() -> Engine:
+def _of_fluid(*, in_order: bool) -> Engine:
     """Import the engine where it is needed: what is imported is said to be compiled by the first run."""
-    engine: Engine = importlib.import_module("t3sim.hardware.memory.fluid.engine").ENGINE
+    name = "in_order_engine" if in_order else "engine"
+    engine: Engine = importlib.import_module(f"t3sim.hardware.memory.fluid.{name}").ENGINE
     return engine
 
 
 _FOREVER = np.iinfo(np.int64).max
-_NO_MEMORY = new_front_end(1, ServiceTimes(1, 1, 1, 0, 0))
+_NO_MEMORY = new_front_end(Queues(in_order=1, read_entries=1), ServiceTimes(1, 1, 1, 1, 0, 0))
 
 
 def _stacked(memories: list[FrontEnd]) -> FrontEnd:

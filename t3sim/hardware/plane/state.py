@@ -113,6 +113,7 @@ CLOCK = record_type(
     "frame_room",
     "ring",  # bursts that a lane holds
     "entries",  # for which a DRAM queue has rows
+    "late_room",  # for late bursts
     "table_entries",  # shape of the decision tables
     "table_counts",
 )
@@ -315,6 +316,8 @@ class State(NamedTuple):
     served: IntArray
     queue_lanes: Records
     queue: Records
+    late: Records
+    rings: Records
     servers: Records
     links: Records
     channels: Records
@@ -397,6 +400,8 @@ ROWS: Final = {
     "completed": fluid.COMPLETED,
     "queue_lanes": fluid.LANE,
     "queue": fluid.REQUEST,
+    "late": fluid.COMPLETED,
+    "rings": fluid.RING,
     "servers": fluid.SERVER,
     "links": LINK,
     "channels": CHANNEL,

@@ -23,12 +23,13 @@ def published_section(material: Material) -> Part:
         column("published", "1", digits=2),
         column("simulated", "1", digits=3),
         column("error", "1", "simulated - published", 3),
+        column("calibrated", "1", "the same of the system that is calibrated on the publication", 3),
         column(
             "use", meaning="predict: had to come out by itself; calibrate: a parameter was chosen with it", choose=True
         ),
         column("status", choose=True),
     ]
-    rows = [[t.id, t.set, t.published, t.simulated, t.error, t.use, t.status] for t in targets]
+    rows = [[t.id, t.set, t.published, t.simulated, t.error, t.calibrated, t.use, t.status] for t in targets]
     lead = f"Source: {material.run.source}." if material.run.source else ""
     parts = [
         chart("dots", "Each figure, published and simulated", views, material.command),

@@ -148,7 +148,7 @@ def test_one_gpu_stands_for_all_only_where_they_are_alike(tiny_system, ring):
         Machine(system.gpu(), ring, RoundRobin(), conditions(gpus={"0": {"speed": 0.5}}), mirrored=True)
 
 
-def test_a_fluid_memory_without_channels_serves_with_the_share_that_is_left(tiny_system):
+def test_an_in_order_memory_without_channels_serves_with_the_share_that_is_left(tiny_system):
     """With one of four channels lost, three quarters of rate and granule are left, and nothing else changes."""
     whole = tiny_system().memory
     less = whole.without_channels(1)
@@ -165,10 +165,10 @@ def test_a_banked_memory_without_channels_spreads_over_those_left(hbm2_banks):
     assert hbm2_banks(simulated_channels=4).without_channels(2).simulated_channels == 4
 
 
-@pytest.mark.parametrize("model", ["fluid", "banked"])
+@pytest.mark.parametrize("model", ["in-order", "banked"])
 def test_one_channel_has_to_be_left(tiny_system, hbm2_banks, model):
     """All but one channel may be lost."""
-    memory = tiny_system().memory if model == "fluid" else hbm2_banks()
+    memory = tiny_system().memory if model == "in-order" else hbm2_banks()
     assert memory.without_channels(memory.channels - 1).channels == 1
     with pytest.raises(ValueError, match=f"none of {memory.channels} channels is left"):
         memory.without_channels(memory.channels)

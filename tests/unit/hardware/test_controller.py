@@ -11,7 +11,7 @@ from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.memory.arbitration import KIND
 from t3sim.hardware.memory.arbitration.mca import Mca, Threshold
 from t3sim.hardware.memory.controller import MemoryController
-from t3sim.hardware.memory.fluid.spec import FluidSpec
+from t3sim.hardware.memory.fluid.in_order_spec import InOrderSpec
 from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.lowering.layout import linear
 from t3sim.registry import get, names
@@ -40,7 +40,7 @@ class _Rig:
             "stream_switch": 0,
         }
         self.env = simpy.Environment(0)
-        spec = spec or FluidSpec(**{**fields, **changes})
+        spec = spec or InOrderSpec(**{**fields, **changes})
         self.memory = MemoryController(self.env, spec, policy or get(KIND, "round-robin")(), 0)
         self.answered = {}
 
@@ -55,7 +55,7 @@ class _Rig:
         call_at(self.env, time, lambda: self.submit(*arguments))
 
 
-@pytest.fixture(params=["fluid", "banked"])
+@pytest.fixture(params=["in-order", "banked"])
 def either(request, hbm2_banks):
     """Give a controller of each memory model, and when each burst was answered."""
 

@@ -9,8 +9,8 @@ import pytest
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.channel import READ, UPDATE, WRITE
 from t3sim.hardware.memory.banked.dram.spec import load_dram
+from t3sim.hardware.memory.banked.dram.stream import run_stream
 from t3sim.hardware.memory.banked.mappings.ro_ba_co import RoBaCo
-from t3sim.validation.dram_stream import run_stream
 
 D = load_dram("hbm2").spec
 OPEN = 100

@@ -33,6 +33,21 @@ def study():
     return result, seen
 
 
+@pytest.fixture
+def small_figures():
+    """Give figures of one small trace that a shipped system is calibrated on."""
+    return Published(
+        source="a test",
+        system="t3-paper-published",
+        sets={"small": ("t-nlg-tp16",)},
+        targets=(
+            target("geomean", metric="speedup", scheme="t3"),
+            target("unmodelled"),
+            target("shared", metric="all_reduce_slowdown", collective_cus=16),
+        ),
+    )
+
+
 def test_only_the_sets_asked_for_are_run(study):
     """A set that nobody asked for is neither loaded nor compared."""
     result, _ = study
@@ -98,3 +113,21 @@ def test_unknown_publications_are_refused():
     """An unknown name of published figures is refused with the known ones."""
     with pytest.raises(InputError, match="t3"):
         load_published("t33")
+
+
+def test_the_calibrated_system_stands_beside_the_one_asked_for(small_figures):
+    """Each figure is given for both systems; for the calibrated one itself both are the same."""
+    asked, calibrated = (
+        {target.id: target for target in reproduce(small_figures, load_system(name), ["small"]).targets}
+        for name in ("t3-paper-2x-cu", "t3-paper-published")
+    )
+    for name in ("geomean", "shared"):
+        assert calibrated[name].calibrated == calibrated[name].simulated
+        assert asked[name].calibrated == pytest.approx(calibrated[name].simulated)
+        assert asked[name].simulated != asked[name].calibrated
+    assert asked["unmodelled"].calibrated is None
+
+
+def test_without_a_calibrated_system_there_is_nothing_beside(study):
+    """Figures that no system is calibrated on have no second value."""
+    assert {target.calibrated for target in study[0].targets} == {None}

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from t3sim.hardware.memory.fluid.channel import admit_and_predict, completed, queue_burst, serve, spread_burst
+from t3sim.hardware.memory.fluid.channel import completed, queue_burst, spread_burst
+from t3sim.hardware.memory.fluid.two_queues import admit_and_predict, serve
 from t3sim.hardware.plane.engine import engine
 from t3sim.hardware.plane.models import Model, add_model
 

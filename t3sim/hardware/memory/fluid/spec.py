@@ -1,74 +1,56 @@
-"""The fluid memory as a system describes it: one server with a rate, a read latency, an update cost and a turnaround.
+"""The fluid memory as a system describes it: the banked memory that it follows, without its banks.
 
-All channels share the load evenly (addresses interleave), so one representative channel stands for all: an entry of
-its queue is one access on each channel, ``channels x access`` bytes of traffic. It is served in
-
-    bytes / (bandwidth x efficiency) x (update_cost for an update, else 1)
-    + turnaround where the bus changes between reading and writing,
-    + stream_switch where the stream changes without that (other rows).
-
-Requests leave the queue in the order they entered. Reads reach the GPU ``read_latency`` after they are served.
+Streams, paths, queues, watermarks and arbitration are those of the banked memory; behind them is one server, which
+takes the mean time of an access of each kind, and longer where the bus turns or a refresh is due. These times are
+derived from that memory (see ``costs``): there is no number to choose.
 """
 
 import importlib
-import math
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from t3sim.config import Femtoseconds, PositiveBytes, PositiveBytesPerSecond, Spec
-from t3sim.hardware.clock import HORIZON_FS
-from t3sim.hardware.memory.fluid.tables import FrontEnd, ServiceTimes, new_front_end
+from t3sim.config import Spec
+from t3sim.hardware.memory.banked.spec import BankedSpec
+from t3sim.hardware.memory.fluid.tables import FOREVER, FrontEnd, Queues, ServiceTimes, new_front_end
 from t3sim.hardware.memory.model import KIND
 from t3sim.registry import register
 from t3sim.units import FS_PER_S
 
-LEAST_EFFICIENCY = 0.001
-MIN_RATE = 10**6  # B/s; far below any hardware, and keeps times within 64 bits
-
 
 @register(KIND, "fluid")
 class FluidSpec(Spec):
-    """DRAM of one GPU as one server with latency."""
+    """DRAM of one GPU as one server behind the queues of a banked memory, whose costs are derived from it."""
 
     model: Literal["fluid"] = "fluid"
-    bandwidth: Annotated[PositiveBytesPerSecond, Field(ge=MIN_RATE)]
-    """Peak of all channels together."""
-    efficiency: Annotated[float, Field(ge=LEAST_EFFICIENCY, le=1)]
-    """Share of the peak that long runs of one access type reach (refresh, row changes)."""
-    channels: Annotated[int, Field(gt=0)]
-    """Channels of the GPU; one stands for all."""
-    access: PositiveBytes
-    """Bytes of one DRAM access on one channel."""
-    queue_entries: Annotated[int, Field(gt=0, le=1024)]
-    """Requests in the DRAM queue of a channel."""
-    read_latency: Femtoseconds
-    """From a read's service in the DRAM to its data at the reader."""
-    update_cost: Annotated[float, Field(ge=1, le=64)]
-    """Service time of a near-memory update relative to a plain access."""
-    turnaround: Femtoseconds
-    """Added, per access, when the bus changes between reading and writing."""
-    stream_switch: Femtoseconds
-    """Added, per access, when the stream changes and the direction does not."""
+    memory: BankedSpec
+    """The banked memory that it follows."""
 
     @model_validator(mode="after")
-    def _times_fit_64_bits(self) -> "FluidSpec":
-        slowest = self.granule * FS_PER_S * self.update_cost / (self.bandwidth * self.efficiency)
-        if slowest * self.granule > HORIZON_FS:
-            raise ValueError(f"channels x access = {self.granule} B is too coarse to be served at {self.bandwidth} B/s")
+    def _is_compiled(self) -> "FluidSpec":
         # With its compiled functions: where no system has such a memory, none of them is to be compiled.
         importlib.import_module("t3sim.hardware.memory.fluid.engine")
         return self
 
     @property
-    def granule(self) -> int:
-        """Bytes of traffic that one queue entry stands for."""
-        return self.channels * self.access
+    def queue_entries(self) -> int:
+        """Requests in the read and the write queue of a channel."""
+        return self.memory.queue_entries
+
+    @property
+    def read_latency(self) -> int:
+        """From a read's last data on the DRAM's bus to the reader, fs."""
+        return self.memory.read_latency
 
     @property
     def peak_bytes_per_s(self) -> int:
-        """Peak bandwidth."""
-        return self.bandwidth
+        """Data bus rate of all channels."""
+        return self.memory.peak_bytes_per_s
+
+    @property
+    def granule(self) -> int:
+        """Bytes of one access on every channel."""
+        return self.memory.granule
 
     @property
     def uses_places(self) -> bool:
@@ -77,27 +59,47 @@ class FluidSpec(Spec):
 
     @property
     def can_resume(self) -> bool:
-        """Whether what it has served is told in few words."""
-        return True
+        """Whether what it has served is told in few words: refreshes come at fixed times."""
+        return False
 
     def service_times(self) -> ServiceTimes:
-        """Say in whole fs what serving takes, rounded up: never faster than specified."""
-        access = math.ceil(self.granule * FS_PER_S / (self.bandwidth * self.efficiency))
+        """Derive in whole fs what serving takes."""
+        # Only when a memory is built: it runs the banked one, with its compiled functions.
+        costs = importlib.import_module("t3sim.hardware.memory.fluid.costs").costs_of(self.memory)
+        cycle = FS_PER_S / self.memory.dram.clock
         return ServiceTimes(
             granule=self.granule,
-            access=access,
-            update=math.ceil(access * self.update_cost),
-            turnaround=self.turnaround,
-            stream_switch=self.stream_switch,
+            read=round(costs.read * cycle),
+            write=round(costs.write * cycle),
+            update=round(costs.update * cycle),
+            to_read=round(costs.turn * cycle),
+            to_write=round(costs.turn * cycle),
+            read_after=round(costs.read_after * cycle),
+            write_after=round(costs.write_after * cycle),
+            refresh=round(costs.refresh * cycle),
+            refresh_after=round(self.memory.dram.nREFI * cycle) if self.memory.refresh else FOREVER,
+            late_reads=round(costs.late_reads),
+            late_writes=round(costs.late_writes),
+        )
+
+    def queues(self) -> Queues:
+        """Say what stands before the server."""
+        control = self.memory.control()
+        return Queues(
+            in_order=0,
+            read_entries=control.read_entries,
+            write_entries=control.write_entries,
+            path_entries=self.memory.path_entries,
+            cycle=FS_PER_S // self.memory.dram.clock,
+            drain_from=control.drain_from,
+            drain_to=control.drain_to,
+            least_reads=self.memory.least_reads,
         )
 
     def channel(self) -> FrontEnd:
         """Build what the data plane serves."""
-        return new_front_end(self.queue_entries, self.service_times())
+        return new_front_end(self.queues(), self.service_times())
 
     def without_channels(self, lost: int) -> Self:
-        """Give the same memory with a rate and granule of the channels that are left."""
-        left = self.channels - lost
-        if left < 1:
-            raise ValueError(f"none of {self.channels} channels is left")
-        return self.model_copy(update={"channels": left, "bandwidth": self.bandwidth * left // self.channels})
+        """Give the same memory with addresses interleaved over the channels that are left."""
+        return self.model_copy(update={"memory": self.memory.without_channels(lost)})

@@ -12,8 +12,10 @@ from t3sim.compiled import IntArray, Records, record_of, record_type
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES
 from t3sim.hardware.memory.turns import NO_TURNS, TURNS
 
+FOREVER: Final = 2**62
 NOW, AHEAD = range(2)
 SIDES: Final = 2
+RINGS: Final = 6
 MOST_BURSTS: Final = 256
 """Bursts that a lane holds at first."""
 
@@ -23,17 +25,52 @@ class ServiceTimes(NamedTuple):
 
     granule: int
     """Bytes of an entry of the DRAM queue."""
-    access: int
-    """Service of an entry of that many bytes."""
+    read: int
+    """Service of a read of that many bytes."""
+    write: int
+    """The same, of a write."""
     update: int
     """The same, of a near-memory update."""
-    turnaround: int
-    """Added when the bus changes between reading and writing."""
-    stream_switch: int
+    to_read: int
+    """Added when the bus changes from writing to reading."""
+    to_write: int
+    """Added when it changes from reading to writing."""
+    stream_switch: int = 0
     """Added when the stream changes and the direction does not."""
+    read_after: int = 0
+    """From a read's service to its data, beside the GPU's read latency."""
+    write_after: int = 0
+    """From a write's service to the end of its data."""
+    refresh: int = 0
+    """What a refresh takes."""
+    refresh_after: int = FOREVER
+    """From one to the next."""
+    late_reads: int = 0
+    """Younger reads that are served before the last one of a burst."""
+    late_writes: int = 0
+    """The same of writes."""
 
 
-SERVICE = record_type(*ServiceTimes._fields)
+class Queues(NamedTuple):
+    """Queues before a channel: one that is served in order, or one of reads, one of writes, and a path to them."""
+
+    in_order: int
+    """Whether there is one, of ``read_entries``."""
+    read_entries: int
+    write_entries: int = 1
+    path_entries: int = 1
+    """Requests of a stream on their way to the queues."""
+    cycle: int = 1
+    """From one request that enters a queue to the next, fs."""
+    drain_from: int = 0
+    """Writes are drained from so many on, or when no reads wait."""
+    drain_to: int = 0
+    """Until there are fewer than this, and reads wait."""
+    least_reads: int = 0
+    """Reads that a turn serves, if as many wait, before writes may end it."""
+
+
+SERVICE = record_type(*ServiceTimes._fields, *Queues._fields)
 BURST = record_type("nbytes", "cause", "is_update", "kind", "a", "b")
 """One burst as it was pushed; ``kind``, ``a``, ``b``: what is done when it is complete, 0 for nothing."""
 LANE = record_type(
@@ -44,6 +81,13 @@ LANE = record_type(
     "tail",  # end of the lane
 )
 REQUEST = record_type("lane", "nbytes")
+RING = record_type(
+    "start",  # its place in the queue's table
+    "entries",
+    "first",
+    "count",
+    "last",  # of a path: 1 where the request that entered last is a write
+)
 COMPLETED = record_type("lane", "number", "end", "kind", "a", "b")
 COUNTERS = (
     "bus_turnarounds",  # changes of direction, also where an idle channel hides them
@@ -56,6 +100,10 @@ SERVER = record_type(
     "first",  # first entry of the queue
     "count",  # requests in the queue
     "last_lane",  # lane served last, or -1
+    "turn",  # queue that is served: of reads, or of writes
+    "reads_in_turn",  # served since it is that of reads
+    "refresh_due",  # time of the next refresh
+    "entry",  # when the next request may enter a queue
     "busy",  # time spent serving
     *COUNTERS,
     *TURNS,
@@ -66,7 +114,7 @@ class FrontEnd(NamedTuple):
     """What one front end and its channel hold; times in fs, sizes in bytes."""
 
     service: Records
-    """(1,): with the fields of ``ServiceTimes``."""
+    """(1,): with the fields of ``ServiceTimes`` and of ``Queues``."""
     bursts: Records
     """(4, ring): by lane, burst n at n modulo ring."""
     completed: Records
@@ -76,24 +124,39 @@ class FrontEnd(NamedTuple):
     queue_lanes: Records
     """(2, 4): by side."""
     queue: Records
-    """(2, entries): by side, requests in a ring buffer."""
+    """(2, entries): by side, requests in ring buffers."""
+    late: Records
+    """(2, 2 x room): by side, bursts of two queues whose last request is passed by others; ``end``: until so many
+    requests are served."""
+    rings: Records
+    """(2, 6): by side, of two queues, the paths to them and their late bursts: see ``two_queues``."""
     servers: Records
     """(2,): by side, the channel, and whose turn it was."""
 
 
-def new_front_end(queue_entries: int, times: ServiceTimes) -> FrontEnd:
-    """Make an idle front end with an empty queue of ``queue_entries``."""
+def new_front_end(queues: Queues, times: ServiceTimes) -> FrontEnd:
+    """Make an idle front end with empty queues."""
     servers = np.zeros(SIDES, SERVER)
     servers["last_lane"] = -1
-    servers["entries"] = queue_entries
+    servers["entries"] = queues.read_entries
+    servers["refresh_due"] = times.refresh_after
+    servers["turn"] = 1  # as whenever no read waits
     for name, value in zip(TURNS, NO_TURNS, strict=True):
         servers[name] = value
+    sizes = queues.read_entries, queues.write_entries, queues.path_entries, queues.path_entries
+    room = max(times.late_reads, times.late_writes) + 2
+    rings = np.zeros((SIDES, RINGS), RING)
+    rings["entries"] = *sizes, room, room
+    rings["start"] = *(sum(sizes[:ring]) for ring in range(LANES)), 0, room
+    rings["last"] = 1
     return FrontEnd(
-        service=record_of(times).astype(SERVICE),
+        service=record_of(times, queues).astype(SERVICE),
         bursts=np.zeros((LANES, MOST_BURSTS), BURST),
         completed=np.zeros(LANES * MOST_BURSTS, COMPLETED),
         served=np.zeros((SIDES, MOST_CAUSES), np.int64),
         queue_lanes=np.zeros((SIDES, LANES), LANE),
-        queue=np.zeros((SIDES, queue_entries), REQUEST),
+        queue=np.zeros((SIDES, queues.read_entries if queues.in_order else sum(sizes)), REQUEST),
+        late=np.zeros((SIDES, 2 * room), COMPLETED),
+        rings=rings,
         servers=servers,
     )

@@ -1,0 +1,12 @@
+"""The data plane for systems with the in-order memory."""
+
+from typing import Final
+
+from t3sim.hardware.memory.fluid.channel import completed, queue_burst, spread_burst
+from t3sim.hardware.memory.fluid.in_order import admit_and_predict, serve
+from t3sim.hardware.plane.engine import engine
+from t3sim.hardware.plane.models import Model, add_model
+
+MODEL: Final = "InOrder"
+add_model(MODEL, Model(queue_burst, spread_burst, serve, completed, admit_and_predict))
+ENGINE: Final = engine(MODEL)
