@@ -6,14 +6,14 @@ from pydantic import ValidationError
 
 from t3sim.compiled import compiled
 from t3sim.hardware.memory.arbitration import KIND, decision_table
-from t3sim.hardware.memory.controller import ServedMemory
-from t3sim.hardware.memory.fluid.channel import admit_and_predict, serve
+from t3sim.hardware.memory.controller import FluidView
+from t3sim.hardware.memory.fluid.in_order_engine import MODEL
 from t3sim.hardware.memory.fluid.in_order_spec import InOrderSpec
-from t3sim.hardware.memory.fluid.tables import NOW
 from t3sim.hardware.memory.model import MOST_CAUSES
 from t3sim.hardware.plane.engine import SUBMIT
+from t3sim.hardware.plane.models import admit_and_predict, serve
 from t3sim.hardware.plane.plane import Plane
-from t3sim.hardware.plane.state import opened
+from t3sim.hardware.plane.state import opened_as
 from t3sim.registry import get
 
 # 2 channels x 64 B make a queue entry of 128 B; at 10^12 B/s it takes 128 000 fs.
@@ -31,11 +31,12 @@ BASE = {
 READ, WRITE, COMM_READ, COMM_WRITE = range(4)
 FAR = 10**15
 CAUSE = 0
+opened = opened_as(MODEL)
 
 
 @compiled
 def _serve(where, until):
-    return serve(opened(where), 0, NOW, until, False)
+    return serve(opened(where), 0, until)
 
 
 @compiled
@@ -43,7 +44,7 @@ def _admit(where, now):
     return admit_and_predict(opened(where), 0, now)
 
 
-class Channel(ServedMemory):
+class Channel(FluidView):
     """The in-order memory of one controller, driven by hand."""
 
     def __init__(self, spec, policy):
