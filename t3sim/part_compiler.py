@@ -48,8 +48,14 @@ class _WholeLibrary(JITCodeLibrary):
     """Code of a function that Python calls, with all that it calls."""
 
     def _optimize_final_module(self) -> None:
-        """Do numba's second round at once: the first one is there for reference counts, which this code has none of."""
-        passes, builder = self._codegen._module_pass_manager(opt=1, loop_vectorize=False, slp_vectorize=False)  # noqa: SLF001
+        """Do numba's second round at once, at LLVM's first level.
+
+        The first round is there for reference counts, which this code has none of; the levels above take longer, and
+        make code that is no faster.
+        """
+        passes, builder = self._codegen._module_pass_manager(  # noqa: SLF001
+            opt=1, loop_vectorize=False, slp_vectorize=False
+        )
         passes.run(self._final_module, builder)
 
 

@@ -398,3 +398,21 @@ def test_bytes_are_counted_for_causes_made_at_run_time(banked_channels):
         channel.advance(now)
     served = channel.channel.served()
     assert {cause: count for cause, count in enumerate(served) if count} == {0: 1, 17: 18, 63: 64}
+
+
+def test_a_plan_is_made_anew_under_another_policy(banked_channels):
+    """What completes first is what the policy of now serves first, also if another one was asked before."""
+
+    def first(*policies):
+        channel = banked_channels(memory(channels=1, refresh=False), get(KIND, policies[0])())
+        channel.push(0, 1 << 16, 0, linear(0, 1 << 16))
+        channel.push(2, 64, 0, linear(1 << 22, 64))
+        for policy in policies:
+            channel.use_policy(get(KIND, policy)())
+            end = channel.admit(0)
+        return end
+
+    alternating, compute_first = first("round-robin"), first("compute-first")
+    assert alternating < compute_first
+    assert first("round-robin", "compute-first") == compute_first
+    assert first("compute-first", "round-robin") == alternating

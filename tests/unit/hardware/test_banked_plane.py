@@ -1,12 +1,13 @@
 """Banked memory in the data plane: addresses worked out from rows, cycles of any clock, and room for what comes."""
 
 from collections import Counter
+from functools import partial
 from math import gcd
 
 import numpy as np
 import pytest
 import simpy
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from t3sim.compiled import compiled
@@ -50,6 +51,8 @@ def gpu_of(clock):
 clocks = st.sampled_from([10**9, 1_600_000_000, 3_200_000_000]) | st.integers(10**6, 10**10)
 
 
+@example(1_500_000_000, 2 * 10**6 - 1)  # the last moment before an edge
+@example(1_500_000_000, 2 * 10**6)
 @given(clocks, st.integers(0, 10**17))
 def test_the_cycle_of_a_time_is_the_last_whose_edge_has_come(clock, now):
     """Edge n is n / clock seconds: for any clock and time, with numbers of any length, as integers have them."""
@@ -118,11 +121,11 @@ def test_a_burst_larger_than_its_lane_has_room_for_waits_for_room(hbm2_banks):
     env = simpy.Environment(0)
     memory = MemoryController(env, hbm2_banks(channels=1), get(KIND, "round-robin")(), 0)
     answered = []
-    for first in (64, 1 << 20):  # the second behind what waits already
-        memory.submit(
-            Stream.COMPUTE, Access.READ, first, READ, lambda n=first: linear(0, n), lambda n=first: answered.append(n)
-        )
+    sizes = [64] * 8 + [1 << 20]  # the large one behind others that wait
+    for number, size in enumerate(sizes):
+        place, done = partial(linear, number << 20, size), partial(answered.append, number)
+        memory.submit(Stream.COMPUTE, Access.READ, size, READ, place, done)
     env.run()
-    assert answered == [64, 1 << 20]
-    assert memory.commands()["reads"] == 1 + (1 << 14)
+    assert sorted(answered) == list(range(9))
+    assert memory.commands()["reads"] == 8 + (1 << 14)
     assert memory.faults() == []
