@@ -14,7 +14,7 @@ from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.memory.arbitration import KIND
 from t3sim.hardware.memory.controller import MemoryController
-from t3sim.hardware.memory.fluid.spec import FluidSpec
+from t3sim.hardware.memory.fluid.in_order_spec import InOrderSpec
 from t3sim.hardware.plane.plane import plane_of
 from t3sim.hardware.plane.state import NOTHING
 from t3sim.hardware.ports import Ports
@@ -33,7 +33,7 @@ class _Memory(MemoryController):
     """A controller that answers every access after a fixed time, and remembers what it was asked and told."""
 
     def __init__(self, env, latency):
-        spec = FluidSpec(
+        spec = InOrderSpec(
             bandwidth=10**12,
             efficiency=1,
             channels=1,
