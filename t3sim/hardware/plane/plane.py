@@ -379,8 +379,11 @@ class Plane:
 
 def _of_fluid(*, in_order: bool) -> Engine:
     """Import the engine where it is needed: what is imported is said to be compiled by the first run."""
-    name = "in_order_engine" if in_order else "engine"
-    engine: Engine = importlib.import_module(f"t3sim.hardware.memory.fluid.{name}").ENGINE
+    if in_order:
+        found = importlib.import_module("t3sim.hardware.memory.fluid.in_order_engine")
+    else:
+        found = importlib.import_module("t3sim.hardware.memory.fluid.engine")
+    engine: Engine = found.ENGINE
     return engine
 
 
