@@ -16,7 +16,8 @@ from t3sim.hardware.memory.banked.spec import BankedSpec
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.plane import models
 from t3sim.hardware.plane.engine import SUBMIT
-from t3sim.hardware.plane.state import TELL, opened_as
+from t3sim.hardware.plane.kinds import TELL
+from t3sim.hardware.plane.state import opened_as
 from t3sim.lowering.work import lower
 from t3sim.registry import get
 from t3sim.schemes.scheme import KIND as SCHEME

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, arrivals_of, part_of
+from t3sim.hardware.plane.kinds import MARK
 from t3sim.hardware.plane.plane import Plane
-from t3sim.hardware.plane.state import MARK, NONE
+from t3sim.hardware.plane.state import NONE
 from t3sim.lowering.chunks import Chunks
 
 _INTO_COPIES = (Operation.ALL_TO_ALL, Operation.SEND)

@@ -22,8 +22,7 @@ from t3sim.hardware.clock import fire_now
 from t3sim.hardware.compute.cus import READS_IN_WINDOW, Process
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.hardware.memory.values import Numbers, summed
-from t3sim.hardware.plane import lanes
-from t3sim.hardware.plane import state as kinds
+from t3sim.hardware.plane import kinds, lanes
 from t3sim.hardware.plane.plane import Plane, plane_of
 from t3sim.hardware.plane.state import NONE
 from t3sim.hardware.ports import Ports

@@ -18,7 +18,7 @@ from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.compute.llc import LlcTraffic
 from t3sim.hardware.compute.store_buffer import StoreBuffer
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
-from t3sim.hardware.plane import state as kinds
+from t3sim.hardware.plane import kinds
 from t3sim.hardware.plane.plane import plane_of
 from t3sim.hardware.plane.state import NONE, REGION, SLAB, SPOT, blocks_of
 from t3sim.hardware.ports import Ports

@@ -3,8 +3,9 @@
 from simpy.events import Event
 
 from t3sim.hardware.clock import Environment
+from t3sim.hardware.plane.kinds import TELL_ROOM
 from t3sim.hardware.plane.plane import plane_of
-from t3sim.hardware.plane.state import NONE, TELL_ROOM
+from t3sim.hardware.plane.state import NONE
 
 
 class StoreBuffer:

@@ -15,7 +15,7 @@ from t3sim.hardware.memory.arbitration import ArbitrationPolicy, decision_table
 from t3sim.hardware.memory.fluid.tables import COUNTERS, NOW
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES, MemorySpec, MemoryView
 from t3sim.hardware.memory.turns import NO_TURNS, TURNS
-from t3sim.hardware.plane import state as kinds
+from t3sim.hardware.plane import kinds
 from t3sim.hardware.plane.engine import SUBMIT
 from t3sim.hardware.plane.plane import Plane, plane_of
 from t3sim.hardware.plane.state import REGION, blocks_of

@@ -28,9 +28,9 @@ from t3sim.hardware.network.message import Message, Template
 from t3sim.hardware.network.view import Link, Sums
 from t3sim.hardware.network.ways import Leg, Ways
 from t3sim.hardware.network.wiring import Edge, Node, Wiring, link_name
-from t3sim.hardware.plane import state as kinds
+from t3sim.hardware.plane import kinds
 from t3sim.hardware.plane.plane import plane_of
-from t3sim.hardware.plane.state import BEFORE_ALL, NONE
+from t3sim.hardware.plane.state import BEFORE_ALL, MESSAGES, NONE
 from t3sim.hardware.probe import Probe
 from t3sim.hardware.standing import LinkStanding
 from t3sim.registry import UnknownNameError
@@ -127,7 +127,7 @@ class Network:
         leg = self.first_leg(template, message.piece)
         sizes = message.piece, message.pieces, message.nbytes, message.wire_bytes
         serial = message.serial or self.next_serial()
-        row = self._plane.take(kinds.MESSAGES, (self.template(template), *sizes, serial, 0))
+        row = self._plane.take(MESSAGES, (self.template(template), *sizes, serial, 0))
         self._plane.perform(kinds.POST, row, leg, 0 if accepted is None else self._plane.action(accepted))
         if message.value is not None:
             self.values[row] = message.value

@@ -6,8 +6,9 @@ from typing import Any
 
 from t3sim.hardware.network.link import LinkSpec
 from t3sim.hardware.network.message import Message, described
+from t3sim.hardware.plane.kinds import RETURN_AT
 from t3sim.hardware.plane.plane import Plane
-from t3sim.hardware.plane.state import BEFORE_ALL, NONE, RETURN_AT
+from t3sim.hardware.plane.state import BEFORE_ALL, NONE
 from t3sim.hardware.standing import LaneStanding, LinkStanding
 
 

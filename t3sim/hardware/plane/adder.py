@@ -1,10 +1,11 @@
 """What an adder of a switch does with contributions, one at a time; compiled (see ``sums``)."""
 
 from t3sim.compiled import part
+from t3sim.hardware.plane.kinds import RELEASE, SUM, TELL_ADDED
 from t3sim.hardware.plane.links import FORWARDING, transfer_fs
 from t3sim.hardware.plane.queue import append, give, push, schedule, take
 from t3sim.hardware.plane.routes import forget, go_on, new_room
-from t3sim.hardware.plane.state import CONTRIBUTIONS, NONE, RELEASE, SUM, SUMS, TELL_ADDED, State
+from t3sim.hardware.plane.state import CONTRIBUTIONS, NONE, SUMS, State
 from t3sim.hardware.plane.sums import alike, block, goes_before, open_sum, takes_first
 
 

@@ -6,8 +6,7 @@ from typing import Final
 from t3sim.compiled import Direct, Record, compiled, part, renamed
 from t3sim.hardware.plane import adder, dma, lanes, links, memory, pipeline, receipt, routes, sums, tracker, trigger
 from t3sim.hardware.plane import trigger_state as t3
-from t3sim.hardware.plane.queue import push, take_first
-from t3sim.hardware.plane.state import (
+from t3sim.hardware.plane.kinds import (
     ACCEPT,
     ADVANCE,
     ALL_ENDED,
@@ -52,9 +51,9 @@ from t3sim.hardware.plane.state import (
     TELL_ENDED,
     WAKE,
     WRITTEN,
-    State,
-    opened_as,
 )
+from t3sim.hardware.plane.queue import push, take_first
+from t3sim.hardware.plane.state import State, opened_as
 
 DONE, TOLD, FULL = range(3)
 """Why the engine returns: there is nothing left to do before the limit, Python is told something, a table is full."""

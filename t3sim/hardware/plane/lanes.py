@@ -10,29 +10,27 @@ from typing import Final
 from t3sim.compiled import part
 from t3sim.hardware.clock import Order
 from t3sim.hardware.memory.access import Stream
-from t3sim.hardware.plane.memory import submit
-from t3sim.hardware.plane.queue import append, give, push, schedule, take
-from t3sim.hardware.plane.routes import new_message, send_message
-from t3sim.hardware.plane.state import (
+from t3sim.hardware.plane.kinds import (
     ALL_ENDED,
     COMPLETED,
     ENDED,
     GONE,
     LEFT,
     MARK,
-    NONE,
     READ,
     RESUME,
     SEEN,
-    SLICES,
     TAKEN,
     TELL_ENDED,
     TELL_STORED,
     TELL_TAKEN,
     TELL_VALUED,
     WRITTEN,
-    State,
 )
+from t3sim.hardware.plane.memory import submit
+from t3sim.hardware.plane.queue import append, give, push, schedule, take
+from t3sim.hardware.plane.routes import new_message, send_message
+from t3sim.hardware.plane.state import NONE, SLICES, State
 
 _FIRST: Final = 0  # of an instant: as SimPy starts processes
 _LOCAL: Final = int(Order.LOCAL)

@@ -16,18 +16,9 @@ import numpy as np
 
 from t3sim.compiled import part
 from t3sim.hardware.clock import Order
+from t3sim.hardware.plane.kinds import ACCEPT, CHOOSE, GO, NOTHING
 from t3sim.hardware.plane.queue import append, give, push, schedule, take
-from t3sim.hardware.plane.state import (
-    ACCEPT,
-    CHOOSE,
-    FLOWS,
-    GO,
-    NONE,
-    NOTHING,
-    OWN,
-    RETURNS,
-    State,
-)
+from t3sim.hardware.plane.state import FLOWS, NONE, OWN, RETURNS, State
 from t3sim.units import FS_PER_S
 
 CREDIT: Final = int(Order.CREDIT)

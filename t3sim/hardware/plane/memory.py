@@ -10,19 +10,10 @@ from typing import Final
 from t3sim.compiled import part, routine
 from t3sim.hardware.clock import Order
 from t3sim.hardware.memory.model import MOST_CAUSES
+from t3sim.hardware.plane.kinds import ADVANCE, COMPLETE, NOTHING, PLAN, SETTLE, TELL_ADVANCED, TELL_SUBMITTED, WAKE
 from t3sim.hardware.plane.models import admit_and_predict, completed, queue_burst, serve, spread_burst
 from t3sim.hardware.plane.queue import push, schedule
-from t3sim.hardware.plane.state import (
-    ADVANCE,
-    COMPLETE,
-    NOTHING,
-    PLAN,
-    SETTLE,
-    TELL_ADVANCED,
-    TELL_SUBMITTED,
-    WAKE,
-    State,
-)
+from t3sim.hardware.plane.state import State
 
 LOCAL: Final = int(Order.LOCAL)
 MEMORY: Final = int(Order.MEMORY)

@@ -10,22 +10,21 @@ from typing import Final
 from t3sim.compiled import part
 from t3sim.hardware.clock import Order
 from t3sim.hardware.memory.access import Stream
-from t3sim.hardware.plane.memory import submit
-from t3sim.hardware.plane.queue import push, schedule
-from t3sim.hardware.plane.state import (
+from t3sim.hardware.plane.kinds import (
     ARRIVED,
     COMPUTED,
     EVICTED,
     LOAD,
     LOADED,
     LOADS,
-    NONE,
     STEP,
     TELL_AWAITED,
     TELL_COMPUTED,
     TELL_ROOM,
-    State,
 )
+from t3sim.hardware.plane.memory import submit
+from t3sim.hardware.plane.queue import push, schedule
+from t3sim.hardware.plane.state import NONE, State
 
 _LOCAL: Final = int(Order.LOCAL)
 _READS: Final = 2 * int(Stream.COMPUTE)

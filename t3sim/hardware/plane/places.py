@@ -1,8 +1,9 @@
 """Where the bytes of a burst lie, worked out from rows, for memories that ask; compiled."""
 
 from t3sim.compiled import part
+from t3sim.hardware.plane.kinds import EVICTED, LANDED, LOADED, READ, WRITTEN
 from t3sim.hardware.plane.lanes import read_bytes
-from t3sim.hardware.plane.state import EVICTED, LANDED, LOADED, READ, WRITTEN, State
+from t3sim.hardware.plane.state import State
 from t3sim.hardware.plane.trigger_state import COMMAND_READ, STORED, SUM_READ, SUMMED, TILE_LANDED
 
 

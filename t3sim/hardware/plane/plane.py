@@ -21,8 +21,9 @@ from t3sim.hardware.memory.fluid.tables import BURST, COMPLETED, NOW, FrontEnd, 
 from t3sim.hardware.memory.model import LANES, MOST_CAUSES, ServedMemory
 from t3sim.hardware.plane import state as tables
 from t3sim.hardware.plane.engine import DONE, FULL, PUSH, RUN, Engine
+from t3sim.hardware.plane.kinds import TELL
 from t3sim.hardware.plane.queue import ORDER_BITS
-from t3sim.hardware.plane.state import POOLS, ROWS, TELL, State
+from t3sim.hardware.plane.state import POOLS, ROWS, State
 from t3sim.tables import Directory
 
 Handler = Callable[[int, int, int], None]

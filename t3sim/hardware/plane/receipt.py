@@ -2,26 +2,23 @@
 
 from t3sim.compiled import part
 from t3sim.hardware.memory.access import Access, Stream
-from t3sim.hardware.plane.links import give_back
-from t3sim.hardware.plane.memory import submit
-from t3sim.hardware.plane.queue import give, push, take
-from t3sim.hardware.plane.state import (
+from t3sim.hardware.plane.kinds import (
     CONSUMED,
-    DUES,
     FORGET,
     GO,
-    INCOMING,
     LANDED,
     MARK,
-    NONE,
     RECEIVE,
     TELL_CAME,
     TELL_CONSUMED,
     TELL_DELIVERED,
     TELL_PUT,
     TELL_RECEIVED,
-    State,
 )
+from t3sim.hardware.plane.links import give_back
+from t3sim.hardware.plane.memory import submit
+from t3sim.hardware.plane.queue import give, push, take
+from t3sim.hardware.plane.state import DUES, INCOMING, NONE, State
 from t3sim.hardware.plane.trigger_state import COUNT, TELL_TILE_CAME, TELL_TILE_PUT, TILE_LANDED
 
 _WRITES = 2 * int(Stream.COMMUNICATION) + (int(Access.WRITE) > 0)

@@ -9,31 +9,24 @@ from typing import Final
 
 from t3sim.compiled import part
 from t3sim.hardware.clock import Order
-from t3sim.hardware.plane.links import FORWARDING, carry, choose_later, give_back, pick, transfer_fs
-from t3sim.hardware.plane.links import forward as queue_behind
-from t3sim.hardware.plane.links import send as queue_own
-from t3sim.hardware.plane.queue import give, push, schedule, take
-from t3sim.hardware.plane.state import (
+from t3sim.hardware.plane.kinds import (
     ACCEPT,
-    CONTRIBUTIONS,
     DELIVER,
-    DUES,
     FORGET,
     FORWARD,
     GO,
-    MESSAGES,
-    NONE,
     NOTHING,
     OFFER,
-    OWN,
-    PACKETS,
-    ROOMS,
     SENT,
     TELL,
     TELL_SENT,
     TELL_WIRE,
-    State,
 )
+from t3sim.hardware.plane.links import FORWARDING, carry, choose_later, give_back, pick, transfer_fs
+from t3sim.hardware.plane.links import forward as queue_behind
+from t3sim.hardware.plane.links import send as queue_own
+from t3sim.hardware.plane.queue import give, push, schedule, take
+from t3sim.hardware.plane.state import CONTRIBUTIONS, DUES, MESSAGES, NONE, OWN, PACKETS, ROOMS, State
 from t3sim.hardware.plane.sums import choose_sums_later
 
 LOCAL: Final = int(Order.LOCAL)

@@ -1,8 +1,8 @@
-"""What the data plane holds: tables of rows, one table for each sort of thing, and the kinds of things it does.
+"""What the data plane holds: tables of rows, one table for each sort of thing.
 
-What is done next is a *frame*: a kind and up to three numbers. Frames lie on a stack, the next one on top, so that
-what a handler leads to at once is done before what comes after the handler. What is done at a later time, or later in
-this instant, is an *event*: a frame with a time and an order (see ``hardware.clock``).
+What is done next is a *frame*: a kind (see ``kinds``) and up to three numbers. Frames lie on a stack, the next one on
+top, so that what a handler leads to at once is done before what comes after the handler. What is done at a later time,
+or later in this instant, is an *event*: a frame with a time and an order (see ``hardware.clock``).
 
 Rows that come and go are taken from *pools*: rows that are free are linked by their ``next``.
 """
@@ -24,75 +24,6 @@ OWN: Final = -1
 """The flow of what the node at the sending end of a link sends itself; the others are numbered from 0."""
 BEFORE_ALL: Final = 2**62
 """The flow that went last where none did: after the last flow comes the first one."""
-
-# What the plane does; what the numbers of a frame mean stands in brackets.
-(
-    NOTHING,
-    TELL,  # run what Python has put under this number (number)
-    SETTLE_LATER,  # do this at the end of the instant (controller)
-    SETTLE,  # arbitrate over what is queued at a memory (controller)
-    WAKE,  # a burst completes that somebody waits for (controller, when this was planned for)
-    PLAN,  # (controller)
-    ADVANCE,  # serve up to now (controller)
-    SPREAD,  # find where a burst lies, for a memory that asks (controller, burst)
-    COMPLETE,  # hand out what completed (controller, first of these, their end)
-    ACCEPT,  # take packets into the send buffer (link)
-    GO,  # start the next packet (link)
-    CHOOSE,  # the same at the end of the instant (link)
-    SENT,  # a packet's last byte is on the wire (link)
-    DELIVER,  # a packet's last byte has arrived (end, link, bytes)
-    CONSUMED,  # give back the receiver's buffer (link, channel, bytes)
-    RETURN_AT,  # let space of a channel's buffer be home then (channel, when, bytes)
-    FORWARD,  # queue a packet that came over another link (leg, message, room)
-    RELEASE,  # give back room for one copy (room)
-    OFFER,  # a contribution's first byte is at its adder (contribution)
-    SUM,  # add what came (reducer)
-    RECEIVE,  # write what a message brings to memory (message, leg, how-manieth of its pieces)
-    FORGET,  # a message is not looked at any more (message)
-    START,  # begin with lanes of tasks (first lane, count)
-    RESUME,  # go on with a lane (lane)
-    COMPLETED,  # a move is in memory in full (arrival)
-    LEFT,  # all slices of a task have left (lane)
-    ENDED,  # a lane's process is over (lane)
-    ALL_ENDED,  # and so are all others (kernel)
-    READ,  # what was asked of a slice is on the CUs (slice, how-manieth of its reads)
-    TAKEN,  # all of it is, and has been looked at (slice)
-    WRITTEN,  # a slice is back in memory (slice)
-    GONE,  # a slice has left the CUs (slice)
-    LANDED,  # a piece that arrived is in memory (incoming)
-    MARK,  # and counts (arrival, piece)
-    SEEN,  # and may be used (arrival, piece)
-    STAGE,  # run the K loop of a stage (pipeline, first slab, their end)
-    LOADS,  # load the operands of slabs (pipeline, first slab, their end)
-    LOAD,  # read what of them is to be read (pipeline, slab)
-    LOADED,  # they are read (pipeline, slab)
-    ARRIVED,  # and are known to be there (pipeline, slab)
-    STEP,  # compute the next slab, if it may (pipeline)
-    COMPUTED,  # it is done (pipeline)
-    EVICTED,  # what a load drove out of the LLC is in memory (pipeline, slab)
-    GIVE,  # bytes have left a store buffer (buffer, bytes)
-    POST,  # send a message of Python's (message, first leg, what Python does when the link has taken it, or 0)
-) = range(45)
-# What Python is told of, beside its own actions.
-(
-    TELL_ADVANCED,  # a memory has been served up to now (controller)
-    TELL_SUBMITTED,  # a burst was queued, for the probe (controller, lane, number)
-    TELL_SENT,  # a GPU hands a message to the network, for the probe (packet)
-    TELL_WIRE,  # a link carries a message, for the probe (link, message, end of it)
-    TELL_DELIVERED,  # a message has arrived, for the probe (end, message, leg)
-    TELL_RECEIVED,  # a message has arrived whose receiver is Python's (end, message, leg)
-    TELL_CONSUMED,  # a message is in memory, for the probe (message, leg)
-    TELL_ADDED,  # a message was added to a sum, in data mode (sum's message so far, message)
-    TELL_TAKEN,  # a copy of a slice was read, in data mode (slice, which copy)
-    TELL_VALUED,  # a slice is sent, in data mode (slice, message)
-    TELL_STORED,  # a slice was written, in data mode (slice)
-    TELL_CAME,  # a piece has arrived, in data mode (incoming)
-    TELL_PUT,  # and was written (incoming, arrival, piece)
-    TELL_ENDED,  # all lanes are done (kernel)
-    TELL_AWAITED,  # a stage has got operands that it had waited for, for the probe (pipeline)
-    TELL_COMPUTED,  # the K loop of a stage is over (pipeline)
-    TELL_ROOM,  # a store buffer holds as little as somebody waits for (buffer)
-) = range(64, 81)
 
 CLOCK = record_type(
     "now",

@@ -15,9 +15,10 @@ sends several in a row to one destination, while others begin with another, need
 """
 
 from t3sim.compiled import part
+from t3sim.hardware.plane.kinds import SUM
 from t3sim.hardware.plane.links import FORWARDING
 from t3sim.hardware.plane.queue import append, schedule
-from t3sim.hardware.plane.state import NONE, SUM, State
+from t3sim.hardware.plane.state import NONE, State
 
 
 @part

@@ -8,10 +8,11 @@ from typing import Final
 
 from t3sim.compiled import part
 from t3sim.hardware.memory.access import Stream
+from t3sim.hardware.plane.kinds import GIVE
 from t3sim.hardware.plane.memory import submit
 from t3sim.hardware.plane.queue import push
 from t3sim.hardware.plane.routes import new_message, send_message
-from t3sim.hardware.plane.state import GIVE, NONE, State
+from t3sim.hardware.plane.state import NONE, State
 from t3sim.hardware.plane.trigger_state import (
     BURST,
     COMMAND_READ,

@@ -6,8 +6,9 @@ import simpy
 from t3sim.collectives.plan import MoveId, Operation
 from t3sim.collectives.planning import NetworkFacts, make_plan
 from t3sim.execution.arrivals import Arrivals
+from t3sim.hardware.plane.kinds import MARK
 from t3sim.hardware.plane.plane import Plane
-from t3sim.hardware.plane.state import MARK, NONE
+from t3sim.hardware.plane.state import NONE
 from t3sim.lowering.chunks import Chunks
 from t3sim.lowering.layout import Buffers
 

@@ -15,8 +15,8 @@ from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.memory.arbitration import KIND
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.fluid.in_order_spec import InOrderSpec
+from t3sim.hardware.plane.kinds import NOTHING
 from t3sim.hardware.plane.plane import plane_of
-from t3sim.hardware.plane.state import NOTHING
 from t3sim.hardware.ports import Ports
 from t3sim.hardware.probe import Probe
 from t3sim.lowering.kernel_choice import KernelChoice

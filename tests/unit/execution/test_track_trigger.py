@@ -6,8 +6,8 @@ from math import ceil
 import pytest
 
 from t3sim.hardware.memory.access import Cause, Direction
+from t3sim.hardware.plane.kinds import TELL_COMPUTED, TELL_ENDED, TELL_ROOM
 from t3sim.hardware.plane.plane import plane_of
-from t3sim.hardware.plane.state import TELL_COMPUTED, TELL_ENDED, TELL_ROOM
 from t3sim.hardware.plane.trigger_state import TELL_FINISHED
 from t3sim.hardware.probe import Probe
 from t3sim.schemes.t3 import fused_phases

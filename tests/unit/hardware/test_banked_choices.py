@@ -6,8 +6,8 @@ from pydantic import ValidationError
 from t3sim.compiled import compiled, record_of
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.address import address_bits, bank_of, row_of
-from t3sim.hardware.memory.banked.dram.channel import new_channel
 from t3sim.hardware.memory.banked.dram.spec import load_dram
+from t3sim.hardware.memory.banked.dram.tables import new_channel
 from t3sim.hardware.memory.banked.mappings import KIND as MAPPING
 from t3sim.hardware.memory.banked.mappings import AddressMapping, Slices, slices_of
 from t3sim.hardware.memory.banked.schedulers import KIND as SCHEDULER

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from t3sim.hardware.memory.banked.control import ControlSpec
-from t3sim.hardware.memory.banked.dram.channel import READ, UPDATE, WRITE
 from t3sim.hardware.memory.banked.dram.spec import load_dram
 from t3sim.hardware.memory.banked.dram.stream import run_stream
+from t3sim.hardware.memory.banked.dram.tables import READ, UPDATE, WRITE
 from t3sim.hardware.memory.banked.mappings.ro_ba_co import RoBaCo
 
 D = load_dram("hbm2").spec

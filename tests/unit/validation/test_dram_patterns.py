@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from t3sim.hardware.memory.banked.dram.channel import READ, WRITE
+from t3sim.hardware.memory.banked.dram.tables import READ, WRITE
 from t3sim.validation.dram_patterns import family, request_stream
 
 # By name and cycles of 64 B at the peak rate: SHA-256 (16 digits) of (address, is write, arrival) triples of 64-bit

@@ -4,12 +4,13 @@ from typing import Final
 
 from t3sim.compiled import Record, part
 from t3sim.hardware.memory.banked.channel import run
-from t3sim.hardware.memory.banked.dram.channel import NEVER
+from t3sim.hardware.memory.banked.dram.tables import NEVER
 from t3sim.hardware.memory.banked.interleave import requests_of
 from t3sim.hardware.memory.banked.tables import Memory, open_channel, open_memory
+from t3sim.hardware.plane.kinds import NOTHING, SPREAD
 from t3sim.hardware.plane.places import located
 from t3sim.hardware.plane.queue import append, push
-from t3sim.hardware.plane.state import NONE, NOTHING, SPREAD, State
+from t3sim.hardware.plane.state import NONE, State
 
 _DIGIT: Final = 12
 _DIGITS: Final = 5

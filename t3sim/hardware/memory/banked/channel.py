@@ -5,17 +5,9 @@ of the channel.
 """
 
 from t3sim.compiled import part, routine
-from t3sim.hardware.memory.banked.dram.channel import (
-    NONE,
-    READ,
-    READ_QUEUE,
-    UPDATE,
-    WRITE,
-    WRITE_QUEUE,
-    Channel,
-    enqueue,
-)
+from t3sim.hardware.memory.banked.dram.channel import enqueue
 from t3sim.hardware.memory.banked.dram.next_command import arrived, tick
+from t3sim.hardware.memory.banked.dram.tables import NONE, READ, READ_QUEUE, UPDATE, WRITE, WRITE_QUEUE, Channel
 from t3sim.hardware.memory.banked.dram.timing import Timing
 from t3sim.hardware.memory.banked.path import closed_queue, fill, look, next_stream, offers, take
 from t3sim.hardware.memory.banked.tables import Memory, Simulated

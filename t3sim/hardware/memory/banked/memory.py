@@ -8,8 +8,8 @@ import numpy as np
 from t3sim.compiled import packed
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.address import address_bits
-from t3sim.hardware.memory.banked.dram.channel import COUNTERS, READ_QUEUE, WRITE, new_channel
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
+from t3sim.hardware.memory.banked.dram.tables import COUNTERS, READ_QUEUE, WRITE, new_channel
 from t3sim.hardware.memory.banked.engine import ENGINE
 from t3sim.hardware.memory.banked.interleave import REQUEST, Spread
 from t3sim.hardware.memory.banked.mappings import AddressMapping

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from t3sim.compiled import IntArray, Record, Records, part, record_type
 from t3sim.hardware.memory.banked.control import Control
-from t3sim.hardware.memory.banked.dram.channel import NONE, READ_QUEUE, WRITE_QUEUE, Channel
 from t3sim.hardware.memory.banked.dram.next_command import has_room
+from t3sim.hardware.memory.banked.dram.tables import NONE, READ_QUEUE, WRITE_QUEUE, Channel
 from t3sim.hardware.memory.turns import TURNS, note_turn
 from t3sim.hardware.plane.state import State
 

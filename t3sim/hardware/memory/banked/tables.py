@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from t3sim.compiled import IntArray, Records, record_type
-from t3sim.hardware.memory.banked.dram import channel as dram
+from t3sim.hardware.memory.banked.dram import tables as dram
 from t3sim.hardware.memory.banked.dram.address import AddressBits
 from t3sim.hardware.memory.banked.interleave import REQUEST, Spread
 from t3sim.hardware.memory.banked.path import FIFO, LANE, PORT, PathRules
@@ -30,7 +30,7 @@ PATH = record_type(
 
 
 class Simulated(NamedTuple):
-    """One simulated channel, as it is or ahead: with all of ``dram.channel.Channel``."""
+    """One simulated channel, as it is or ahead: with all of ``dram.tables.Channel``."""
 
     rules: Records
     banks: Records

@@ -5,8 +5,8 @@ import simpy
 from t3sim.hardware.network.message import Message
 from t3sim.hardware.network.network import Network
 from t3sim.hardware.network.topologies import KIND
+from t3sim.hardware.plane.kinds import CONSUMED
 from t3sim.hardware.plane.plane import plane_of
-from t3sim.hardware.plane.state import CONSUMED
 from t3sim.registry import get
 
 

@@ -11,11 +11,6 @@ from t3sim.bits import lowest_bit
 from t3sim.compiled import part
 from t3sim.hardware.memory.banked.control import Control
 from t3sim.hardware.memory.banked.dram.channel import (
-    NEVER,
-    NONE,
-    READ_QUEUE,
-    WRITE_QUEUE,
-    Channel,
     issue_activate,
     issue_column,
     issue_precharge,
@@ -23,6 +18,7 @@ from t3sim.hardware.memory.banked.dram.channel import (
     queue_of,
     to_refresh,
 )
+from t3sim.hardware.memory.banked.dram.tables import NEVER, NONE, READ_QUEUE, WRITE_QUEUE, Channel
 from t3sim.hardware.memory.banked.dram.timing import Timing
 
 

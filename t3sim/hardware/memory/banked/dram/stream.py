@@ -12,18 +12,10 @@ import numpy as np
 from t3sim.compiled import IntArray, Records, compiled, record_of
 from t3sim.hardware.memory.banked.control import ControlSpec
 from t3sim.hardware.memory.banked.dram.address import AddressBits, address_bits, bank_of, row_of
-from t3sim.hardware.memory.banked.dram.channel import (
-    NEVER,
-    NONE,
-    READ,
-    Channel,
-    counters_of,
-    enqueue,
-    new_channel,
-    queue_of,
-)
+from t3sim.hardware.memory.banked.dram.channel import counters_of, enqueue, queue_of
 from t3sim.hardware.memory.banked.dram.next_command import arrived, has_room, tick
 from t3sim.hardware.memory.banked.dram.spec import DramSpec
+from t3sim.hardware.memory.banked.dram.tables import NEVER, NONE, READ, Channel, new_channel
 from t3sim.hardware.memory.banked.dram.timing import Timing
 from t3sim.hardware.memory.banked.mappings import AddressMapping
 from t3sim.units import FS_PER_S
