@@ -194,6 +194,8 @@ class CollectiveKernel:
 
     def _handshake_fs(self, move: MoveId) -> int:
         """Wire and memory are simulated: what they leave of a step's latency."""
+        if not self._protocol.step_latency:
+            return 0
         source = self._arrivals.source(move)
         simulated = self._ports.network.latency_fs(source) + self._ports.memory.spec.read_latency
         return max(0, self._protocol.step_latency - simulated)

@@ -113,8 +113,9 @@ class Plane:
             self._arrays[name] = np.zeros(0, ROWS[name])
             self._widen(pool, 4 * _MARGIN)
         self._used["regions"] = 1  # for what is worked out as it is asked for
-        self.memory = _stacked([_NO_MEMORY])
-        """The fluid memories: by controller, then as one of them has it."""
+        self._memory = _stacked([_NO_MEMORY])
+        self._front_ends: list[FrontEnd] = []
+        """Of controllers, as long as nobody has asked for them all."""
         self.tails: IntArray = np.zeros((1, LANES), np.int64)
         """By controller and lane: its end."""
         self.asked: Any = np.zeros((1, MOST_CAUSES), tables.ASKED)
@@ -171,14 +172,24 @@ class Plane:
         if number and engine is not self._engine:
             raise SimulationError("what moves bytes in one environment has memories of one model")
         self._engine = engine
-        own = [FrontEnd(*(part[each] for part in self.memory)) for each in range(number)]
-        self.memory = _stacked([*own, front_end])
+        assert not self.tails.any(), "controllers are added before any of them has had a burst"
+        self._front_ends.append(front_end)
         if number:
             self.tails = np.append(self.tails, np.zeros((1, LANES), np.int64), axis=0)
             self.asked = np.append(self.asked, np.zeros((1, MOST_CAUSES), tables.ASKED), axis=0)
         self._directory = None
         self.add("memories", [directory])
         return self.add("controllers", [(0, 0, -1, read_latency, 0, 0, 0, 0)])
+
+    @property
+    def memory(self) -> FrontEnd:
+        """The fluid memories: by controller, then as one of them has it."""
+        if self._front_ends:
+            known = len(self.tails) - len(self._front_ends)
+            old = [FrontEnd(*(part[each] for part in self._memory)) for each in range(known)]
+            self._memory = _stacked([*old, *self._front_ends])
+            self._front_ends = []
+        return self._memory
 
     def table(self, table: IntArray) -> int:
         """Add a decision table of arbitration, if it is not there yet; return its number."""
@@ -375,7 +386,7 @@ class Plane:
             completed = np.zeros((len(tails), LANES * new.shape[2]), COMPLETED)
             completed[:, : memory.completed.shape[1]] = memory.completed
             memory = memory._replace(bursts=new, completed=completed)
-        self.memory = memory
+        self._memory = memory
 
 
 def _of_fluid(*, in_order: bool) -> Engine:
