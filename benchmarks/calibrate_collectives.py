@@ -41,14 +41,14 @@ PARAMETERS: dict[str, tuple[str, tuple[Parameter, ...]]] = {
     "a100-80g": (
         "NCCL, ring",
         (
-            Parameter({"link.efficiency": 0}, "", 0.69, (0.02, 0.01)),
+            Parameter({"link.efficiency": 0}, "", 0.73, (0.02, 0.01)),
             Parameter({"protocols.simple.extra_latency": 0}, "us", 26, (4, 1)),
         ),
     ),
     "h100-sxm": (
         "NCCL, ring",
         (
-            Parameter({"link.efficiency": 0}, "", 0.76, (0.02, 0.01)),
+            Parameter({"link.efficiency": 0}, "", 0.79, (0.02, 0.01)),
             Parameter(NCCL_BASE_LATENCY_US, "us", -4, (1, 0.5)),
         ),
     ),
