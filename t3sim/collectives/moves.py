@@ -68,6 +68,7 @@ def in_halves(
     ranks: int,
     subs: int = 1,
     by_slice: bool = False,
+    in_shots: bool = False,
 ) -> Plan:
     """Plan a reduce-scatter, an all-gather, or an all-reduce made of both, that looks the same from every home."""
     moves = MoveList()
@@ -85,4 +86,5 @@ def in_halves(
         moves=tuple(moves.moves),
         symmetric=True,
         by_slice=by_slice,
+        in_shots=in_shots,
     )

@@ -88,6 +88,8 @@ class Plan:
     """Whether ``moves`` are those of the chunks of home 0 and stand for all homes."""
     by_slice: bool = False
     """Whether a move's slice waits for the same slice of the moves before it only, not for whole chunks."""
+    in_shots: bool = False
+    """Whether all ranks wait for each other before anything that came is summed (kernels of one or two shots)."""
 
     @property
     def homes(self) -> int:
@@ -106,7 +108,9 @@ class Plan:
 
     @cached_property
     def last_sums(self) -> frozenset[int]:
-        """Numbers of the local sums that no further contribution is made of: what a reduction leaves at its owners."""
+        """Numbers of the local sums that are made as slices come: those that no further contribution is made of."""
+        if self.in_shots:
+            return frozenset()
         adding = (move for move in self.moves if move.kind is not Kind.COPY)
         used = {number for move in adding for number in move.after}
         return frozenset(number for number, move in enumerate(self.moves) if move.kind is Kind.LOCAL) - used

@@ -108,7 +108,12 @@ class CollectiveKernel:
         working = {number for (number, _), lane in found.items() if any(task.reads for task in lane)}
         share = window // max(1, len(working))
         windows = {number: self._new_window(share) for number, _ in found}
-        return [self._new_lane(lane, windows[number]) for (number, _), lane in found.items()]
+        # All CUs sum what has come in a shot.
+        joint = self._new_window(window) if self._plan.in_shots else None
+        return [
+            self._new_lane(lane, joint if apart and joint is not None else windows[number])
+            for (number, apart), lane in found.items()
+        ]
 
     def _new_window(self, limit: int) -> int:
         return self._plane.add("windows", [(limit, max(1, limit // READS_IN_WINDOW), 0, NONE, NONE, 0, NONE)])
@@ -311,11 +316,12 @@ def is_by_slice(plan: Plan, task: Task) -> bool:
 
 
 def lane_of(plan: Plan, task: Task) -> tuple[int, bool]:
-    """Say in which lane a task is carried out: that of the plan, or the one beside it for its sums by slice.
+    """Say in which lane a task is carried out: that of the plan, or the one beside it for its last sums.
 
-    While a ring's rank sends its last chunk, its own comes in and is summed.
+    While a ring's rank sends its last chunk, its own comes in and is summed; of shots, all lanes' CUs sum together.
     """
-    return task.lane, is_by_slice(plan, task) and not plan.by_slice
+    sums_here = task.kind is Kind.LOCAL and task.reads > 0 if plan.in_shots else is_by_slice(plan, task)
+    return task.lane, sums_here and not plan.by_slice
 
 
 def _sums_for_others(plan: Plan, tasks: Sequence[Task]) -> dict[MoveId, int]:

@@ -5,7 +5,7 @@ that is one step: reduce-scatter, all-gather and all-to-all take ``S/(n B) + L``
 an all-gather: "two-shot") twice that, a broadcast and a send ``S/B + L``. Through one port of ``B`` the bytes are those
 of a ring: ``(n-1)/n S/B + L`` for the first three, and ``(n-1) S/B + L`` for a broadcast.
 
-Source: the two-shot kernel of Nvidia's TensorRT-LLM (customAllReduceKernels.cu).
+Source: the two-shot kernel of Nvidia's TensorRT-LLM (customAllReduceKernels.cu), which has a barrier between its shots.
 """
 
 from t3sim.collectives.moves import MoveList, in_halves
@@ -36,7 +36,7 @@ class Direct:
             for other in others:
                 moves.add(Kind.COPY, sub, 0, other, after=after, lane=other - 1)
 
-        return in_halves(operation, _NAME, facts.shape, scatter, gather, ranks=facts.ranks)
+        return in_halves(operation, _NAME, facts.shape, scatter, gather, ranks=facts.ranks, in_shots=True)
 
 
 def _copies(operation: Operation, facts: NetworkFacts) -> Plan:

@@ -39,4 +39,5 @@ class OneShot:
             parts=1,
             moves=tuple(moves.moves),
             symmetric=False,
+            in_shots=True,
         )
