@@ -170,6 +170,30 @@ def test_lanes_share_the_cus(tiny_system, collective_op, sublayer_of, run_scheme
     assert direct == pytest.approx(expected_fs, rel=0.1)
 
 
+def test_shots_are_summed_after_their_barrier_by_all_cus(tiny_system, collective_op, sublayer_of, run_scheme):
+    """A direct reduce-scatter sends three chunks side by side, then reads four to sum them, each with the whole window.
+
+    Nothing is summed while the shot is under way, and the sum is not left to the CUs of one of its lanes.
+    """
+    settings = (
+        "memory.bandwidth=1000000 TB/s",
+        "memory.read_latency=400 ns",
+        "memory.turnaround=0 ns",
+        "memory.stream_switch=0 ns",
+        "link.bandwidth=10 TB/s",
+        "link.latency=0 ns",
+        "compute.launch_overhead=0 ns",
+        "compute.collective_cus=1",
+        "compute.collective_outstanding_per_cu=12 KiB",
+        "compute.collective_slice=256 B",
+        "topology={kind: fully-connected}",
+        "algorithms={reduce_scatter: direct}",
+    )
+    sublayer = sublayer_of(4, collective_op("c", "reduce_scatter", 4 << 20))
+    expected_fs = (3 + 4) * (1 << 20) / (12 << 10) * 400 * 10**6
+    assert run_scheme(tiny_system(*settings), sublayer, "sequential").total_fs == pytest.approx(expected_fs, rel=0.05)
+
+
 SLICE = 64 << 10
 CHUNK = 8 << 20
 LINK, MEMORY = 50e9, 500e9

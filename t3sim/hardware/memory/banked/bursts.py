@@ -121,7 +121,7 @@ def _find(state: State, memory: Memory, place: int, lane: int, first: int, count
 def serve(state: State, number: int, now: int) -> int:
     """Serve all cycles up to ``now``; return how many awaited bursts this completed. An end may lie after ``now``."""
     memory = open_memory(state.memories[number])
-    gpu, cycle, done = memory.gpu[0], 0, 0
+    gpu, done = memory.gpu[0], 0
     cycle = _cycle_of(gpu, now)
     while gpu.first_due != NONE and memory.slots[gpu.first_due].end <= now:
         slot = gpu.first_due
