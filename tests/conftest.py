@@ -89,8 +89,8 @@ def parsed():
 
 @pytest.fixture(scope="session")
 def tiny_loaded():
-    """Give a builder of a system small enough to simulate in milliseconds, changed by ``--set`` overrides."""
-    return lambda *overrides: load_system("t3-paper", [*TINY, *overrides])
+    """Give a builder of a system, its memory in order, that is simulated in milliseconds, with ``--set`` overrides."""
+    return lambda *overrides: load_system("t3-paper-published", [*TINY, *overrides])
 
 
 @pytest.fixture(scope="session")
@@ -179,7 +179,14 @@ def tiny_settings(tmp_path_factory):
     model.write_text(TOY_MODEL, encoding="utf-8")
     system = dict(text.split("=", 1) for text in TINY)
     settings = {f"system.{key}": read_value(text, key) for key, text in system.items()}
-    return {**settings, "model": str(model), "tp": 2, "sublayer": "op", "scheme": ["sequential", "t3"]}
+    return {
+        "system": "t3-paper-published",
+        **settings,
+        "model": str(model),
+        "tp": 2,
+        "sublayer": "op",
+        "scheme": ["sequential", "t3"],
+    }
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,8 @@ def _fault(detail: ErrorDetails, data: Any) -> Fault:
         case "missing":
             return Fault((*path, detail["loc"][-1]), "missing key")
         case spec.UNKNOWN_KEY:
-            return Fault(path, "unknown key", known=tuple(context["known"]))
+            message = ": ".join(filter(None, ("unknown key", context["elsewhere"])))
+            return Fault(path, message, known=tuple(context["known"]))
         case "union_tag_not_found" | "union_tag_invalid":
             return _tag_fault(path, node, detail)
         case "literal_error" | "enum" if known := _names(context["expected"]):

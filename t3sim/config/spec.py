@@ -1,5 +1,6 @@
 """The base of every spec: frozen, strict, and able to say which keys it would have known."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Self
 
 from pydantic import (
@@ -15,7 +16,7 @@ from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCu
 from t3sim.config.meanings import meanings
 
 UNKNOWN_KEY: Final = "unknown_key"
-"""Type of the validation error for a key that a spec does not have; its context holds `known`."""
+"""Type of the validation error for a key that a spec does not have; its context holds `known` and `elsewhere`."""
 
 _RESERVED: Final = frozenset({"value", "class"})  # mark a value that is written with its source
 
@@ -28,6 +29,8 @@ class Spec(BaseModel):
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", strict=True)
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Keys that one may look for here in vain, and what says the same."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -70,7 +73,8 @@ def _rebuilt(cls: type[BaseModel], detail: ErrorDetails) -> InitErrorDetails:
     """Return the same error, in the form that a new ValidationError is made from."""
     kind, context = detail["type"], detail.get("ctx", {})
     if _is_own_unknown_key(detail):
-        kind, context = UNKNOWN_KEY, {"known": _keys(cls)}
+        spec: Any = cls
+        kind, context = UNKNOWN_KEY, {"known": _keys(cls), "elsewhere": spec.elsewhere.get(detail["loc"][0], "")}
     # The message is passed as context, since braces in the message itself would be filled in.
     error = PydanticCustomError(kind, "{message}", {**context, "message": detail["msg"]})
     return InitErrorDetails(type=error, loc=detail["loc"], input=detail["input"])

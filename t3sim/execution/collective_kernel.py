@@ -202,7 +202,7 @@ class CollectiveKernel:
         if not self._protocol.step_latency:
             return 0
         source = self._arrivals.source(move)
-        simulated = self._ports.network.latency_fs(source) + self._ports.memory.spec.read_latency
+        simulated = self._ports.network.latency_fs(source) + self._ports.memory.spec.load_latency
         return max(0, self._protocol.step_latency - simulated)
 
     def _first_held(self, task: Task, sizes: Sequence[int]) -> int:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from t3sim.config import Loaded, Spec
+from t3sim.hardware.memory.fluid.spec import FluidSpec
 from t3sim.hardware.network.link import LinkSpec
 from t3sim.hardware.network.switch import SwitchSpec
 from t3sim.simulation import SystemSpec
@@ -63,10 +64,15 @@ def _faster_links(system: SystemSpec) -> SystemSpec:
 
 
 def _faster_memory(system: SystemSpec) -> SystemSpec:
+    return system.model_copy(update={"memory": _faster(_as_spec(system.memory))})
+
+
+def _faster(memory: Spec) -> Spec:
+    if isinstance(memory, FluidSpec):
+        return memory.model_copy(update={"memory": _faster(memory.memory)})
     # A memory whose channels have a rate of their own has twice as many of them.
-    rate = "bandwidth" if hasattr(system.memory, "bandwidth") else "channels"
-    memory = _as_spec(system.memory)
-    return system.model_copy(update={"memory": _scaled(memory, twice=(rate,), half=("turnaround", "stream_switch"))})
+    rate = "bandwidth" if hasattr(memory, "bandwidth") else "channels"
+    return _scaled(memory, twice=(rate,), half=("turnaround", "stream_switch"))
 
 
 def _more_cus(system: SystemSpec) -> SystemSpec:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from t3sim.config import Loaded
 from t3sim.errors import InputError
@@ -41,6 +42,7 @@ KNOBS: tuple[Knob, ...] = (
     Knob("memory.channels"),
     Knob("memory.read_entries"),
     Knob("memory.write_entries"),
+    Knob("memory.memory.channels"),
     Knob("tracker.entries"),
     Knob("dma.outstanding"),
     Knob("link.bandwidth", RATE),
@@ -76,8 +78,9 @@ def _total_fs(point: Point, system: Loaded[SystemSpec], scheme: str) -> int:
 
 def _relaxed(system: SystemSpec, knob: Knob) -> Iterator[tuple[str, str]]:
     """Give the knob's value now and relaxed, as text; nothing if the system has no such value, or cannot relax it."""
-    part, name = knob.key.split(".")
-    value = getattr(getattr(system, part), name, None)
+    value: Any = system
+    for name in knob.key.split("."):
+        value = getattr(value, name, None)
     if value:
         yield _text(value, knob.dimension), _text(_twice(value, knob), knob.dimension)
 

@@ -142,7 +142,7 @@ class SystemSpec(Spec):
             llc_bytes_per_s=math.inf if llc.bandwidth is None else llc.bandwidth,
             llc_bytes=llc.capacity,
             dram_bytes_per_s=self.memory.peak_bytes_per_s,
-            load_latency_s=self.memory.read_latency / FS_PER_S,
+            load_latency_s=self.memory.load_latency / FS_PER_S,
             stage_overhead_s=compute.stage_overhead / FS_PER_S,
         )
 

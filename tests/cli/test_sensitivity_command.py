@@ -39,7 +39,8 @@ def test_a_trace_as_run_takes_it(t3sim, tmp_path, tiny_settings):
     changes = [f"{key.removeprefix('system.')}={json.dumps(item)}" for key, item in tiny_settings.items() if "." in key]
     changes = [change for change in changes if not change.startswith("model")]
     options = [part for change in changes for part in ("--set", change)]
-    command = ("sensitivity", trace, "--sublayer", "op", "--scheme", "t3", "--metric", "total_us", *options)
+    system = ("--system", tiny_settings["system"])
+    command = ("sensitivity", trace, *system, "--sublayer", "op", "--scheme", "t3", "--metric", "total_us", *options)
     table = t3sim(*command)
     assert table.code == 0, table.err
     for text in ("change of total_us", "t3 -50%", "no effect on any outcome", "changes not made", "is zero"):

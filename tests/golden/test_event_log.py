@@ -60,7 +60,7 @@ def outcome_of(scheme, gpus, simulated, observe=None):
             Collective(op="all_gather", id="ag", bytes=nbytes, after=("rs",), **NAMES),
         ),
     )
-    system = load_system(overrides=SYSTEM).spec
+    system = load_system("t3-paper-published", SYSTEM).spec
     works = lower(trace.sublayers()[0], system.gemm, system.compute.collective_slice, plans_of(system, gpus))
     return get("scheme", scheme)().simulate(SystemLab(system, gpus, simulated, observe), works)
 

@@ -27,6 +27,12 @@ def paper_system():
 
 
 @pytest.fixture(scope="session")
+def in_order_system():
+    """Give the same with a memory that does not ask where bytes lie."""
+    return load_system("t3-paper-published")
+
+
+@pytest.fixture(scope="session")
 def once(tmp_path_factory, request):
     """Give a function that makes a named value once in a test session, however many workers ask for it."""
     is_worker = hasattr(request.config, "workerinput")

@@ -81,6 +81,10 @@ class MemorySpec(Protocol):
         """From service to data at the reader, fs."""
 
     @property
+    def load_latency(self) -> int:
+        """Of one read on an idle memory, from controller to reader, fs."""
+
+    @property
     def peak_bytes_per_s(self) -> int:
         """Peak bandwidth."""
 

@@ -32,7 +32,7 @@ IN_ONE_READ = ("compute.collective_outstanding_per_cu=64 KiB",)
 def total_us(op, gpus, cus, outstanding):
     """Time of one collective on ``cus`` CUs that keep ``outstanding`` bytes in flight each."""
     settings = (f"compute.collective_cus={cus}", f"compute.collective_outstanding_per_cu={outstanding} B")
-    system = load_system(overrides=[*LATENCY_ALONE, *settings])
+    system = load_system("t3-paper-published", [*LATENCY_ALONE, *settings])
     operation = Collective(id="c", op=op, bytes=NBYTES, dtype="fp16", phase="forward", sublayer="c")
     sublayer = Sublayer(model="m", phase="forward", sublayer="c", tp=gpus, operations=(operation,))
     (row,) = simulate_point(Point(system=system, sublayer=sublayer), ["sequential"])
@@ -217,7 +217,7 @@ def test_last_sum_is_done_as_slices_arrive(operation, gpus, collective_op, subla
 
     On two GPUs a chunk crosses the link, and its sum reads two and writes one: by chunk, 50 us later.
     """
-    system = load_system(overrides=PLAIN_MEMORY)
+    system = load_system("t3-paper-published", PLAIN_MEMORY)
     sublayer = sublayer_of(2, collective_op("c", operation, 2 * CHUNK))
     (row,) = simulate_point(Point(system=system, sublayer=sublayer, gpus=gpus), ["sequential"])
     hops = 1 + (operation == "all_reduce")
@@ -233,10 +233,11 @@ def test_a_step_s_latency_comes_before_the_last_sum_too(collective_op, sublayer_
         simulate_point(
             Point(
                 system=load_system(
-                    overrides=[
+                    "t3-paper-published",
+                    [
                         *PLAIN_MEMORY,
                         f"protocols={{p: {{base_latency: 0 us, step_latency: {us} us, payload_share: 1.0}}}}",
-                    ]
+                    ],
                 ),
                 sublayer=sublayer,
             ),

@@ -8,11 +8,14 @@ from t3sim.errors import InputError
 from t3sim.hardware.memory.banked.dram.spec import load_dram
 
 PEAK_BYTES_PER_S = {
+    "hbm2-1760": 16 * 1758 * 10**6,
     "hbm2": 16 * 2 * 10**9,  # 128 bit at 2 Gb/s a pin
     "hbm2-pc64": 8 * 2 * 10**9,
     "hbm2-2pc64": 2 * 8 * 2 * 10**9,
     "hbm2e": 8 * 32 * 10**8,  # 64 bit at 3.2 Gb/s
     "hbm3": 4 * 64 * 10**8,  # 32 bit at 6.4 Gb/s
+    "hbm3-5200": 4 * 52 * 10**8,
+    "hbm3e-6250": 4 * 625 * 10**7,
 }
 
 
@@ -36,7 +39,7 @@ def test_timings_fit_each_other(name):
     assert dram.nRC >= dram.nRAS + dram.nRP
     assert dram.nRAS >= dram.nRCDRD
     assert dram.nCCDWL == 2 * dram.nCCDL
-    assert dram.nREFI * 10**9 // dram.clock == 3900
+    assert dram.nREFI == 3900 * dram.clock // 10**9
 
 
 @pytest.mark.parametrize(

@@ -92,13 +92,13 @@ def test_parts_are_the_whole_for_every_shipped_trace(trace):
         slice_bytes,
         "link.receive_buffer=64 MiB",
     )
-    points, schemes = load_points(trace, "t3-paper", (), (), coarse, "one")
+    points, schemes = load_points(trace, "t3-paper-published", (), (), coarse, "one")
     check_schemes(points[0].system.spec, points[0].works, points[0].sublayer.tp, "one", schemes)
 
 
 def test_parts_are_the_whole_at_full_grain():
     """The same of a shipped sublayer as it is."""
-    (point,), schemes = load_points("mega-gpt-2-tp16", "t3-paper", ("op",), (), (), "mirror")
+    (point,), schemes = load_points("mega-gpt-2-tp16", "t3-paper-published", ("op",), (), (), "mirror")
     check_schemes(point.system.spec, point.works, point.sublayer.tp, schemes=schemes)
 
 

@@ -19,7 +19,7 @@ def test_the_paper_system_in_base_units():
     system = load_system("t3-paper").spec
     assert (system.compute.cus, system.compute.clock) == (80, 1_400_000_000)
     assert system.llc.capacity == 16 * 2**20
-    assert system.memory.bandwidth == 10**12
+    assert load_system("t3-paper-published").spec.memory.bandwidth == 10**12
     assert system.link.latency == 500 * 10**6
     assert system.link.bytes_per_s == 75 * 10**9
     assert system.tracker.entries == 256
@@ -46,11 +46,11 @@ def test_a_gpu_gets_the_parts_of_the_system():
     [
         ("arbitration.t3-mac={policy: mca}", ("arbitration", "t3-mac", "did you mean t3-mca?", "sequential")),
         ("arbitration.t3.policy=mcaa", ("--set", "arbitration.t3.policy", "mcaa", "did you mean mca?", "round-robin")),
-        ("memory.bandwidth=0 GB/s", ("--set", "memory.bandwidth", "greater than 0")),
-        ("memory.bandwidth=1000", ("--set", "memory.bandwidth", "1000", "GB/s")),
-        ("memory.bandwith=1 TB/s", ("--set", "memory.bandwith", "did you mean bandwidth?")),
-        ("memory.bandwidth=1 GiB", ("--set", "memory.bandwidth", "GB/s")),
-        ("memory.efficiency=1.5", ("--set", "memory.efficiency", "1.5")),
+        ("memory.chanels=4", ("--set", "memory.chanels", "did you mean channels?")),
+        ("memory.drain_from=1.5", ("--set", "memory.drain_from", "1.5")),
+        ("link.bandwidth=0 GB/s", ("--set", "link.bandwidth", "greater than 0")),
+        ("link.bandwidth=1000", ("--set", "link.bandwidth", "1000", "GB/s")),
+        ("link.bandwidth=1 GiB", ("--set", "link.bandwidth", "GB/s")),
         ("tracker.ways=3", ("tracker", "256 entries are not whole sets of 3 ways")),
         ("llc.capacity=1 KiB", ("llc", "less than one set")),
         ("link.receive_buffer=1 KiB", ("link", "less than a round trip")),

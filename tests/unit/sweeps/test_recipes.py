@@ -20,8 +20,8 @@ def write(path, form, **data):
 
 @pytest.fixture
 def fluid():
-    """Give the values of the paper's memory, as a file of their own would hold them."""
-    return load_system("t3-paper").resolved["memory"]
+    """Give the values of an in-order memory, as a file of their own would hold them."""
+    return load_system("t3-paper-published").resolved["memory"]
 
 
 @pytest.fixture

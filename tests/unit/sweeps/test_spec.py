@@ -6,7 +6,7 @@ from t3sim.errors import InputError
 from t3sim.sweeps import load_sweep
 from t3sim.sweeps.combinations import Combinations
 
-BASE = {"model": "t-nlg", "tp": 8, "sublayer": "op", "scheme": "t3"}
+BASE = {"system": "t3-paper-published", "model": "t-nlg", "tp": 8, "sublayer": "op", "scheme": "t3"}
 
 
 def combinations(*axes, **more):

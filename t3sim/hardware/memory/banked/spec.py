@@ -7,8 +7,9 @@ says.
 """
 
 import importlib
+from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -31,6 +32,14 @@ MOST_CHANNELS = 1024
 @register(KIND, "banked")
 class BankedSpec(ControlSpec):
     """DRAM of one GPU, bank by bank."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "bandwidth": "it is channels x dram.access x dram.clock / dram.nCCDS",
+        "efficiency": "it follows from the timings in dram",
+        "turnaround": "it follows from dram.nRTW and dram.nWTRS",
+        "update_cost": "it is dram.nCCDWL / dram.nCCDL",
+        "queue_entries": "these are read_entries and write_entries",
+    }
 
     model: Literal["banked"] = "banked"
     dram: DramSpec
@@ -66,6 +75,11 @@ class BankedSpec(ControlSpec):
     def queue_entries(self) -> int:
         """Requests in the read and the write queue of a channel."""
         return self.read_entries + self.write_entries
+
+    @property
+    def load_latency(self) -> int:
+        """Of one read on an idle memory that has to open a row, from controller to reader, fs."""
+        return self.read_latency + self.dram.row_miss_fs
 
     @property
     def peak_bytes_per_s(self) -> int:

@@ -71,6 +71,11 @@ class InOrderSpec(Spec):
         return self.bandwidth
 
     @property
+    def load_latency(self) -> int:
+        """Of one read on an idle memory, but for its service, fs."""
+        return self.read_latency
+
+    @property
     def uses_places(self) -> bool:
         """Whether it asks where bytes lie."""
         return False

@@ -43,6 +43,11 @@ class FluidSpec(Spec):
         return self.memory.read_latency
 
     @property
+    def load_latency(self) -> int:
+        """Of one read on an idle memory, from controller to reader, fs."""
+        return self.memory.load_latency
+
+    @property
     def peak_bytes_per_s(self) -> int:
         """Data bus rate of all channels."""
         return self.memory.peak_bytes_per_s

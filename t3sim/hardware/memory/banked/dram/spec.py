@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from t3sim.config import Loaded, PositiveBytes, PositiveHertz, Spec, load
 from t3sim.data import drams_dir
+from t3sim.units import FS_PER_S
 
 DRAM_FORMAT = "t3sim-dram"
 Cycles = Annotated[int, Field(gt=0, le=10**6)]
@@ -96,6 +97,11 @@ class DramSpec(Spec):
     def banks(self) -> int:
         """Banks of the channel."""
         return self.groups * self.banks_per_group
+
+    @property
+    def row_miss_fs(self) -> int:
+        """From ACT to the last data of a read, fs."""
+        return (self.nRCDRD + self.nCL + self.nBL) * FS_PER_S // self.clock
 
     @property
     def peak_bytes_per_s(self) -> int:
