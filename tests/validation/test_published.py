@@ -6,6 +6,7 @@ The bounds around each published figure are ours; none of them is a parameter th
 import pytest
 
 from t3sim.results import geomean
+from t3sim.simulation import simulate
 from t3sim.studies import load_published
 
 pytestmark = pytest.mark.xdist_group("base set")  # simulated once, by one worker
@@ -79,11 +80,28 @@ def test_ratios_of_the_identities(simulated):
 
 @pytest.mark.parametrize("place", SUBLAYERS, ids=lambda place: f"{place[0]}-tp{place[1]}-{place[2]}")
 def test_schemes_are_ordered_in_every_sublayer(speedups, place):
-    """Sequential is no faster than T3, and T3 no faster than T3-MCA, to within 1%."""
+    """Sequential is no faster than T3, and T3 no faster than T3-MCA, to within 1%; one sublayer is known to break it.
+
+    Its GEMM keeps the DRAM busy and takes a seventh of its reduce-scatter: docs/studies.md, "When MCA costs".
+    """
     of = speedups[place]
     assert of["sequential"] == 1
     assert of["t3"] >= 0.99
-    assert of["t3-mca"] >= 0.99 * of["t3"]
+    if place == ("mega-gpt-2", 16, "op"):
+        assert 0.96 * of["t3"] <= of["t3-mca"] < 0.99 * of["t3"]
+    else:
+        assert of["t3-mca"] >= 0.99 * of["t3"]
+
+
+@pytest.mark.parametrize("model", ["mega-gpt-2", "t-nlg"])
+@pytest.mark.parametrize("tp", [8, 16])
+def test_schemes_are_ordered_where_memory_serves_in_order(model, tp):
+    """With the calibrated memory they are in every sublayer."""
+    rows = simulate(f"{model}-tp{tp}", schemes=["sequential", "t3", "t3-mca"], system=PUBLISHED.system).rows
+    for one, t3, mca in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
+        assert (one["scheme"], t3["scheme"], mca["scheme"]) == ("sequential", "t3", "t3-mca")
+        assert t3["speedup"] >= 0.99
+        assert mca["speedup"] >= 0.99 * t3["speedup"]
 
 
 def test_nothing_beats_the_ideal(speedups):
