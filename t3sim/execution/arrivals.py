@@ -1,6 +1,9 @@
 """What a plan brings to one GPU: where each piece goes, and rows of the data plane that count what is in memory."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
 
 from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, arrivals_of, part_of
 from t3sim.hardware.plane.kinds import MARK
@@ -52,12 +55,15 @@ class Arrivals:
         ``None`` of the GPU's own.
         """
         self._plane = plane
-        for move, count in self._counts.items():
-            # A move without pieces is complete from the start, and so has one that counts at once.
-            marks = plane.add("marks", [0] * max(1, count))
+        # A move without pieces is complete from the start, and so has one that counts at once.
+        missing = [max(1, count) for count in self._counts.values()]
+        marks, rows = plane.add("marks", np.zeros(sum(missing), np.int64)), []
+        for (move, count), counted in zip(self._counts.items(), missing, strict=True):
             of_pieces = marks, first_piece[parts[move]], count
-            row = kernel, NONE, 0, max(1, count), 0, NONE, NONE, *of_pieces, 0, 0, base(self.slots.get(move))
-            self.rows[move] = plane.add("arrivals", [row])
+            rows.append((kernel, NONE, 0, counted, 0, NONE, NONE, *of_pieces, 0, 0, base(self.slots.get(move))))
+            marks += counted
+        self.rows |= dict(zip(self._counts, itertools.count(plane.add("arrivals", rows)), strict=False))
+        for move, count in self._counts.items():
             if not count:
                 plane.perform(MARK, self.rows[move], 0)
 

@@ -18,10 +18,12 @@ from simpy.events import Event
 from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, Task, part_of, tasks_of
 from t3sim.execution.arrivals import Arrivals
 from t3sim.execution.exchange import Exchange, first_pieces
+from t3sim.execution.task_rows import TaskRows
 from t3sim.hardware.clock import fire_now
 from t3sim.hardware.compute.cus import READS_IN_WINDOW, Process
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.hardware.memory.values import Numbers, summed
+from t3sim.hardware.network.message import Template
 from t3sim.hardware.plane import kinds, lanes
 from t3sim.hardware.plane.plane import Plane, plane_of
 from t3sim.hardware.plane.state import NONE
@@ -53,9 +55,11 @@ class CollectiveKernel:
         self._arrivals.count(self._plane, self._row, self._first_piece, parts, bases)
         self._moves = {row: move for move, row in self._arrivals.rows.items()}
         self._tasks: dict[int, _Placed] = {}
+        """In data mode: where they lie."""
+        self._legs: dict[tuple[tuple[int, ...], bool], list[int]] = {}
         self._own: int | None = None
         if protocol.staged and self._plan.operation is Operation.ALL_TO_ALL:
-            self._own = self._new_lane([self._own_part()], self._new_window(window))
+            self._own = self._add_lanes([([self._own_part()], self._new_window(window))])[0]
         self._lanes = self._new_lanes(tasks, window)
         self._ended = Event(ports.env)
         self._values = None
@@ -110,21 +114,34 @@ class CollectiveKernel:
         windows = {number: self._new_window(share) for number, _ in found}
         # All CUs sum what has come in a shot.
         joint = self._new_window(window) if self._plan.in_shots else None
-        return [
-            self._new_lane(lane, joint if apart and joint is not None else windows[number])
-            for (number, apart), lane in found.items()
-        ]
+        return self._add_lanes(
+            [
+                (lane, joint if apart and joint is not None else windows[number])
+                for (number, apart), lane in found.items()
+            ]
+        )
 
     def _new_window(self, limit: int) -> int:
         return self._plane.add("windows", [(limit, max(1, limit // READS_IN_WINDOW), 0, NONE, NONE, 0, NONE)])
 
-    def _new_lane(self, tasks: Sequence[Task], window: int) -> int:
-        rows = [self._task_row(task) for task in tasks]
-        self._plane.margin(max((task.reads for task in tasks), default=0))
-        first = self._plane.add("tasks", rows)
-        self._tasks |= {first + place: self._placed(task) for place, task in enumerate(tasks)}
-        row = self._row, first, first + len(rows), lanes.NEXT, 0, 0, NONE, 0, window, 0, 0, 0, NONE
-        return self._plane.add("lanes", [row])
+    def _add_lanes(self, lanes_of: Sequence[tuple[Sequence[Task], int]]) -> list[int]:
+        """Add lanes, each of tasks and a window."""
+        rows, starts = TaskRows(), [0]
+        for tasks, _ in lanes_of:
+            for task in tasks:
+                rows.add(self._task_row(task, rows))
+            starts.append(len(rows))
+        self._plane.margin(max((task.reads for tasks, _ in lanes_of for task in tasks), default=0))
+        first = rows.into(self._plane)
+        if self._ports.values is not None:
+            every = (task for tasks, _ in lanes_of for task in tasks)
+            self._tasks |= {first + place: self._placed(task) for place, task in enumerate(every)}
+        lane_rows = [
+            (self._row, first + start, first + end, lanes.NEXT, 0, 0, NONE, 0, window, 0, 0, 0, NONE)
+            for (_, window), start, end in zip(lanes_of, starts, starts[1:], strict=False)
+        ]
+        first_lane = self._plane.add("lanes", lane_rows)
+        return list(range(first_lane, first_lane + len(lane_rows)))
 
     def _own_part(self) -> Task:
         """Make the task that copies what a rank sends to itself."""
@@ -139,8 +156,9 @@ class CollectiveKernel:
             lane=0,
         )
 
-    def _task_row(self, task: Task) -> tuple[int, ...]:
-        part, plane = part_of(self._plan, task.chunk), self._plane
+    def _task_row(self, task: Task, rows: TaskRows) -> tuple[int, ...]:
+        """Make the row of a task; what it refers to is added to ``rows``."""
+        part = part_of(self._plan, task.chunk)
         # All that it waits for: arrivals, and sums that another lane makes.
         awaited = (*task.waits, *(move for move in task.own if move in self._sums))
         by_slice = is_by_slice(self._plan, task)
@@ -150,10 +168,12 @@ class CollectiveKernel:
         if task.reads and task.kind is not Kind.LOCAL:
             assert task.move is not None
             made = self._exchange.template(task.move, part, task.destinations)
-            template, ways = self._ports.network.template(made), self._ports.network.first_legs(made)
+            template, ways = self._ports.network.template(made), self._first_legs(made)
             wires = self._wires(part, self._ports.network.bytes_per_s(task.destinations[0]))
-        placed = self._placed(task)
-        buffers = (placed.target, *placed.sources) if self._has_places else ()
+        buffers: tuple[int | None, ...] = ()
+        if self._has_places:
+            placed = self._placed(task)
+            buffers = placed.target, *placed.sources
         return (
             self._first_piece[part],
             self._first_held(task, self._pieces[part]),
@@ -161,16 +181,23 @@ class CollectiveKernel:
             int(task.kind is Kind.LOCAL),
             int(by_slice),
             task.reads,
-            plane.add("waits", [self._arrivals.rows[move] for move in awaited]),
+            rows.put("first_wait", [self._arrivals.rows[move] for move in awaited]),
             len(awaited),
             0 if by_slice else max(map(self._handshake_fs, task.waits), default=0),
             template,
-            plane.add("ways", ways),
+            rows.put("first_way", ways),
             len(ways),
             wires,
             self._arrivals.rows[task.move] if task.move in self._sums else NONE,
-            plane.add("bases", [self._buffers.base(buffer) for buffer in buffers]),
+            rows.put("first_base", [self._buffers.base(buffer) for buffer in buffers]),
         )
+
+    def _first_legs(self, template: Template) -> list[int]:
+        """Give the rows of the first legs of a move's ways: moves to the same GPUs have the same."""
+        key = template.destinations, template.merges > 0
+        if key not in self._legs:
+            self._legs[key] = self._ports.network.first_legs(template)
+        return self._legs[key]
 
     def _wires(self, part: int, rate: int) -> int:
         """Give the first row of the bytes whose time the pieces of a part hold a wire of this rate."""

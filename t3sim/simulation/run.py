@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -139,11 +139,17 @@ def manifest(points: Sequence[Point], notes: Sequence[str]) -> dict[str, Any]:
     return {
         "t3sim": __version__,
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": dict(_versions()),
         "systems": {point.system.spec.name: point.system.config_hash for point in points},
         "seed": points[0].system.spec.conditions.seed,
         "notes": list(notes),
     }
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Look up the libraries' versions, which takes milliseconds, once."""
+    return tuple((name, version(name)) for name in LIBRARIES)
 
 
 def notes_on(point: Point) -> Iterator[str]:

@@ -9,6 +9,7 @@ made visible to peers) or bypass the cache, as near-memory updates do.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -227,7 +228,7 @@ class LlcPlaces:
     def store_evicted(self, stage: int) -> Region:
         """Output written back for the output of one stage."""
         low, high = self._bounds[_EVICTED][(stage + 1) * self._slots - 1 :][:2]
-        return self._region(self._numbers[_EVICTED][low:high])
+        return self._regions[_EVICTED][low:high]
 
     def flushed(self) -> Region:
         """Output written back when the kernel ends: what is in the cache, or all of it for sums of parts."""
@@ -235,7 +236,12 @@ class LlcPlaces:
 
     def _of_slabs(self, kind: int, stage: int) -> tuple[Region, IntArray]:
         bounds = self._bounds[kind][stage * self._slots : (stage + 1) * self._slots]
-        return self._region(self._numbers[kind][bounds[0] : bounds[-1]]), np.diff(bounds)
+        return self._regions[kind][bounds[0] : bounds[-1]], np.diff(bounds)
+
+    @cached_property
+    def _regions(self) -> list[Region]:
+        """Those of the missed and of the evicted blocks: worked out at once, which takes a tenth of stage by stage."""
+        return [self._region(numbers) for numbers in self._numbers]
 
     def _region(self, numbers: IntArray) -> Region:
         blocks, slabs, split = self._blocks, self._blocks.tiling.slabs, self._blocks.split_k

@@ -246,12 +246,13 @@ class Network:
         return self._by_number[link].name, int(self._plane.rows("channels")["number"][channel])
 
     def _new_template(self, template: Template) -> int:
-        first = self._plane.add("receivers", [NONE] * len(template.destinations))
-        for place, destination in enumerate(template.destinations):
-            received = self._as_received(template, destination)
-            key = received.destinations[0], template.operation, received.home, template.move
-            self._plane.rows("receivers")[first + place] = self._arrivals.get(key, NONE)
-            self._expected.setdefault(key, []).append(first + place)
+        received = []
+        for destination in template.destinations:
+            gpu, home = self._destination(template.home, destination)
+            received.append((gpu, template.operation, home, template.move))
+        first = self._plane.add("receivers", [self._arrivals.get(key, NONE) for key in received])
+        for place, key in enumerate(received, first):
+            self._expected.setdefault(key, []).append(place)
         key_number, adders = NONE, []
         if template.merges:
             for piece in range(self.spread):
@@ -262,7 +263,7 @@ class Network:
         row = (
             first,
             template.merges,
-            self._plane.add("adders", adders),
+            self._plane.add("adders", adders) if adders else 0,
             self.spread,
             key_number,
             template.move,
@@ -365,14 +366,19 @@ class Network:
 
     def _as_received(self, template: Template, destination: int) -> Template:
         """Give what comes to a GPU: mirrored, to rank 0 as ``template`` goes from it to ``destination``."""
+        source, (gpu, home) = template.source, self._destination(template.home, destination)
+        if self.mirrored:
+            source = rotated(source, self._turns[destination], self.wiring.shape)
+        return template._replace(source=source, destinations=(gpu,), home=home)
+
+    def _destination(self, home: int, destination: int) -> tuple[int, int]:
+        """Give the GPU at which something arrives, and its home as it is there."""
         if not self.mirrored:
-            return template._replace(destinations=(destination,))
-        shape = self.wiring.shape
+            return destination, home
         by = self._turns.get(destination)
         if by is None:
-            by = self._turns[destination] = turn(destination, 0, shape)
-        source, home = rotated(template.source, by, shape), rotated(template.home, by, shape)
-        return template._replace(source=source, destinations=(0,), home=home)
+            by = self._turns[destination] = turn(destination, 0, self.wiring.shape)
+        return 0, rotated(home, by, self.wiring.shape)
 
     # What the plane tells.
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from t3sim.compiled import Record, part
-from t3sim.hardware.memory.banked.channel import run
+from t3sim.hardware.memory.banked.channel import holds_requests, run
 from t3sim.hardware.memory.banked.dram.tables import NEVER
 from t3sim.hardware.memory.banked.interleave import requests_of
 from t3sim.hardware.memory.banked.tables import Memory, open_channel, open_memory
@@ -210,11 +210,15 @@ def _run_ahead(state: State, memory: Memory, place: int, table: int, cycle: int)
     channel = memory.channels[place]
     now, ahead = open_channel(channel.now), open_channel(channel.ahead)
     now.state[0].cycle = max(cycle, now.state[0].cycle)
+    waiting = 0
     for lane in range(4):
         now.lanes[lane].tail = memory.tails[4 * place + lane]
+        waiting += now.lanes[lane].tail - now.lanes[lane].head
+    channel.planned = 0
+    if waiting == 0 and not holds_requests(now):
+        return
     for block in range(channel.blocks):
         ahead.blocks[block] = now.blocks[block]
-    channel.planned = 0
     if run(state, table, memory, ahead, NEVER - 1, True):
         channel.planned = ahead.state[0].cycle
         channel.slot = memory.completed[0].slot

@@ -21,8 +21,6 @@ def _admit(state: State, table: int, memory: Memory, simulated: Simulated, now: 
     Then the next may follow in the next cycle, else only what the channel does, or what arrives, changes that.
     """
     port, fifos, kinds, path = simulated.port[0], simulated.fifos, simulated.kinds, simulated.path[0]
-    fill(simulated.lanes, fifos, kinds, path.entries)
-    look(port, simulated)
     communicates = fifos[1].count > 0
     closed = closed_queue(port, path, simulated)
     compute = offers(fifos, kinds, path.entries, 0, closed, simulated)
@@ -53,12 +51,16 @@ def run(state: State, table: int, memory: Memory, simulated: Simulated, until: i
     """
     timing: Timing = simulated.rules[0]
     server, entries, completed = simulated.state[0], simulated.entries, memory.completed
-    count = 0
+    count, waits = 0, True
     while server.cycle < until:
-        entered = _admit(state, table, memory, simulated, server.cycle)
+        look(simulated.port[0], simulated)
+        if waits:
+            fill(simulated.lanes, simulated.fifos, simulated.kinds, simulated.path[0].entries)
+            waits = simulated.fifos[0].count + simulated.fifos[1].count > 0
+        entered = _admit(state, table, memory, simulated, server.cycle) if waits else False
         now = min(server.soonest, server.cycle + 1) if entered else server.soonest
         # With nothing left to serve there are only refreshes to come, which nobody waits for.
-        if now > until or (only_first and not _holds_requests(simulated)):
+        if now > until or (only_first and not holds_requests(simulated)):
             break
         if now < server.soonest:
             server.cycle = now  # for what enters next
@@ -80,6 +82,7 @@ def run(state: State, table: int, memory: Memory, simulated: Simulated, until: i
 
 
 @part
-def _holds_requests(channel: Channel) -> bool:
+def holds_requests(channel: Channel) -> bool:
+    """Whether any has entered the channel that is not served."""
     queues = channel.queues
     return bool(queues[READ_QUEUE].count or queues[WRITE_QUEUE].count or channel.state[0].opened_banks)

@@ -72,19 +72,11 @@ def enqueue(channel: Channel, bank: int, row: int, kind: int, arrived: int, tag:
 def _sort_bank(channel: Channel, bank: int, queue: int) -> None:
     """Note what the bank has in this queue: a hit, a head that needs another row, anything."""
     listed, sets = channel.lists[2 * bank + queue], channel.queues[queue]
-    bit = 1 << bank
-    if listed.hit == NONE:
-        sets.hit_banks &= ~bit
-    else:
-        sets.hit_banks |= bit
-    if listed.head == listed.hit:
-        sets.row_banks &= ~bit
-    else:
-        sets.row_banks |= bit
-    if listed.head == NONE:
-        sets.waiting_banks &= ~bit
-    else:
-        sets.waiting_banks |= bit
+    others, head, hit = ~(1 << bank), listed.head, listed.hit
+    # Without branches, which nobody could predict.
+    sets.hit_banks = (sets.hit_banks & others) | (int(hit != NONE) << bank)
+    sets.row_banks = (sets.row_banks & others) | (int(head != hit) << bank)
+    sets.waiting_banks = (sets.waiting_banks & others) | (int(head != NONE) << bank)
 
 
 @part

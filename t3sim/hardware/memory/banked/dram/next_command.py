@@ -159,20 +159,21 @@ def _oldest_ready(channel: Channel, chosen: int, hits_of: int, bus_free: int, no
     banks, entries = channel.banks, channel.entries
     if not chosen or bus_free > now:
         return NONE, bus_free if chosen else NEVER
-    best, best_age, soonest = NONE, NEVER, NEVER
+    best, best_age, soonest, count = NONE, NEVER, NEVER, 0
     while chosen:
         bank = lowest_bit(chosen)
         chosen &= chosen - 1
         slot = banks[bank].opened_for if hits_of == NONE else channel.lists[2 * bank + hits_of].hit
         ready = _column_ready(channel, bank, queue_of(entries[slot].kind) if hits_of == NONE else hits_of)
-        if ready > now:
-            soonest = min(soonest, ready)
-            continue
-        if best != NONE:
-            soonest = now
-        if entries[slot].age < best_age:
-            best, best_age = slot, entries[slot].age
-    return best, soonest
+        # Written so that it takes no branches, which nobody could predict.
+        age = entries[slot].age
+        may = ready <= now
+        age = age if may else NEVER
+        soonest = min(soonest, NEVER if may else ready)
+        count += may
+        best = slot if age < best_age else best
+        best_age = min(age, best_age)
+    return best, now if count > 1 else soonest
 
 
 @part
