@@ -1,12 +1,13 @@
 """Whatever bytes a file holds, and whatever is set on the command line: data or an orderly refusal."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from t3sim.config import Bytes, Spec, dump_yaml, load, read_document
+from t3sim.config import Bytes, Spec, dump_yaml, load, read_document, source
 from t3sim.config.layers import overridden
 from t3sim.config.source import Document
 from t3sim.errors import InputError
@@ -125,3 +126,17 @@ def test_the_file_is_not_needed_after_loading(tmp_path):
     loaded = load(Whole, file, folder=tmp_path, format_name="t")
     file.unlink()
     assert loaded.spec.part.size == 1
+
+
+@given(content=YAML_LIKE)
+@example(content=b"a: {b: [1, 2]}\nc: |\n  x\n\n  y\nd: 'e'\n")
+@example(content=b"a:\t1")
+@example(content=b"? a\n: b")
+def test_both_parsers_read_the_same(content):
+    """What the parser in C takes, the one in Python takes, too: the same data, at the same lines."""
+    text = content.decode()
+    found = source._build(text, "x.yaml")
+    plain = source._Builder("x.yaml")
+    with contextlib.suppress(source._StopReadingError):
+        source._diagnose(plain, text)
+    assert (found.root, found.lines, found.problems) == (plain.root, plain.lines, plain.problems)
