@@ -233,9 +233,12 @@ class CollectiveKernel:
         return max(0, self._protocol.step_latency - simulated)
 
     def _first_held(self, task: Task, sizes: Sequence[int]) -> int:
-        """Give the first piece that is left to copy when a chunk is there: what came before was copied meanwhile."""
+        """Give the first piece that is left to copy when a chunk is there: what came before was copied meanwhile.
+
+        Sums, which have a move, are made of all of it.
+        """
         held = self._protocol.staging
-        if held is None or task.kind is not Kind.LOCAL or not task.waits or is_by_slice(self._plan, task):
+        if held is None or task.move is not None or not task.waits or is_by_slice(self._plan, task):
             return 0
         return bisect_left(range(len(sizes)), True, key=lambda first: sum(sizes[first:]) <= held)
 

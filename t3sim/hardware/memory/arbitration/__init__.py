@@ -30,7 +30,11 @@ class QueueView(NamedTuple):
     compute_waiting: bool
     communication_waiting: bool
     occupancy: int
-    """Entries in the DRAM queue now."""
+    """Entries in the DRAM queue now.
+
+    With a read and a write queue those of both; what waits before them, as writes that are held there do, and a request
+    that has left its queue as a row was opened for it, do not count.
+    """
     last: Stream
     """The stream whose request was admitted last."""
     passed_over: int
