@@ -17,6 +17,7 @@ from t3sim.hardware.compute.llc import LlcSpec, gemm_traffic
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.memory.arbitration import KIND
 from t3sim.hardware.memory.banked.bursts import _cycle_of, _time_of
+from t3sim.hardware.memory.banked.dram.spec import load_dram
 from t3sim.hardware.memory.banked.mappings.ro_ba_co import RoBaCo
 from t3sim.hardware.memory.banked.tables import GPU
 from t3sim.hardware.memory.controller import MemoryController
@@ -129,3 +130,18 @@ def test_a_burst_larger_than_its_lane_has_room_for_waits_for_room(hbm2_banks):
     assert sorted(answered) == list(range(9))
     assert memory.commands()["reads"] == 8 + (1 << 14)
     assert memory.faults() == []
+
+
+@pytest.mark.parametrize("dram", ["hbm2", "hbm2-1760", "hbm2e", "hbm3-5200", "hbm3e-6250"])
+def test_one_read_of_an_idle_memory_takes_the_load_latency(hbm2_banks, dram):
+    """A row is opened, an access is read, and its data go to the reader; within cycles in which commands are sent."""
+    env = simpy.Environment(0)
+    spec = hbm2_banks(dram=load_dram(dram).spec, channels=1, refresh=False)
+    memory = MemoryController(env, spec, get(KIND, "round-robin")(), 0)
+    answered = []
+    place = partial(linear, 0, spec.dram.access)
+    memory.submit(Stream.COMPUTE, Access.READ, spec.dram.access, READ, place, lambda: answered.append(env.now))
+    env.run()
+    cycle = FS_PER_S / spec.dram.clock
+    assert spec.read_latency < spec.load_latency
+    assert 0 <= answered[0] - spec.load_latency <= 4 * cycle

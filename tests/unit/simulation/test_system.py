@@ -74,3 +74,24 @@ def test_an_unknown_system_is_named_with_the_known_ones():
     """A misspelt name is refused with the names that exist."""
     with pytest.raises(InputError, match=r"t3-papr.*t3-paper"):
         load_system("t3-papr")
+
+
+@pytest.mark.parametrize(
+    ("name", "gb_per_s", "load_ns"),
+    [
+        ("t3-paper", 1024, 300),
+        ("v100", 900, 296),
+        ("a100-80g", 2039, 454),
+        ("h100-sxm", 3350, 421),
+        ("h200", 4800, 421),
+        ("mi210", 1638.4, 436),
+        ("mi250x-gcd", 1638.4, 436),
+        ("mi300x", 5300, 428),
+    ],
+)
+def test_memory_bank_by_bank_has_the_quoted_rate_and_the_measured_latency(name, gb_per_s, load_ns):
+    """Channels of the right clock make up the data sheet's bandwidth; a load on idle DRAM takes what was measured."""
+    memory = load_system(name).spec.memory
+    assert memory.model == "banked"
+    assert memory.peak_bytes_per_s == pytest.approx(gb_per_s * 1e9, rel=0.001)
+    assert memory.load_latency == pytest.approx(load_ns * 10**6, abs=10**6)
