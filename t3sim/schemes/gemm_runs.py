@@ -13,10 +13,14 @@ from t3sim.hardware.gpu import Gpu
 from t3sim.lowering.work import GemmWork
 
 
-def gemm_run(gpu: Gpu, work: GemmWork, fused_with: Plan | None) -> GemmRun:
-    """Give the kernel that runs ``work`` on ``gpu``: the plain one, or the one for a plan that it is fused with."""
+def gemm_run(gpu: Gpu, work: GemmWork, fused_with: Plan | None, cus: int | None = None) -> GemmRun:
+    """Give the kernel that runs ``work`` on ``gpu``: the plain one, or the one for a plan that it is fused with.
+
+    ``cus``: the CUs that it has; ``None``: all.
+    """
     kernel = work.plain if fused_with is None else work.fused
-    stage_workgroups = gpu.compute.spec.cus * kernel.workgroups_per_cu
+    cus = gpu.compute.spec.cus if cus is None else cus
+    stage_workgroups = cus * kernel.workgroups_per_cu
     llc, with_places = gpu.spec.llc, gpu.spec.memory.uses_places
     if fused_with is None:
         traffic = _plain_traffic(llc, work, stage_workgroups, with_places=with_places)
@@ -31,7 +35,7 @@ def gemm_run(gpu: Gpu, work: GemmWork, fused_with: Plan | None) -> GemmRun:
         dtype=work.op.dtype,
         traffic=traffic,
         stage_workgroups=stage_workgroups,
-        cus=gpu.compute.spec.cus,
+        cus=cus,
         prefetch_slabs=gpu.spec.gemm.prefetch_slabs,
     )
 

@@ -87,6 +87,8 @@ class GemmPhase:
     accesses: ClassVar[frozenset[Stream]] = frozenset({Stream.COMPUTE})
     tracks: ClassVar[bool] = False
     work: GemmWork
+    cus: int | None = None
+    """CUs that it runs on; ``None``: all."""
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -96,7 +98,7 @@ class GemmPhase:
     def content(self, gpu: GpuSpec, rate_to: RateTo) -> tuple[object, ...]:
         """Describe the kernel and its order of tiles."""
         del gpu, rate_to
-        return self.work.op.dtype, self.work.plain, self.work.order
+        return self.work.op.dtype, self.work.plain, self.work.order, self.cus
 
     def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
         """Launch a kernel."""
@@ -113,7 +115,7 @@ class GemmPhase:
     def _run(self, gpu: Gpu, number: int) -> Process:
         start, launch = int(gpu.env.now), _gemm_launch_fs(gpu, self.work)
         yield gpu.env.timeout(launch)
-        kernel = GemmKernel(gpu.ports, gemm_run(gpu, self.work, None), self)
+        kernel = GemmKernel(gpu.ports, gemm_run(gpu, self.work, None, self.cus), self)
         gpu.programs.append((number, kernel))
         yield from kernel.process()
         traffic = kernel.run.traffic
@@ -137,6 +139,8 @@ class CollectivePhase:
     work: CollectiveWork
     launched: bool = True
     """Whether it starts a kernel; the second half of an all-reduce goes on in the first half's."""
+    cus: int | None = None
+    """CUs that it runs on; ``None``: as many as collectives have with the GPU to themselves."""
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -147,7 +151,7 @@ class CollectivePhase:
         """Describe plan and chunks, and how the kernel starts."""
         protocol, _ = _protocol(gpu.protocols, rate_to, 0, self.work)
         launch = self.launch_fs(gpu, rate_to)
-        return self.work.plan, self.work.chunks, self._running(protocol), launch
+        return self.work.plan, self.work.chunks, self._running(protocol), launch, self.cus
 
     def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
         """Launch a kernel, or go on in one."""
@@ -158,10 +162,14 @@ class CollectivePhase:
         work = self.work
         protocol, load = _protocol(gpu.spec.protocols, gpu.ports.network.bytes_per_s, gpu.index, work)
         exchange = Exchange(gpu.ports.network, number, work.plan, work.chunks)
-        kernel = CollectiveKernel(gpu.ports, exchange, self._running(protocol), gpu.compute.spec.collective_window)
+        window = gpu.compute.spec.collective_window(self._cus(gpu))
+        kernel = CollectiveKernel(gpu.ports, exchange, self._running(protocol), window)
         gpu.programs.append((number, kernel))
         overhead = _overhead_fs(gpu.spec, protocol, load)
         return lambda: self._run(gpu, number, kernel, gpu.launch_fs(work.op.id, overhead) if self.launched else 0)
+
+    def _cus(self, gpu: Gpu) -> int:
+        return gpu.compute.spec.collective_cus if self.cus is None else self.cus
 
     def _running(self, protocol: ProtocolSpec) -> ProtocolSpec:
         """Let an all-reduce make one pass of copies in all: it sends its own reduced chunk as it writes it."""
@@ -174,7 +182,7 @@ class CollectivePhase:
         began = int(gpu.env.now)
         yield from kernel.run()
         # Its workgroups stay on their CUs while they wait for data.
-        gpu.compute.occupied(self.work.operation, gpu.compute.spec.collective_cus, int(gpu.env.now) - began)
+        gpu.compute.occupied(self.work.operation, self._cus(gpu), int(gpu.env.now) - began)
         _check(gpu, number)
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now), launch))
 

@@ -15,6 +15,7 @@ from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.lowering.work import Work
 from t3sim.results.schemes import Role
 from t3sim.schemes.phases import Phase
+from t3sim.workload.operations import Collective, Gemm
 
 KIND = "scheme"
 _Key = TypeVar("_Key", bound=Hashable)
@@ -110,6 +111,13 @@ class Lab(Protocol):
     @property
     def facts(self) -> NetworkFacts:
         """What algorithms may know of the system's network."""
+
+    @property
+    def cus(self) -> int:
+        """CUs of a GPU."""
+
+    def lower(self, operations: Sequence[Gemm | Collective]) -> tuple[Work, ...]:
+        """Lower other operations than the sublayer's. Raises ``InputError`` where they do not fit."""
 
     def run(self, phases: Sequence[Phase], scheme: str) -> Outcome:
         """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""

@@ -56,10 +56,9 @@ class ComputeSpec(Spec):
     collective_slice: PositiveBytes
     """Grain at which a collective kernel sends and writes; it reads in smaller ones where it keeps little in flight."""
 
-    @property
-    def collective_window(self) -> int:
-        """Bytes that a collective kernel keeps in flight on all its CUs."""
-        return self.collective_cus * self.collective_outstanding_per_cu
+    def collective_window(self, cus: int) -> int:
+        """Bytes that a collective kernel keeps in flight on ``cus`` CUs."""
+        return cus * self.collective_outstanding_per_cu
 
 
 class ComputeArray:
