@@ -12,7 +12,7 @@ from t3sim.validation.sublayers import load_measured_sublayers
 MIB = 2**20
 GOALS = {
     ("a100-80g", "NCCL, ring"): 0.07,
-    ("h100-sxm", "NCCL, ring"): 0.06,
+    ("h100-sxm", "NCCL, ring"): 0.07,
     ("h100-sxm", "NCCL, in the switch"): 0.08,
     ("a100-80g", "NCCL, all-to-all"): 0.08,
     ("h100-sxm", "NCCL, all-to-all"): 0.08,
