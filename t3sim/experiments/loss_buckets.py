@@ -15,16 +15,18 @@ from dataclasses import dataclass
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.errors import SimulationError
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
+from t3sim.lowering.work import Work
 from t3sim.observe import Recorder
 from t3sim.observe.time_parts import TimePart, last_gpu, split
 from t3sim.registry import get
 from t3sim.results.losses import BUCKETS, Losses
 from t3sim.schemes.phases import Phase, gemm_alone
 from t3sim.schemes.scheme import KIND as SCHEME
-from t3sim.schemes.scheme import Outcome, Scheme
+from t3sim.schemes.scheme import Outcome, Scheme, Sharing
 from t3sim.simulation import Point
 from t3sim.simulation.activity import activity_of
 from t3sim.simulation.lab import SystemLab
+from t3sim.workload.operations import Collective, Gemm
 
 _SHORT = {"reduce_scatter": "rs", "all_gather": "ag"}
 _OTHER = "other"
@@ -60,6 +62,15 @@ class RecordingLab:
         """Run ``phases`` in order on every GPU, with the arbitration configured for ``scheme``."""
         self.used.append(self._record(phases, scheme))
         return self.used[-1].outcome
+
+    @property
+    def sharing(self) -> Sharing:
+        """How kernels that run at once divide the CUs."""
+        return self.lab.sharing
+
+    def lower(self, operations: Sequence[Gemm | Collective]) -> tuple[Work, ...]:
+        """Lower other operations than the sublayer's."""
+        return self.lab.lower(operations)
 
     def alone(self, phase: Phase) -> Outcome:
         """Run one phase with the machine to itself; the same phase is run, and counts, once."""

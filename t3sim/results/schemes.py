@@ -5,8 +5,9 @@ from typing import Final, Literal, Protocol
 
 from t3sim.registry import get, names
 
-Role = Literal["baseline", "scheme", "ideal"]
-"""``baseline``: what all others are compared with. ``ideal``: a bound, which no machine runs."""
+Role = Literal["baseline", "scheme", "ideal", "rival"]
+"""``baseline``: what all others are compared with. ``ideal``: a bound, which no machine runs. ``rival``: what software
+does on today's GPUs; run where it is asked for."""
 
 _KIND: Final = "scheme"
 

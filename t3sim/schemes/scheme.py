@@ -23,6 +23,18 @@ _Count = TypeVar("_Count", int, LinkReport)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """How a GEMM in pieces and its collectives run at once."""
+
+    pieces: int
+    """Into how many pieces a GEMM is cut, at most."""
+    gemm_cus: int
+    """CUs of a GEMM beside a collective."""
+    collective_cus: int
+    """CUs of a collective beside a GEMM."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a scheme costs: times in fs, traffic in bytes per GPU (the mean, where GPUs are simulated one by one)."""
 
@@ -113,8 +125,8 @@ class Lab(Protocol):
         """What algorithms may know of the system's network."""
 
     @property
-    def cus(self) -> int:
-        """CUs of a GPU."""
+    def sharing(self) -> Sharing:
+        """How kernels that run at once divide the CUs."""
 
     def lower(self, operations: Sequence[Gemm | Collective]) -> tuple[Work, ...]:
         """Lower other operations than the sublayer's. Raises ``InputError`` where they do not fit."""

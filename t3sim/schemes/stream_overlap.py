@@ -1,77 +1,74 @@
 """Stream overlap: what software does with two streams, without fusing anything."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 
+from t3sim.errors import InputError
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.phases import CollectivePhase, GemmPhase, Phase
-from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
+from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme, Sharing
 from t3sim.schemes.sequential import kernel_phase
 from t3sim.schemes.streams import Kernel, StreamsPhase
 from t3sim.units import ceil_div
 from t3sim.workload.operations import Collective, Gemm
 
-PIECES = 4
-CUS = 8
-
 
 @register(KIND, "stream-overlap")
 class StreamOverlap(Scheme):
-    """The GEMM is cut along M; the collective of each piece runs on a few CUs beside the GEMM of the next."""
+    """The GEMM is cut along M; the collectives of each piece run on some CUs beside the GEMM of the next."""
 
     label = "Stream overlap"
-    role: Role = "scheme"
+    role: Role = "rival"
     order = 20
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Cut each GEMM whose output a collective takes; run the rest as kernels."""
         pairs = fusable(works)
         phases: list[Phase] = []
-        skipped: list[Work] = list(pairs.values())
+        taken: list[Work] = list(pairs.values())
         for work in works:
             if isinstance(work, CollectiveWork) and work in pairs:
-                followers = [other for other in works if isinstance(other, CollectiveWork) and follows(other, work)]
-                skipped += followers
-                phases.append(StreamsPhase(tuple(pieces(lab, pairs[work], [work, *followers], PIECES, CUS))))
-            elif work not in skipped:
+                followers = [other for other in works if isinstance(other, CollectiveWork) and _follows(other, work)]
+                taken += followers
+                phases.append(StreamsPhase(_on_two_streams(_cut(lab, pairs[work], [work, *followers]), lab.sharing)))
+            elif work not in taken:
                 phases.append(kernel_phase(work))
         return lab.run(phases, "stream-overlap")
 
 
-def follows(other: CollectiveWork, work: CollectiveWork) -> bool:
+def _follows(other: CollectiveWork, work: CollectiveWork) -> bool:
     """Whether ``other`` takes what ``work`` leaves behind, and waits for nothing else."""
     return (other.continues and other.op is work.op) or other.op.after == (work.op.id,)
 
 
-def pieces(
-    lab: Lab, gemm: GemmWork, collectives: Sequence[CollectiveWork], count: int, cus: int
-) -> Iterator[Kernel]:
-    """Give the kernels of two streams: GEMMs of whole tile rows, and collectives of their output."""
-    sizes = _rows(gemm.op.M, gemm.plain.tiling.tile_m, count)
-    operations = list(dict.fromkeys(work.op.id for work in collectives))
-    named = {work.op.id: work.op for work in collectives}
-    place, last_gemm, last_collective = 0, None, None
-    for number, rows in enumerate(sizes):
-        part = gemm.op.model_copy(update={"id": f"{gemm.op.id}.{number}", "M": rows, "after": ()})
-        (lowered,) = lab.lower([part])
-        shared = number > 0
-        after = () if last_gemm is None else (last_gemm,)
-        assert isinstance(lowered, GemmWork)
-        yield Kernel(GemmPhase(lowered, lab.cus - cus if shared else None), after)
-        last_gemm, place = place, place + 1
-        alone = number == len(sizes) - 1
-        for name in operations:
-            for work in lab.lower([_part(named[name], number, rows, gemm.op)]):
-                assert isinstance(work, CollectiveWork)
-                waits = (last_gemm,) if last_collective is None else (last_gemm, last_collective)
-                yield Kernel(CollectivePhase(work, not work.continues, None if alone else cus), waits)
-                last_collective, place = place, place + 1
+def _cut(lab: Lab, gemm: GemmWork, collectives: Sequence[CollectiveWork]) -> list[tuple[Work, ...]]:
+    """Cut a GEMM into pieces of whole tile rows, each with its part of the collectives; as few as it has to be."""
+    operations = list(dict.fromkeys(work.op for work in collectives))
+    for count in range(lab.sharing.pieces, 1, -1):
+        sizes = _rows(gemm.op.M, gemm.plain.tiling.tile_m, count)
+        with suppress(InputError):  # too small for a chunk a GPU
+            return [lab.lower(_piece(gemm.op, operations, number, rows)) for number, rows in enumerate(sizes)]
+    return [(gemm, *collectives)]
 
 
-def _part(op: Collective, number: int, rows: int, gemm: Gemm) -> Collective:
-    nbytes = op.bytes * rows // gemm.M
-    return op.model_copy(update={"id": f"{op.id}.{number}", "bytes": nbytes, "after": ()})
+def _piece(gemm: Gemm, collectives: Sequence[Collective], number: int, rows: int) -> list[Gemm | Collective]:
+    ids = {name: f"{name}.{number}" for name in (gemm.id, *(op.id for op in collectives))}
+    part = gemm.model_copy(update={"id": ids[gemm.id], "M": rows, "after": ()})
+    return [
+        part,
+        *(
+            op.model_copy(
+                update={
+                    "id": ids[op.id],
+                    "bytes": op.bytes * rows // gemm.M,
+                    "after": tuple(ids[name] for name in op.after),
+                }
+            )
+            for op in collectives
+        ),
+    ]
 
 
 def _rows(rows: int, tile: int, count: int) -> list[int]:
@@ -80,3 +77,24 @@ def _rows(rows: int, tile: int, count: int) -> list[int]:
     count = min(count, grid)
     ends = [min(rows, tile * (grid * (number + 1) // count)) for number in range(count)]
     return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _on_two_streams(pieces: Sequence[tuple[Work, ...]], sharing: Sharing) -> tuple[Kernel, ...]:
+    """Put GEMMs on one stream and collectives on another, where each waits for the GEMM of its piece."""
+    kernels: list[Kernel] = []
+    last: dict[bool, int] = {}  # of each stream, by whether it is that of the GEMMs
+    for number, works in enumerate(pieces):
+        for work in works:
+            is_gemm = isinstance(work, GemmWork)
+            waits = (last[stream] for stream in (True, False) if stream in last and (stream or not is_gemm))
+            kernel = Kernel(_phase(work, sharing, first=number == 0, last=number == len(pieces) - 1), tuple(waits))
+            last[is_gemm] = len(kernels)
+            kernels.append(kernel)
+    return tuple(kernels)
+
+
+def _phase(work: Work, sharing: Sharing, *, first: bool, last: bool) -> Phase:
+    """Give a kernel the CUs that it has: all, for the first GEMM and the last collectives."""
+    if isinstance(work, GemmWork):
+        return GemmPhase(work, None if first else sharing.gemm_cus)
+    return CollectivePhase(work, not work.continues, None if last else sharing.collective_cus)

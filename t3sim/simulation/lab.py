@@ -15,7 +15,7 @@ from t3sim.hardware.network.wiring import Wiring
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.lowering.work import Work, lower
 from t3sim.schemes.phases import Phase, program
-from t3sim.schemes.scheme import Outcome
+from t3sim.schemes.scheme import Outcome, Sharing
 from t3sim.simulation.content import NotPlainError
 from t3sim.simulation.fit import check_conditions
 from t3sim.simulation.mirror import mirror_shape
@@ -99,9 +99,11 @@ class SystemLab:
         return None
 
     @property
-    def cus(self) -> int:
-        """CUs of a GPU."""
-        return self.system.compute.cus
+    def sharing(self) -> Sharing:
+        """How kernels that run at once divide the CUs: a GEMM keeps at least half of them."""
+        cus, software = self.system.compute.cus, self.system.software
+        taken = min(software.overlap_cus, max(1, cus // 2))
+        return Sharing(pieces=software.overlap_pieces, gemm_cus=max(1, cus - taken), collective_cus=taken)
 
     def lower(self, operations: Sequence[Gemm | Collective]) -> tuple[Work, ...]:
         """Lower other operations than the sublayer's. Raises ``InputError`` where they do not fit."""

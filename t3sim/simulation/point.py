@@ -18,6 +18,7 @@ from t3sim.lowering.work import Work, lower
 from t3sim.registry import get, names
 from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
 from t3sim.results.activity import Activity
+from t3sim.results.schemes import scheme_info
 from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
@@ -47,9 +48,10 @@ def scheme_names() -> tuple[str, ...]:
 
 
 def schemes_of_any_network() -> tuple[str, ...]:
-    """Names of the schemes that need nothing special of the network, in the order in which tables show them."""
+    """Names of the schemes that need nothing special of the network, in the order of tables; rivals are asked for."""
     plain = NetworkFacts(ranks=2, shape=(2,))
-    return tuple(name for name in scheme_names() if not get(SCHEME, name)().misfit(plain))
+    usual = (name for name in scheme_names() if scheme_info(name).role != "rival")
+    return tuple(name for name in usual if not get(SCHEME, name)().misfit(plain))
 
 
 @dataclass(frozen=True, kw_only=True)

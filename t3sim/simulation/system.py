@@ -1,14 +1,14 @@
 """The system under study: the specs of all components, as one file describes them."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from t3sim import schemes  # noqa: F401 - registers the schemes whose names are checked below
 from t3sim.config import Femtoseconds, Spec, one_of
 from t3sim.errors import nearest
-from t3sim.hardware.compute.cus import ComputeSpec
+from t3sim.hardware.compute.cus import MOST_CUS, ComputeSpec
 from t3sim.hardware.compute.llc import LlcSpec
 from t3sim.hardware.conditions import SOUND, ConditionsSpec
 from t3sim.hardware.gpu import GpuSpec
@@ -43,13 +43,20 @@ else:
     PolicySpec = one_of(ARBITRATION, "policy")
 
 
+MOST_PIECES = 1024
+
+
 class SoftwareSpec(Spec):
-    """What runs collectives."""
+    """What runs collectives, and how kernels share a GPU."""
 
     libraries: tuple[str, ...] = ()
     """Libraries whose kernels are run, by ``library`` of a protocol; none: those of all."""
     host_overhead: Femtoseconds = 0
     """From the call of a collective to its kernel's launch, where the GPU waits for the host."""
+    overlap_pieces: Annotated[int, Field(gt=0, le=MOST_PIECES)] = 4
+    """Pieces that ``stream-overlap`` cuts a GEMM into, along M."""
+    overlap_cus: Annotated[int, Field(gt=0, le=MOST_CUS)] = 16
+    """CUs that its collectives take from the GEMM that they run beside."""
 
 
 class SystemSpec(Spec):
