@@ -68,7 +68,9 @@ def lower(
     of one tile needs none. Raises ``InputError`` when operations do not fit the kernel
     or the group (see ``misfits``).
     """
-    if problems := [problem for op in sublayer.operations for problem in misfits(op, kernel, sublayer.tp, slice_bytes)]:
+    if problems := [
+        problem for op in sublayer.operations for problem in misfits(op, sublayer, plans, kernel, slice_bytes)
+    ]:
         raise InputError(*problems)
     works: list[Work] = []
     producers: dict[str, GemmWork] = {}
@@ -101,24 +103,27 @@ def fusable(works: Iterable[Work]) -> dict[CollectiveWork, GemmWork]:
     return {work: work.producer for work in works if isinstance(work, CollectiveWork) and work.producer is not None}
 
 
-def misfits(op: Gemm | Collective, kernel: GemmKernelSpec, tp: int, slice_bytes: int) -> Iterator[Problem]:
-    """Say why ``op`` cannot run on the kernel and a ring of ``tp``: too small to cut up, or too large to simulate."""
+def misfits(
+    op: Gemm | Collective, sublayer: Sublayer, plans: PlansOf, kernel: GemmKernelSpec, slice_bytes: int
+) -> Iterator[Problem]:
+    """Say why ``op`` of ``sublayer`` cannot run on the kernel by these plans: too small to cut up, or too large."""
     if isinstance(op, Collective):
         if op.bytes > MOST_PIECES * slice_bytes:
             yield _misfit(op, "bytes", op.bytes, f"makes more than {MOST_PIECES} slices of {slice_bytes} B")
         return
     if op.K_local < kernel.slab_k:
         yield _misfit(op, "K_local", op.K_local, f"is smaller than one K-slab of the kernel ({kernel.slab_k})")
-    if not _fitting(op, kernel, tp):
-        yield from _tile_misfits(op, tiled(op, kernel, kernel.macro_tiles[0]).tiling, tp)
+    parts = _parts_of(op, sublayer, plans)
+    if not _fitting(op, kernel, parts):
+        yield from _tile_misfits(op, tiled(op, kernel, kernel.macro_tiles[0]).tiling, parts)
 
 
-def _tile_misfits(op: Gemm, tiling: Tiling, tp: int) -> Iterator[Problem]:
-    """Say why ``op`` cannot run in these tiles."""
+def _tile_misfits(op: Gemm, tiling: Tiling, parts: int) -> Iterator[Problem]:
+    """Say why ``op`` cannot run in these tiles, with an output of so many parts."""
     if tiling.slabs > MOST_SLABS_EACH:
         yield _misfit(op, "K_local", op.K_local, f"makes {tiling.slabs} K-slabs, too many to simulate one by one")
-    if tiling.tiles < tp:
-        yield _misfit(op, "M", f"{op.M} x {op.N}", f"makes {tiling.tiles} output tiles, too few for {tp} chunks")
+    if tiling.tiles < parts:
+        yield _misfit(op, "M", f"{op.M} x {op.N}", f"makes {tiling.tiles} output tiles, too few for {parts} chunks")
     if tiling.tiles > MOST_PIECES or tiling.tiles * tiling.slabs > MOST_SLABS:
         size = f"{op.M} x {op.N} x {op.K_local}"
         yield _misfit(op, "M", size, f"makes {tiling.tiles} output tiles, too many to simulate one by one")
@@ -137,9 +142,11 @@ def group_rows(grid_m: int, count: int, configured: int) -> tuple[int, int]:
     return configured, configured if left else max(n for n in range(1, min(rows, configured) + 1) if rows % n == 0)
 
 
-def _fitting(op: Gemm, kernel: GemmKernelSpec, tp: int) -> tuple[MacroTile, ...]:
-    """Macro-tiles that ``op`` can be cut into for a ring of ``tp``, in the kernel's order."""
-    return tuple(tile for tile in kernel.macro_tiles if not any(_tile_misfits(op, tiled(op, kernel, tile).tiling, tp)))
+def _fitting(op: Gemm, kernel: GemmKernelSpec, parts: int) -> tuple[MacroTile, ...]:
+    """Macro-tiles that ``op`` can be cut into for an output of so many parts, in the kernel's order."""
+    return tuple(
+        tile for tile in kernel.macro_tiles if not any(_tile_misfits(op, tiled(op, kernel, tile).tiling, parts))
+    )
 
 
 def _gemm(op: Gemm, kernel: GemmKernelSpec, parts: int, rates: GemmRates | None) -> GemmWork:

@@ -8,14 +8,15 @@ from t3sim.config.problems import problems_at
 from t3sim.config.sourcing import Fault
 from t3sim.errors import InputError, Problem
 from t3sim.lowering import work as lowering
-from t3sim.simulation.plans import wiring_of
+from t3sim.simulation.plans import plans_of, wiring_of
 from t3sim.simulation.system import SystemSpec
 from t3sim.workload.operations import Collective, Gemm, Sublayer, Trace
 
 
-def misfits(system: SystemSpec, op: Gemm | Collective, tp: int) -> Iterator[Problem]:
-    """Say why ``op`` cannot run on a ring of ``tp`` GPUs of ``system``; ``key`` is a field of the operation."""
-    yield from lowering.misfits(op, system.gemm, tp, system.compute.collective_slice)
+def misfits(system: SystemSpec, op: Gemm | Collective, sublayer: Sublayer) -> Iterator[Problem]:
+    """Say why ``op`` of ``sublayer`` cannot run on ``system``; ``key`` is a field of the operation."""
+    plans = plans_of(system, sublayer.tp)
+    yield from lowering.misfits(op, sublayer, plans, system.gemm, system.compute.collective_slice)
     rates = system.compute.matrix_flops_per_cycle
     if isinstance(op, Gemm) and op.dtype not in rates:
         message = f"{op.id}: the system {system.name} gives no matrix rate for this dtype"
@@ -49,8 +50,8 @@ def check_conditions(system: SystemSpec, gpus: int, described: Draft | None = No
 
 def check_fit(trace: Loaded[Trace], sublayers: Sequence[Sublayer], system: SystemSpec) -> None:
     """Raise ``InputError`` with every operation of ``sublayers`` that does not fit, and its line in the trace."""
-    chosen = [op for sublayer in sublayers for op in sublayer.operations]
-    found = [(op, problem) for op in chosen for problem in misfits(system, op, trace.spec.tp)]
+    chosen = [(op, sublayer) for sublayer in sublayers for op in sublayer.operations]
+    found = [(op, problem) for op, sublayer in chosen for problem in misfits(system, op, sublayer)]
     if not found:
         return
     lines = read_document(trace.path).lines

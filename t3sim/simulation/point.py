@@ -122,7 +122,7 @@ class Point:
     def check(self) -> None:
         """Raise ``InputError`` with everything for which the point cannot be simulated."""
         system, sublayer = self.system.spec, self.sublayer
-        if problems := [problem for op in sublayer.operations for problem in misfits(system, op, sublayer.tp)]:
+        if problems := [problem for op in sublayer.operations for problem in misfits(system, op, sublayer)]:
             raise InputError(*problems)
 
     @property

@@ -106,6 +106,22 @@ def test_an_option_that_is_wrong(refused, trace, case):
     refused(parts, "run", trace, *options)
 
 
+@pytest.mark.parametrize(
+    "option", ["topology={kind: torus, shape: [2, 2]}", "algorithms={all_reduce: bidirectional-ring}"]
+)
+def test_an_output_of_fewer_tiles_than_its_collective_has_parts(refused, t3sim, tmp_path, option):
+    """Four tiles on four GPUs do for a ring; a plan that cuts the buffer into eight parts is refused, with its line."""
+    path = tmp_path / "four.yaml"
+    path.write_text(
+        "format: t3sim-trace\nversion: 1\nmodel: toy\ntp: 4\noperations:\n"
+        "  - {id: g, op: gemm, phase: f, sublayer: a, M: 256, N: 256, K_local: 64, dtype: fp16}\n"
+        "  - {id: c, op: all_reduce, phase: f, sublayer: a, bytes: 131072 B, dtype: fp16, after: [g]}\n",
+        encoding="utf-8",
+    )
+    assert t3sim("run", path, "--scheme", "sequential").code == 0
+    refused((f"{path}:6", "operations.0.M", "makes 4 output tiles, too few for 8 chunks"), "run", path, "--set", option)
+
+
 def test_a_trace_that_is_not_there(refused, tmp_path):
     """An unknown name is refused with those that are shipped, a path with the path."""
     refused(("'t-nlg-tp9'", "did you mean t-nlg-tp8?", "palm-tp32"), "run", "t-nlg-tp9")
