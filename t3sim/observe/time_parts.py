@@ -1,9 +1,10 @@
 """Where a run's time went: the time of the GPU that ends last, split into parts that never overlap. All times are fs.
 
 The parts are sets of moments, taken from records, so their lengths add up to the run's time exactly. Let ``[0, T)`` be
-the run, and let the GPU's operations follow one another; an operation that overlaps with one before it counts from
-that one's end on: that is its *exposed* time. What the GPU begins late counts as launch of its first operation. A GEMM
-ends with the issue of its last store where its collective is fused with it, and else when its last store is in memory.
+the run. Time in which a GEMM runs is the GEMM's; what a collective takes beside it, or beside one before it in the
+program, is hidden, and what is left is its *exposed* time. What the GPU begins late counts as launch of its first
+operation. A GEMM ends with the issue of its last store where its collective is fused with it, and else when its last
+store is in memory.
 
 GEMM, ``[start, end)``:
 
@@ -13,7 +14,7 @@ GEMM, ``[start, end)``:
     link_wait     moments between stages in which remote stores wait for the link's send buffer
     store_wait    all other moments between stages and after the last one: stores have to leave first
 
-Collective, ``E = [max(start, end before), end)``, each part without those above it:
+Collective, ``E`` its exposed time, each part without those above it:
 
     launch     the launch of its kernel, if it is one
     link       the wire into this GPU carries something
@@ -25,10 +26,11 @@ Collective, ``E = [max(start, end before), end)``, each part without those above
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from t3sim.hardware.gpu import Span
-from t3sim.observe.intervals import Interval, Moments, difference, intersection, length_fs, union
+from t3sim.observe.intervals import Moments, difference, intersection, length_fs, union
 from t3sim.observe.recorder import UNKNOWN, GpuRecord, Recorder
 
 
@@ -48,16 +50,17 @@ def last_gpu(recorder: Recorder) -> GpuRecord:
 
 def split(gpu: GpuRecord) -> dict[TimePart, int]:
     """Split the time of one GPU's program, fs by part."""
-    first = gpu.gpu.spans[0]
+    first = min(gpu.gpu.spans, key=attrgetter("start_fs"))
     parts = {TimePart(first.operation, "launch"): first.start_fs}
-    cursor = 0
-    for span in gpu.gpu.spans:
-        exposed = Interval(max(cursor, span.start_fs), max(cursor, span.end_fs))
+    taken = union([(0, first.start_fs)])
+    for span in sorted(gpu.gpu.spans, key=lambda span: span.operation != "gemm"):
+        own = union([(span.start_fs, span.end_fs)])
+        exposed = difference(own, taken)
         found = _gemm(gpu, span) if span.operation == "gemm" else _collective(gpu, span, exposed)
         for kind, moments in found.items():
             part = TimePart(span.operation, kind)
             parts[part] = parts.get(part, 0) + length_fs(moments)
-        cursor = exposed.end_fs
+        taken = union([*taken, *own])
     return parts
 
 
@@ -77,20 +80,21 @@ def _gemm(gpu: GpuRecord, span: Span) -> dict[str, Moments]:
     }
 
 
-def _collective(gpu: GpuRecord, span: Span, exposed: Interval) -> dict[str, Moments]:
+def _collective(gpu: GpuRecord, span: Span, exposed: Moments) -> dict[str, Moments]:
     """Give each part what it claims of ``exposed`` and those before it left."""
     came = [packet for packet in gpu.received if packet.delivered_fs != UNKNOWN]
     own = [packet for packet in came if packet.last_start_fs >= span.start_fs]
-    first_byte = min((packet.last_start_fs for packet in own), default=exposed.start_fs)
+    start = exposed[0].start_fs if exposed else span.end_fs
+    first_byte = min((packet.last_start_fs for packet in own), default=start)
     claims: dict[str, Moments] = {
         "launch": union([(span.start_fs, span.start_fs + span.launch_fs)]),
         "link": union((packet.last_start_fs, packet.last_end_fs) for packet in came),
         "latency": union((packet.last_end_fs, packet.delivered_fs) for packet in came),
-        "fill": union([(exposed.start_fs, first_byte)]),
+        "fill": union([(start, first_byte)]),
         "tracker": _uncounted(gpu),
         "memory": union((burst.start_fs, burst.end_fs) for burst in gpu.bursts),
     }
-    left: Moments = union([exposed])
+    left = exposed
     parts: dict[str, Moments] = {}
     for kind, claim in claims.items():
         parts[kind] = intersection(left, claim)

@@ -32,7 +32,8 @@ class StreamOverlap(Scheme):
             if isinstance(work, CollectiveWork) and work in pairs:
                 followers = [other for other in works if isinstance(other, CollectiveWork) and _follows(other, work)]
                 taken += followers
-                phases.append(StreamsPhase(_on_two_streams(_cut(lab, pairs[work], [work, *followers]), lab.sharing)))
+                kernels = _on_two_streams(_cut(lab, pairs[work], [work, *followers]), lab.sharing)
+                phases.append(StreamsPhase(kernels, GemmPhase(pairs[work])))
             elif work not in taken:
                 phases.append(kernel_phase(work))
         return lab.run(phases, "stream-overlap")

@@ -1,33 +1,35 @@
-"""Kernels at once: phases of one GPU that run side by side, each after those that it waits for."""
+"""Kernels at once as a phase: on streams, as software launches them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import ClassVar
 
-from simpy.events import AllOf, Event
-
+from t3sim.execution.streams import at_once
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.gpu import Gpu
 from t3sim.lowering.work import Work
-from t3sim.schemes.phases import Phase
+from t3sim.schemes.phases import GemmPhase, Phase
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """One phase on a stream: a stream's kernels are in order, an event lets one wait for one of another stream."""
+    """One phase on a stream."""
 
     phase: Phase
     after: tuple[int, ...] = ()
-    """Kernels that must have ended before it is launched, by their places: those before it."""
+    """Kernels that must have ended before it is launched, by their places."""
 
 
 @dataclass(frozen=True)
 class StreamsPhase:
-    """Kernels that run at once, and share memory and links; CUs are divided among them for as long as they run."""
+    """Kernels that run at once: they share memory and links, and have the CUs that each was given."""
 
     by_tile: ClassVar[bool] = False
     kernels: tuple[Kernel, ...]
+    whole: GemmPhase
+    """Their GEMMs as one kernel, which would have the GPU to itself."""
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -36,20 +38,6 @@ class StreamsPhase:
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Prepare all of them."""
-        first = accumulate((len(kernel.phase.works) for kernel in self.kernels), initial=number)
-        runs = [kernel.phase.prepare(gpu, place) for place, kernel in zip(first, self.kernels, strict=False)]
-
-        def run() -> Process:
-            ended = [Event(gpu.env) for _ in runs]
-            for kernel, process, end in zip(self.kernels, runs, ended, strict=True):
-                gpu.env.process(_in_turn(gpu, [ended[place] for place in kernel.after], process, end))
-            yield AllOf(gpu.env, ended)
-
-        return run
-
-
-def _in_turn(gpu: Gpu, before: list[Event], process: Callable[[], Process], end: Event) -> Process:
-    if before:
-        yield AllOf(gpu.env, before)
-    yield from process()
-    end.succeed()
+        places = accumulate((len(kernel.phase.works) for kernel in self.kernels), initial=number)
+        runs = [kernel.phase.prepare(gpu, place) for place, kernel in zip(places, self.kernels, strict=False)]
+        return partial(at_once, gpu.env, runs, [kernel.after for kernel in self.kernels])

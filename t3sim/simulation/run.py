@@ -19,6 +19,7 @@ from t3sim.processes import Progress, each
 from t3sim.registry import get
 from t3sim.results import RunResult
 from t3sim.results.activity import RUN
+from t3sim.results.schemes import scheme_info
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation.fit import check_conditions, check_fit
 from t3sim.simulation.lab import ALL, MIRROR, ONE
@@ -163,11 +164,12 @@ def notes_on(point: Point) -> Iterator[str]:
 
 
 def choose_schemes(wanted: Sequence[str], facts: NetworkFacts) -> tuple[str, ...]:
-    """Check the names of schemes; none wanted: all that such a network can run.
+    """Check the names of schemes; none wanted: all that such a network can run, without rivals.
 
     Raises ``InputError`` for a name that is not known, and for one that the network cannot run, with the reason.
     """
-    chosen = _choose(wanted, scheme_names(), "--scheme")
+    usual = [name for name in scheme_names() if scheme_info(name).role != "rival"]
+    chosen = _choose(wanted or usual, scheme_names(), "--scheme")
     misfits = {name: reason for name in chosen if (reason := get(SCHEME, name)().misfit(facts))}
     if wanted and misfits:
         raise InputError(*(Problem(message=why, key="--scheme", value=name) for name, why in misfits.items()))

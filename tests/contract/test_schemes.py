@@ -7,7 +7,7 @@ import pytest
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.registry import get, names
-from t3sim.results.schemes import Role, baseline, is_ideal
+from t3sim.results.schemes import Role, baseline, is_ideal, scheme_info
 from t3sim.schemes.scheme import KIND
 from t3sim.simulation import scheme_names
 from t3sim.simulation.lab import SystemLab
@@ -76,14 +76,15 @@ def test_two_runs_give_equal_outcomes(scheme, gpus, system_for, pair, run_scheme
 def test_more_link_bandwidth_is_never_slower(scheme, shape, system_for, pair, run_scheme):
     """Each doubling of the link's bandwidth makes a sublayer faster, or leaves it as it is.
 
-    Up to 5%: what arrives in shorter bursts disturbs a GEMM that shares its memory with it more.
+    Up to 5%: what arrives in shorter bursts disturbs a GEMM that shares its memory with it more. A rival whose GEMM has
+    half of these four CUs has less to gain.
     """
     totals = [
         run_scheme(system_for(f"link.bandwidth={rate} GB/s"), pair(4, shape), scheme).total_fs
         for rate in (25, 50, 100, 200, 400)
     ]
     assert all(faster <= 1.05 * slower for slower, faster in pairwise(totals)), totals
-    assert totals[-1] < 0.9 * totals[0]
+    assert totals[-1] < (0.95 if scheme_info(scheme).role == "rival" else 0.9) * totals[0]
 
 
 @pytest.mark.parametrize("shape", [(128, 48, 40), (256, 64, 8), (64, 64, 200)])

@@ -29,9 +29,9 @@ def rows(point):
 
 
 def test_schemes_are_in_the_order_of_tables():
-    """The baseline comes first, what T3 does next, then the ideals; what needs a special network stands at the end."""
+    """The baseline comes first, what T3 does next, then the ideals; then what needs a special network, and rivals."""
     assert schemes_of_any_network() == ALL
-    assert scheme_names() == (*ALL, "t3-switch")
+    assert scheme_names() == (*ALL, "t3-switch", "stream-overlap")
 
 
 def test_rows_come_in_the_order_asked_for(point):
