@@ -71,6 +71,9 @@ def test_cus_are_not_given_twice(cus, tiny_system, pair, run_scheme):
     # The first GEMM has all four; each other one all but those of the collectives.
     held = 4 * (first.end_fs - first.start_fs) + (4 - cus) * sum(span.end_fs - span.start_fs for span in beside)
     assert 0 < outcome.cu_busy_fs["gemm"] <= held
+    # Those of the last piece have the GPU to themselves, and their launch takes no time here.
+    *others, last = [span.end_fs - span.start_fs for span in spans if span.operation == "reduce_scatter"]
+    assert outcome.cu_busy_fs["reduce_scatter"] == cus * sum(others) + 4 * last
 
 
 def test_nothing_is_faster_than_its_longer_stream(tiny_system, pair, run_scheme):
