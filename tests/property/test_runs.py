@@ -143,7 +143,7 @@ def test_nothing_is_faster_than_its_hardware(tiny_system, pair, run_scheme, data
     groups=st.integers(1, 2),
     columns=st.integers(1, 4),
     depth=st.integers(8, 60),
-    scheme=st.sampled_from(names(SCHEME)),
+    scheme=st.sampled_from([name for name in names(SCHEME) if name != "stream-overlap"]),  # cuts GEMMs elsewhere
 )
 def test_mirror_equals_the_ring(tiny_system, pair, run_scheme, data, gpus, groups, columns, depth, scheme):
     """Where every chunk is the same number of whole row groups, one mirrored GPU is each GPU of the full ring."""
@@ -159,7 +159,7 @@ def test_mirror_equals_the_ring(tiny_system, pair, run_scheme, data, gpus, group
 
 
 @settings(max_examples=150)
-@given(data=st.data(), size=sizes(), scheme=st.sampled_from(EXECUTED))
+@given(data=st.data(), size=sizes(), scheme=st.sampled_from((*EXECUTED, "stream-overlap")))
 def test_one_gpu_stands_for_all_only_where_it_is_each_of_them(tiny_system, pair, run_scheme, data, size, scheme):
     """Whatever the shape, what one GPU answers for all is what each of all does, to the femtosecond."""
     gpus, shape = size
