@@ -98,7 +98,8 @@ def _bar(frame: "pd.DataFrame", plot: Plot, figure: "Figure") -> None:
     slanted: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(len(row[0]) for row in labels) > 12 else {}  # noqa: PLR2004
     axes.set_xticks(range(len(labels)), [row[0] for row in labels], **slanted)
     axes.set_ylabel(_metric_label(plot))
-    axes.legend(title=plot.by)
+    # Below the axes: inside there is no place that no bar needs.
+    figure.legend(title=plot.by, loc="outside lower center", ncols=len(groups))
 
 
 def _heatmap(frame: "pd.DataFrame", plot: Plot, figure: "Figure") -> None:
