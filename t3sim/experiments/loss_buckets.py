@@ -23,7 +23,6 @@ from t3sim.results.losses import BUCKETS, Losses
 from t3sim.schemes.phases import Phase, gemm_alone
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme, Sharing
-from t3sim.schemes.streams import StreamsPhase
 from t3sim.simulation import Point
 from t3sim.simulation.activity import activity_of
 from t3sim.simulation.lab import SystemLab
@@ -123,7 +122,7 @@ def _buckets(lab: RecordingLab, run: _Run) -> dict[str, int]:
     gpu = last_gpu(run.recorder)
     parts = split(gpu)
     alone: dict[TimePart, int] = {}
-    for phase in filter(None, map(_gemm_alone, run.phases)):
+    for phase in filter(None, map(gemm_alone, run.phases)):
         reference = run if run.phases == (phase,) else lab.recorded_alone(phase)
         # A kernel that is the same on all GPUs is run on one for them, also where the whole run takes all.
         records = {record.gpu.index: record for record in reference.recorder.gpus}
@@ -131,11 +130,6 @@ def _buckets(lab: RecordingLab, run: _Run) -> dict[str, int]:
         for part, length in split(own).items():
             alone[part] = alone.get(part, 0) + length
     return {**_gemm(parts, alone), **_collectives(parts)}
-
-
-def _gemm_alone(phase: Phase) -> Phase | None:
-    """Return what runs the GEMM of ``phase`` with the machine to itself; ``None`` if it has none."""
-    return phase.whole if isinstance(phase, StreamsPhase) else gemm_alone(phase)
 
 
 def _gemm(parts: Mapping[TimePart, int], alone: Mapping[TimePart, int]) -> dict[str, int]:

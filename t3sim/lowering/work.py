@@ -45,6 +45,10 @@ class CollectiveWork:
         """Name of what it does, as traffic is counted by."""
         return self.plan.operation.value
 
+    def follows(self, other: "CollectiveWork") -> bool:
+        """Whether it takes what ``other`` leaves behind, and waits for nothing else."""
+        return (self.continues and self.op is other.op) or self.op.after == (other.op.id,)
+
 
 Work = GemmWork | CollectiveWork
 PlansOf = Callable[[str, int], tuple[Plan, ...]]

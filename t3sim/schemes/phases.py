@@ -65,12 +65,26 @@ class Described(Phase, Protocol):
         """How long from its beginning on it leaves memory and links alone."""
 
 
+def prepared(phases: Sequence[Phase], gpu: Gpu, number: int) -> list[Callable[[], Process]]:
+    """Set up ``phases`` on ``gpu`` as operation ``number`` of its program and those after it; return what runs each."""
+    first = accumulate((len(phase.works) for phase in phases), initial=number)
+    return [phase.prepare(gpu, place) for place, phase in zip(first, phases, strict=False)]
+
+
+@runtime_checkable
+class WithGemm(Phase, Protocol):
+    """A phase that has a GEMM."""
+
+    @property
+    def gemm_alone(self) -> Phase:
+        """What runs its GEMM with the machine to itself."""
+
+
 def program(phases: Sequence[Phase]) -> Callable[[Gpu], Process]:
     """Make the program that runs ``phases`` in order on a GPU."""
 
     def run(gpu: Gpu) -> Process:
-        first = accumulate((len(phase.works) for phase in phases), initial=0)
-        processes = [phase.prepare(gpu, number) for number, phase in zip(first, phases, strict=False)]
+        processes = prepared(phases, gpu, 0)
         if gpu.start_fs:  # one that is late is ready for what others send
             yield gpu.env.timeout(gpu.start_fs)
         for process in processes:
@@ -89,6 +103,11 @@ class GemmPhase:
     work: GemmWork
     cus: int | None = None
     """CUs that it runs on; ``None``: all."""
+
+    @property
+    def gemm_alone(self) -> Phase:
+        """Itself."""
+        return self
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -197,6 +216,11 @@ class FusedPhase:
     work: CollectiveWork
     gather: CollectiveWork | None = None
     """The all-gather of the sums, if it is triggered as well."""
+
+    @property
+    def gemm_alone(self) -> Phase:
+        """The same kernel, without any communication."""
+        return StaggeredGemmPhase(self.work)
 
     @property
     def works(self) -> tuple[CollectiveWork, ...]:
@@ -322,9 +346,7 @@ def _gemm_launch_fs(gpu: Gpu, work: GemmWork) -> int:
 
 def gemm_alone(phase: Phase) -> Phase | None:
     """Return the phase that runs the GEMM of ``phase`` with the machine to itself; ``None`` if it has none."""
-    if isinstance(phase, FusedPhase):
-        return StaggeredGemmPhase(phase.work)
-    return phase if isinstance(phase, GemmPhase) else None
+    return phase.gemm_alone if isinstance(phase, WithGemm) else None
 
 
 def _track_trigger(

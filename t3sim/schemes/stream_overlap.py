@@ -30,18 +30,13 @@ class StreamOverlap(Scheme):
         taken: list[Work] = list(pairs.values())
         for work in works:
             if isinstance(work, CollectiveWork) and work in pairs:
-                followers = [other for other in works if isinstance(other, CollectiveWork) and _follows(other, work)]
+                followers = [other for other in works if isinstance(other, CollectiveWork) and other.follows(work)]
                 taken += followers
                 kernels = _on_two_streams(_cut(lab, pairs[work], [work, *followers]), lab.sharing)
-                phases.append(StreamsPhase(kernels, GemmPhase(pairs[work])))
+                phases.append(StreamsPhase(kernels, gemm_alone=GemmPhase(pairs[work])))
             elif work not in taken:
                 phases.append(kernel_phase(work))
         return lab.run(phases, "stream-overlap")
-
-
-def _follows(other: CollectiveWork, work: CollectiveWork) -> bool:
-    """Whether ``other`` takes what ``work`` leaves behind, and waits for nothing else."""
-    return (other.continues and other.op is work.op) or other.op.after == (work.op.id,)
 
 
 def _cut(lab: Lab, gemm: GemmWork, collectives: Sequence[CollectiveWork]) -> list[tuple[Work, ...]]:
@@ -83,14 +78,13 @@ def _rows(rows: int, tile: int, count: int) -> list[int]:
 def _on_two_streams(pieces: Sequence[tuple[Work, ...]], sharing: Sharing) -> tuple[Kernel, ...]:
     """Put GEMMs on one stream and collectives on another, where each waits for the GEMM of its piece."""
     kernels: list[Kernel] = []
-    last: dict[bool, int] = {}  # of each stream, by whether it is that of the GEMMs
+    last: dict[type[Work], int] = {}
     for number, works in enumerate(pieces):
         for work in works:
-            is_gemm = isinstance(work, GemmWork)
-            waits = (last[stream] for stream in (True, False) if stream in last and (stream or not is_gemm))
-            kernel = Kernel(_phase(work, sharing, first=number == 0, last=number == len(pieces) - 1), tuple(waits))
-            last[is_gemm] = len(kernels)
-            kernels.append(kernel)
+            awaited = (GemmWork,) if isinstance(work, GemmWork) else (GemmWork, CollectiveWork)
+            after = tuple(last[stream] for stream in awaited if stream in last)
+            last[type(work)] = len(kernels)
+            kernels.append(Kernel(_phase(work, sharing, first=number == 0, last=number == len(pieces) - 1), after))
     return tuple(kernels)
 
 

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
 from typing import ClassVar
 
 from t3sim.execution.streams import at_once
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.gpu import Gpu
 from t3sim.lowering.work import Work
-from t3sim.schemes.phases import GemmPhase, Phase
+from t3sim.schemes.phases import Phase, prepared
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,8 @@ class StreamsPhase:
 
     by_tile: ClassVar[bool] = False
     kernels: tuple[Kernel, ...]
-    whole: GemmPhase
-    """Their GEMMs as one kernel, which would have the GPU to itself."""
+    gemm_alone: Phase
+    """Their GEMMs as one kernel with the machine to itself."""
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -38,6 +37,5 @@ class StreamsPhase:
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Prepare all of them."""
-        places = accumulate((len(kernel.phase.works) for kernel in self.kernels), initial=number)
-        runs = [kernel.phase.prepare(gpu, place) for place, kernel in zip(places, self.kernels, strict=False)]
+        runs = prepared([kernel.phase for kernel in self.kernels], gpu, number)
         return partial(at_once, gpu.env, runs, [kernel.after for kernel in self.kernels])

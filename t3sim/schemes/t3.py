@@ -58,7 +58,6 @@ def _all_gather_of(work: CollectiveWork, works: Sequence[Work]) -> CollectiveWor
     for other in works:
         if not isinstance(other, CollectiveWork) or other.plan.operation is not Operation.ALL_GATHER:
             continue
-        follows = (other.continues and other.op is work.op) or other.op.after == (work.op.id,)
-        if follows and other.chunks.chunk_bytes == work.chunks.chunk_bytes:
+        if other.follows(work) and other.chunks.chunk_bytes == work.chunks.chunk_bytes:
             return other
     return None

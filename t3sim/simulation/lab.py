@@ -13,7 +13,7 @@ from t3sim.hardware.machine import GpuReport, LinkReport, Machine
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.network.wiring import Wiring
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
-from t3sim.lowering.work import Work, lower
+from t3sim.lowering.work import Work
 from t3sim.schemes.phases import Phase, program
 from t3sim.schemes.scheme import Outcome, Sharing
 from t3sim.simulation.content import NotPlainError
@@ -21,7 +21,7 @@ from t3sim.simulation.fit import check_conditions
 from t3sim.simulation.mirror import mirror_shape
 from t3sim.simulation.part_store import REMEMBERED
 from t3sim.simulation.parts import Part, Parts, are_described
-from t3sim.simulation.plans import facts_of, plans_of, wiring_of
+from t3sim.simulation.plans import facts_of, wiring_of, works_of
 from t3sim.simulation.system import SystemSpec
 from t3sim.workload.operations import Collective, Gemm, Sublayer
 
@@ -107,13 +107,8 @@ class SystemLab:
 
     def lower(self, operations: Sequence[Gemm | Collective]) -> tuple[Work, ...]:
         """Lower other operations than the sublayer's. Raises ``InputError`` where they do not fit."""
-        system = self.system
-        first = operations[0]
-        pieces = Sublayer(
-            model="", phase=first.phase, sublayer=first.sublayer, tp=self.gpus, operations=tuple(operations)
-        )
-        plans = plans_of(system, self.gpus)
-        return lower(pieces, system.gemm, system.compute.collective_slice, plans, system.gemm_rates())
+        place = {"phase": operations[0].phase, "sublayer": operations[0].sublayer}
+        return works_of(self.system, Sublayer(model="", tp=self.gpus, operations=tuple(operations), **place))
 
     @property
     def track_trigger(self) -> TrackTriggerSpec:

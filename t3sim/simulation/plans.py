@@ -9,10 +9,11 @@ from t3sim.errors import InputError, PlanError, Problem
 from t3sim.hardware.network.link import LinkSpec
 from t3sim.hardware.network.topologies import Topology
 from t3sim.hardware.network.wiring import Wiring
-from t3sim.lowering.work import PlansOf
+from t3sim.lowering.work import PlansOf, Work, lower
 from t3sim.registry import get, names
 from t3sim.simulation.cheapest import cheapest_algorithm, split_halves
 from t3sim.simulation.system import SystemSpec
+from t3sim.workload.operations import Sublayer
 
 
 def network_settings(topology: object, algorithm: object) -> dict[str, object]:
@@ -73,3 +74,9 @@ def plans_of(system: SystemSpec, gpus: int) -> PlansOf:
             raise InputError(Problem(message=str(error), key=f"algorithms.{op}")) from None
 
     return plans
+
+
+def works_of(system: SystemSpec, sublayer: Sublayer) -> tuple[Work, ...]:
+    """Lower ``sublayer`` for ``system``. Raises ``InputError`` where it does not fit."""
+    plans = plans_of(system, sublayer.tp)
+    return lower(sublayer, system.gemm, system.compute.collective_slice, plans, system.gemm_rates())

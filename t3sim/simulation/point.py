@@ -14,7 +14,7 @@ from t3sim.errors import DataError, InputError, SimulationError
 from t3sim.execution.data import DataMode
 from t3sim.hardware.machine import Machine
 from t3sim.hardware.memory.access import Cause, Direction
-from t3sim.lowering.work import Work, lower
+from t3sim.lowering.work import Work
 from t3sim.registry import get, names
 from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
 from t3sim.results.activity import Activity
@@ -29,7 +29,7 @@ from t3sim.simulation.bandwidth import bandwidths
 from t3sim.simulation.fit import misfits
 from t3sim.simulation.lab import ALL, MIRROR, ONE, SystemLab
 from t3sim.simulation.mirror import mirror_shape, size_difference, size_spread
-from t3sim.simulation.plans import plans_of, wiring_of
+from t3sim.simulation.plans import wiring_of, works_of
 from t3sim.simulation.seeds import SeedRuns, by_seed
 from t3sim.simulation.system import SystemSpec
 from t3sim.units import FS_PER_US
@@ -47,11 +47,15 @@ def scheme_names() -> tuple[str, ...]:
     return tuple(sorted(names(SCHEME), key=lambda name: (get(SCHEME, name).order, name)))
 
 
+def usual_schemes() -> tuple[str, ...]:
+    """Names of the schemes that are run where none is named: all but rivals."""
+    return tuple(name for name in scheme_names() if scheme_info(name).role != "rival")
+
+
 def schemes_of_any_network() -> tuple[str, ...]:
-    """Names of the schemes that need nothing special of the network, in the order of tables; rivals are asked for."""
+    """Names of the usual schemes that need nothing special of the network, in the order in which tables show them."""
     plain = NetworkFacts(ranks=2, shape=(2,))
-    usual = (name for name in scheme_names() if scheme_info(name).role != "rival")
-    return tuple(name for name in usual if not get(SCHEME, name)().misfit(plain))
+    return tuple(name for name in usual_schemes() if not get(SCHEME, name)().misfit(plain))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +72,7 @@ class Point:
     @cached_property
     def works(self) -> tuple[Work, ...]:
         """The operations as tiled and chunked work; ``InputError`` when they do not fit the system."""
-        system = self.system.spec
-        plans = plans_of(system, self.sublayer.tp)
-        return lower(self.sublayer, system.gemm, system.compute.collective_slice, plans, system.gemm_rates())
+        return works_of(self.system.spec, self.sublayer)
 
     @cached_property
     def why_all(self) -> str | None:

@@ -19,12 +19,11 @@ from t3sim.processes import Progress, each
 from t3sim.registry import get
 from t3sim.results import RunResult
 from t3sim.results.activity import RUN
-from t3sim.results.schemes import scheme_info
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation.fit import check_conditions, check_fit
 from t3sim.simulation.lab import ALL, MIRROR, ONE
 from t3sim.simulation.plans import facts_of
-from t3sim.simulation.point import Measured, Observe, Point, measure, scheme_names
+from t3sim.simulation.point import Measured, Observe, Point, measure, scheme_names, usual_schemes
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
 from t3sim.workload.operations import Sublayer, Trace
@@ -168,8 +167,7 @@ def choose_schemes(wanted: Sequence[str], facts: NetworkFacts) -> tuple[str, ...
 
     Raises ``InputError`` for a name that is not known, and for one that the network cannot run, with the reason.
     """
-    usual = [name for name in scheme_names() if scheme_info(name).role != "rival"]
-    chosen = _choose(wanted or usual, scheme_names(), "--scheme")
+    chosen = _choose(wanted or usual_schemes(), scheme_names(), "--scheme")
     misfits = {name: reason for name in chosen if (reason := get(SCHEME, name)().misfit(facts))}
     if wanted and misfits:
         raise InputError(*(Problem(message=why, key="--scheme", value=name) for name, why in misfits.items()))

@@ -43,7 +43,7 @@ else:
     PolicySpec = one_of(ARBITRATION, "policy")
 
 
-MOST_PIECES = 1024
+MOST_OVERLAP_PIECES = 1024
 
 
 class SoftwareSpec(Spec):
@@ -53,7 +53,7 @@ class SoftwareSpec(Spec):
     """Libraries whose kernels are run, by ``library`` of a protocol; none: those of all."""
     host_overhead: Femtoseconds = 0
     """From the call of a collective to its kernel's launch, where the GPU waits for the host."""
-    overlap_pieces: Annotated[int, Field(gt=0, le=MOST_PIECES)] = 4
+    overlap_pieces: Annotated[int, Field(gt=0, le=MOST_OVERLAP_PIECES)] = 4
     """Pieces that ``stream-overlap`` cuts a GEMM into, along M."""
     overlap_cus: Annotated[int, Field(gt=0, le=MOST_CUS)] = 16
     """CUs that its collectives take from the GEMM that they run beside."""

@@ -50,6 +50,13 @@ def test_what_helps_most_is_measured(document, trace):
     assert (latency["before"], latency["assignment"]) == ("1 us", "link.latency=500 ns")
 
 
+def test_memories_have_knobs_of_their_own(document, trace):
+    """Channels are relaxed where they are: of the banked memory, also inside the fluid one that follows it."""
+    for system, key in (("t3-paper", "memory.channels=64"), ("t3-paper-fluid", "memory.memory.channels=64")):
+        (row,) = document("explain", trace, "--sublayer", "op", "--scheme", "t3", "--system", system)["rows"]
+        assert key in [each["assignment"] for each in row["what_if"]]
+
+
 def test_a_change_that_the_system_forbids_is_left_out(document, trace):
     """A link twice as fast needs a larger receive buffer: where that forbids it, the other changes still count."""
     options = ("--sublayer", "op", "--scheme", "t3", "--set", "link.receive_buffer=100 kB")

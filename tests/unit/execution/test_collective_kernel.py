@@ -145,23 +145,26 @@ def test_exchanged_chunks_do_not_overwrite_what_is_still_to_be_sent(accesses, ti
         assert read == [1024 * part for part in range(4) if part != rank]
 
 
+# Reads alone take time, 400 ns each, and 12 KiB of them are under way.
+WINDOW_OF_12_KIB = (
+    "memory.bandwidth=1000000 TB/s",
+    "memory.read_latency=400 ns",
+    "memory.turnaround=0 ns",
+    "memory.stream_switch=0 ns",
+    "link.bandwidth=10 TB/s",
+    "link.latency=0 ns",
+    "compute.launch_overhead=0 ns",
+    "compute.collective_cus=1",
+    "compute.collective_outstanding_per_cu=12 KiB",
+    "compute.collective_slice=256 B",
+)
+
+
 def test_lanes_share_the_cus(tiny_system, collective_op, sublayer_of, run_scheme):
     """Three lanes at once, each with a third of the window, are bound by latency as one lane with all of it is."""
-    settings = (
-        "memory.bandwidth=1000000 TB/s",
-        "memory.read_latency=400 ns",
-        "memory.turnaround=0 ns",
-        "memory.stream_switch=0 ns",
-        "link.bandwidth=10 TB/s",
-        "link.latency=0 ns",
-        "compute.launch_overhead=0 ns",
-        "compute.collective_cus=1",
-        "compute.collective_outstanding_per_cu=12 KiB",
-        "compute.collective_slice=256 B",
-    )
     sublayer = sublayer_of(4, collective_op("c", "all_gather", 4 << 20))
     ring, direct = (
-        run_scheme(tiny_system(*settings, *network), sublayer, "sequential").total_fs
+        run_scheme(tiny_system(*WINDOW_OF_12_KIB, *network), sublayer, "sequential").total_fs
         for network in ((), ("topology={kind: fully-connected}", "algorithms={all_gather: direct}"))
     )
     # Each reads three chunks of 1 MiB: one after the other with 12 KiB in flight, or side by side with 4 KiB each.
@@ -176,16 +179,7 @@ def test_shots_are_summed_after_their_barrier_by_all_cus(tiny_system, collective
     Nothing is summed while the shot is under way, and the sum is not left to the CUs of one of its lanes.
     """
     settings = (
-        "memory.bandwidth=1000000 TB/s",
-        "memory.read_latency=400 ns",
-        "memory.turnaround=0 ns",
-        "memory.stream_switch=0 ns",
-        "link.bandwidth=10 TB/s",
-        "link.latency=0 ns",
-        "compute.launch_overhead=0 ns",
-        "compute.collective_cus=1",
-        "compute.collective_outstanding_per_cu=12 KiB",
-        "compute.collective_slice=256 B",
+        *WINDOW_OF_12_KIB,
         "topology={kind: fully-connected}",
         "algorithms={reduce_scatter: direct}",
     )

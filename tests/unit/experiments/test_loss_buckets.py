@@ -165,6 +165,22 @@ def test_every_gemm_knows_its_run_alone(machine):
     assert gemm_alone(FusedPhase(reduce_scatter)) == StaggeredGemmPhase(reduce_scatter)
 
 
+def test_a_rival_s_gemm_is_compared_with_the_whole_one(tiny_loaded, pair):
+    """Pieces on three of four CUs: the same slabs take longer than alone, and that is CUs taken; all adds up.
+
+    Time in which a GEMM runs is the GEMM's, what collectives take beside it hidden: less of it shows than alone.
+    """
+    system = tiny_loaded("software.overlap_pieces=4", "software.overlap_cus=1")
+    point = Point(system=system, sublayer=pair(4, (256, 64, 200)), gpus="mirror")
+    alone, rival = losses(point, ["sequential", "stream-overlap"])
+    assert sum(rival.buckets.values()) == rival.total_fs
+    assert rival.buckets["gemm_compute"] == alone.buckets["gemm_compute"]
+    assert rival.buckets["gemm_cus_taken"] > 0
+    spent = total_of(rival, "gemm_")
+    assert rival.total_fs - spent == total_of(rival, "rs_") + total_of(rival, "ag_")
+    assert 0 < total_of(rival, "rs_") + total_of(rival, "ag_") < total_of(alone, "rs_") + total_of(alone, "ag_")
+
+
 def test_buckets_are_explained():
     """Each bucket has a meaning, a formula and one of the bounds; its column has a name of its own and a unit."""
     for bucket, column in zip(BUCKETS, BUCKET_COLUMNS, strict=True):

@@ -105,6 +105,22 @@ def test_step_is_never_less_than_the_hardware():
     assert total_us("reduce_scatter", fast) == total_us("reduce_scatter")
 
 
+@pytest.mark.parametrize("system", ["t3-paper", "t3-paper-fluid", "t3-paper-published"])
+def test_a_step_s_latency_is_that_of_the_link_and_of_a_load(system):
+    """A step of 0.5 us of the link and 0.3 of a load in any idle memory is there already; one more us is not."""
+
+    def us(step):
+        table = f"protocols={{p: {{base_latency: 0 us, step_latency: {step} ns, payload_share: 1.0}}}}"
+        operation = Collective(id="c", op="all_gather", bytes=4 << 20, dtype="fp16", phase="forward", sublayer="c")
+        sublayer = Sublayer(model="m", phase="forward", sublayer="c", tp=2, operations=(operation,))
+        (row,) = simulate_point(Point(system=load_system(system, [table]), sublayer=sublayer), ["sequential"])
+        return row["total_us"]
+
+    assert load_system(system).spec.gemm_rates().load_latency_s == pytest.approx(0.3e-6)
+    assert us(800) == us(0)
+    assert us(1800) == pytest.approx(us(0) + 1, abs=1e-3)
+
+
 def test_staged_all_gather_copies_its_last_chunk():
     """With a receive buffer, the kernel copies the last chunk out; a reduce-scatter writes its result anyway."""
     slow = "memory.bandwidth=100 GB/s"

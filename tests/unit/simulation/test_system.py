@@ -5,6 +5,8 @@ import pytest
 from t3sim.errors import InputError
 from t3sim.hardware.memory.arbitration.mca import Mca
 from t3sim.hardware.memory.arbitration.round_robin import RoundRobin
+from t3sim.hardware.memory.banked.spec import BankedSpec
+from t3sim.hardware.memory.fluid.in_order_spec import InOrderSpec
 from t3sim.simulation import load_system
 
 
@@ -95,3 +97,12 @@ def test_memory_bank_by_bank_has_the_quoted_rate_and_the_measured_latency(name, 
     assert memory.model == "banked"
     assert memory.peak_bytes_per_s == pytest.approx(gb_per_s * 1e9, rel=0.001)
     assert memory.load_latency == pytest.approx(load_ns * 10**6, abs=10**6)
+
+
+@pytest.mark.parametrize("key", sorted(InOrderSpec.model_fields.keys() - BankedSpec.model_fields.keys()))
+def test_what_the_banked_memory_says_otherwise_is_told(key):
+    """A key of the in-order memory is refused with what says the same, or, where nothing does, as any unknown one."""
+    text = refusal(f"memory.{key}=1")
+    said = BankedSpec.elsewhere.get(key, "")
+    assert (f"unknown key: {said} (" if said else "unknown key (") in text
+    assert bool(said) == (key not in {"access", "stream_switch"})
