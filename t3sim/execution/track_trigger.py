@@ -15,6 +15,7 @@ from t3sim.execution.address_space import AddressSpace, Station
 from t3sim.execution.exchange import Exchange
 from t3sim.execution.gemm import WRITE as GEMM_WRITE
 from t3sim.execution.tile_rows import TileRows
+from t3sim.hardware.compute.cus import READS_IN_WINDOW
 from t3sim.hardware.compute.store_buffer import StoreBuffer
 from t3sim.hardware.memory.access import Cause, Direction
 from t3sim.hardware.memory.values import Numbers, summed
@@ -69,6 +70,12 @@ class TrackTrigger:
             first = self._plane.add("begun", tiles)
             self._plane.perform(kinds.COMPLETE_ALL, first, first + len(tiles))
 
+    def sum_with(self, window: int) -> None:
+        """Let CUs that keep ``window`` bytes in flight sum what is left to sum; 0: none."""
+        units = self._plane.rows("units")
+        units["sum_limit"][self._row], units["sum_grain"][self._row] = window, max(1, window // READS_IN_WINDOW)
+        self._plane.perform(kinds.SUM_NEXT, self._row)
+
     def hand_on(self, other: "TrackTrigger") -> None:
         """Let each tile that stays be this GPU's contribution to ``other`` as soon as it is complete."""
         self.rows.hand_on(other.rows)
@@ -89,7 +96,7 @@ class TrackTrigger:
         stores = memory.number_of(GEMM_WRITE) if space.stored_locally else 0
         parts = memory.number, self._ports.tracker.number, self._ports.dma.number, NONE
         options = space.wavefronts, int(space.near_memory), int(silent)
-        row = *parts, *causes, stores, *options, NONE, self.rows.stay
+        row = *parts, *causes, stores, *options, NONE, self.rows.stay, 0, 1, 0, NONE, NONE
         units = self._plane.parts.setdefault("units", [])
         units.append(self)
         _listen(self._plane, units)
@@ -111,11 +118,10 @@ class TrackTrigger:
         self.finished.succeed()
 
     def tell_summed(self, tile: int) -> None:
-        """Count the CU that has summed a tile, and keep the sum."""
-        since = int(self._plane.rows("tiles")["since"][tile])
-        self._ports.cus.occupied(self._operation, 1, int(self._ports.env.now) - since)
+        """Keep the sum of a tile."""
+        assert self._values is not None
         value = summed(self._taken.pop(tile, []))
-        if self._values is not None and value is not None:
+        if value is not None:
             station, piece = self.rows.station_of(tile)
             self._values.put(station.part, range(piece, piece + 1), value)
 

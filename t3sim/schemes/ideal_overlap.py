@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from t3sim.lowering.work import CollectiveWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
-from t3sim.schemes.phases import CollectivePhase, Phase
+from t3sim.schemes.kernels import CollectivePhase
+from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme, in_sequence
 from t3sim.schemes.sequential import kernel_phase
 

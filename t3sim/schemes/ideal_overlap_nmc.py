@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from t3sim.lowering.work import Work
 from t3sim.registry import register
 from t3sim.results.schemes import Role
+from t3sim.schemes.fused import NearMemoryPhase
 from t3sim.schemes.ideal_overlap import overlapped
-from t3sim.schemes.phases import NearMemoryPhase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
 
 

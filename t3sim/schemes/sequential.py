@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from t3sim.lowering.work import GemmWork, Work
 from t3sim.registry import register
 from t3sim.results.schemes import Role
-from t3sim.schemes.phases import CollectivePhase, GemmPhase, Phase
+from t3sim.schemes.kernels import CollectivePhase, GemmPhase
+from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
 
 

@@ -7,7 +7,8 @@ from t3sim.errors import InputError
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
-from t3sim.schemes.phases import CollectivePhase, GemmPhase, Phase
+from t3sim.schemes.kernels import CollectivePhase, GemmPhase
+from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme, Sharing
 from t3sim.schemes.sequential import kernel_phase
 from t3sim.schemes.streams import Kernel, StreamsPhase

@@ -10,7 +10,8 @@ from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.lowering.work import CollectiveWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
-from t3sim.schemes.phases import FusedPhase, Phase
+from t3sim.schemes.fused import FusedPhase
+from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
 from t3sim.schemes.sequential import kernel_phase
 

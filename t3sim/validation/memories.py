@@ -10,7 +10,9 @@ from typing import Final
 
 from t3sim.data import traces_dir
 from t3sim.lowering.work import CollectiveWork
-from t3sim.schemes.phases import CollectivePhase, NearMemoryPhase, Phase
+from t3sim.schemes.fused import NearMemoryPhase
+from t3sim.schemes.kernels import CollectivePhase
+from t3sim.schemes.phases import Phase
 from t3sim.schemes.sequential import kernel_phase
 from t3sim.schemes.t3 import fused_phases
 from t3sim.simulation import Point, load_system

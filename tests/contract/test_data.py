@@ -16,7 +16,8 @@ from t3sim.hardware.network.topologies import KIND as TOPOLOGY
 from t3sim.lowering.chunks import even_chunks
 from t3sim.lowering.work import CollectiveWork, fusable, lower
 from t3sim.registry import get, names
-from t3sim.schemes.phases import CollectivePhase, FusedPhase, NearMemoryPhase
+from t3sim.schemes.fused import FusedPhase, NearMemoryPhase
+from t3sim.schemes.kernels import CollectivePhase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation.lab import ALL, SystemLab
 from t3sim.simulation.plans import facts_of, plans_of, wiring_of

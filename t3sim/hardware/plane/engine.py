@@ -4,7 +4,20 @@ from collections.abc import Callable
 from typing import Final
 
 from t3sim.compiled import Direct, Record, compiled, part, renamed
-from t3sim.hardware.plane import adder, dma, lanes, links, memory, pipeline, receipt, routes, sums, tracker, trigger
+from t3sim.hardware.plane import (
+    adder,
+    dma,
+    lanes,
+    links,
+    memory,
+    pipeline,
+    receipt,
+    routes,
+    sums,
+    tile_sums,
+    tracker,
+    trigger,
+)
 from t3sim.hardware.plane import trigger_state as t3
 from t3sim.hardware.plane.kinds import (
     ACCEPT,
@@ -218,8 +231,12 @@ def _of_counts(state: State, kind: int, a: int, b: int) -> bool:
         tracker.next_entry(state, a, b)
     elif kind == t3.FIRED:
         trigger.fired(state, a)
-    elif kind in (t3.SUM_READS, t3.SUM_READ, t3.SUMMED):
-        trigger.sum_copies(state, kind, a, b)
+    elif kind == t3.SUM_NEXT:
+        tile_sums.sum_next(state, a)
+    elif kind == t3.SUM_READ:
+        tile_sums.sum_read(state, a, b)
+    elif kind == t3.SUMMED:
+        tile_sums.is_summed(state, a)
     else:
         return False
     return True

@@ -4,6 +4,7 @@ from t3sim.compiled import part
 from t3sim.hardware.plane.kinds import EVICTED, LANDED, LOADED, READ, WRITTEN
 from t3sim.hardware.plane.lanes import read_bytes
 from t3sim.hardware.plane.state import State
+from t3sim.hardware.plane.tile_sums import summand
 from t3sim.hardware.plane.trigger_state import COMMAND_READ, STORED, SUM_READ, SUMMED, TILE_LANDED
 
 
@@ -39,7 +40,7 @@ def located(state: State, number: int, kind: int, a: int, b: int) -> tuple[int, 
 
 
 @part
-def _of_tiles(state: State, kind: int, row: int, copy: int) -> tuple[int, int, int]:
+def _of_tiles(state: State, kind: int, row: int, number: int) -> tuple[int, int, int]:
     """Find the region of a tile, or those of a group of them, as ``located`` does."""
     if kind == TILE_LANDED:
         incoming = state.incoming[row]
@@ -51,8 +52,24 @@ def _of_tiles(state: State, kind: int, row: int, copy: int) -> tuple[int, int, i
         return station.first_region + group.first, group.pieces, state.bases[station.first_base]
     tile = state.tiles[row]
     station = state.stations[tile.station]
-    base = state.bases[station.first_base + copy] if kind == SUM_READ and copy else 0
-    return station.first_region + tile.piece, 1, base
+    if kind == SUM_READ:
+        return _part_of_copy(state, row, number)
+    return station.first_region + tile.piece, 1, 0
+
+
+@part
+def _part_of_copy(state: State, row: int, number: int) -> tuple[int, int, int]:
+    """Make the region of what a read of a copy of a tile takes: whole rows."""
+    tile = state.tiles[row]
+    station = state.stations[tile.station]
+    copy, part, parts = summand(state, row, number)
+    whole, region = state.regions[station.first_region + tile.piece], state.regions[0]
+    first = whole.rows * part // parts
+    region.address = whole.address + first * whole.stride
+    region.rows = whole.rows * (part + 1) // parts - first
+    region.nbytes = whole.nbytes
+    region.stride = whole.stride
+    return 0, 1, int(state.bases[station.first_base + copy] if copy else 0)
 
 
 @part

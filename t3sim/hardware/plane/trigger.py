@@ -10,9 +10,10 @@ from t3sim.compiled import part
 from t3sim.hardware.memory.access import Stream
 from t3sim.hardware.plane.kinds import GIVE
 from t3sim.hardware.plane.memory import submit
-from t3sim.hardware.plane.queue import push
+from t3sim.hardware.plane.queue import append, push
 from t3sim.hardware.plane.routes import new_message, send_message
 from t3sim.hardware.plane.state import NONE, State
+from t3sim.hardware.plane.tile_sums import summand_bytes
 from t3sim.hardware.plane.trigger_state import (
     BURST,
     COMMAND_READ,
@@ -24,15 +25,12 @@ from t3sim.hardware.plane.trigger_state import (
     SEND_TILE,
     STORE,
     STORED,
+    SUM_NEXT,
     SUM_READ,
-    SUM_READS,
-    SUMMED,
-    TELL_COPY_READ,
     TELL_FINISHED,
     TELL_GROUP_SENT,
     TELL_HANDED_OVER,
     TELL_READ,
-    TELL_SUMMED,
     TELL_TILE_SENT,
     TELL_TILE_STORED,
     TRIGGER,
@@ -62,7 +60,7 @@ def burst(state: State, kind: int, row: int, copy: int) -> None:
             lane, cause = _STORES, unit.store_cause
             update = int(unit.near_memory != 0 and station.arrivals > 0)
         elif kind == SUM_READ:
-            lane, cause = _READS, unit.read_cause
+            lane, cause, nbytes = _READS, unit.read_cause, summand_bytes(state, row, copy)
     submit(state, unit.controller, lane, nbytes, cause, update, kind, row, copy)
 
 
@@ -153,31 +151,13 @@ def fired(state: State, row: int) -> None:
     """Act on a tile whose last update is in memory: its sum, or what is to be summed."""
     tile = state.tiles[row]
     station = state.stations[tile.station]
-    if state.units[station.unit].near_memory or station.own == 0:
+    unit = state.units[station.unit]
+    if unit.near_memory or station.own == 0:
         push(state, COMPLETE_TILE, row, 0, 0)
         return
-    tile.since = state.clock[0].now
-    tile.count = station.arrivals + 1
-    push(state, SUM_READS, row, 0, 0)
-
-
-@part
-def sum_copies(state: State, kind: int, row: int, copy: int) -> None:
-    """Let a workgroup on a CU of its own read the copies of a tile, write the sum over the local one, and go on."""
-    tile = state.tiles[row]
-    if kind == SUM_READS:
-        if copy < state.stations[tile.station].arrivals:
-            push(state, SUM_READS, row, copy + 1, 0)
-        push(state, BURST, SUM_READ, row, copy)
-    elif kind == SUM_READ:
-        tile.count -= 1
-        if tile.count == 0:
-            push(state, BURST, SUMMED, row, 0)
-        if state.clock[0].values:
-            push(state, TELL_COPY_READ, row, copy, 0)
-    else:
-        push(state, COMPLETE_TILE, row, 0, 0)
-        push(state, TELL_SUMMED, row, 0, 0)
+    unit.first_sum = append(state.tiles, unit.first_sum, unit.last_sum, row)
+    unit.last_sum = row
+    push(state, SUM_NEXT, station.unit, 0, 0)
 
 
 @part

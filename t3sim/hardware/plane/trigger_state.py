@@ -19,8 +19,8 @@ from t3sim.compiled import record_type
     ADD,  # count them, or let them wait for an entry (tile, updates)
     NEXT_ENTRY,  # give an entry to those that wait (set)
     FIRED,  # all updates of a tile are counted (tile)
-    SUM_READS,  # read the copies of a tile (tile, the first of them)
-    SUM_READ,  # one of them is on the CUs (tile, which copy)
+    SUM_NEXT,  # let the CUs that sum go on (unit)
+    SUM_READ,  # a part of a copy of a tile is on them (tile, how-manieth of its reads)
     SUMMED,  # the sum is in memory (tile)
     TRIGGER,  # mark commands of a group ready (group, the first of its fires, their end)
     COMMAND_READY,  # a command may start (command or NONE, DMA engine)
@@ -46,7 +46,7 @@ from t3sim.compiled import record_type
     TELL_TILE_SENT,  # an own tile is stored in another GPU's memory, in data mode (tile, message)
     TELL_GROUP_SENT,  # a group is sent, in data mode (command, message)
     TELL_COPY_READ,  # a copy of a tile was read, in data mode (tile, which copy)
-    TELL_SUMMED,  # CUs have summed a tile (tile)
+    TELL_SUMMED,  # CUs have summed a tile, in data mode (tile)
 ) = range(192, 209)
 
 UNIT = record_type(
@@ -62,6 +62,11 @@ UNIT = record_type(
     "silent",  # whether nobody is talked to
     "started",  # when the first was sent or triggered, or NONE
     "kept_open",  # tiles of what it keeps that are not complete
+    "sum_limit",  # bytes that CUs which sum keep in flight
+    "sum_grain",  # of a read of theirs
+    "sum_in_flight",
+    "first_sum",  # tiles that are left to sum
+    "last_sum",
 )
 STATION = record_type(
     "unit",
@@ -89,11 +94,11 @@ TILE = record_type(
     "after",  # the next tile of its set, in dispatch order
     "incomplete",  # whether it is to be counted, and has not been in full
     "entry",  # when it got its entry in the tracker, in the order of such, or 0
-    "count",  # updates that its entry has counted; then copies that are left to read
+    "count",  # updates that its entry has counted; then reads of copies that are left
+    "asked",  # reads of copies so far
     "waits",  # counts that wait for an entry
     "waiting",  # and their updates
-    "next",  # tile that waits for an entry of the same set
-    "since",  # when CUs began to sum it
+    "next",  # tile that waits for an entry of the same set; then to be summed
 )
 GROUP = record_type("first", "pieces", "incomplete", "nbytes", "wire_bytes")
 FIRE = record_type("station", "template", "first_way", "spread")

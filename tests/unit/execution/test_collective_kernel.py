@@ -8,7 +8,7 @@ from t3sim.collectives.plan import Operation
 from t3sim.hardware.memory.access import Access
 from t3sim.hardware.plane.plane import plane_of
 from t3sim.hardware.probe import Probe
-from t3sim.schemes.phases import CollectivePhase
+from t3sim.schemes.kernels import CollectivePhase
 from t3sim.simulation import Point, load_system, simulate_point
 from t3sim.simulation.lab import SystemLab
 from t3sim.workload.operations import Collective, Sublayer

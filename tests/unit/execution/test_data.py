@@ -22,7 +22,7 @@ from t3sim.hardware.probe import Probe
 from t3sim.lowering.chunks import even_chunks
 from t3sim.lowering.work import CollectiveWork, lower
 from t3sim.registry import get
-from t3sim.schemes.phases import CollectivePhase
+from t3sim.schemes.kernels import CollectivePhase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.sequential import Sequential
 from t3sim.schemes.t3 import T3

@@ -7,7 +7,9 @@ from t3sim.experiments.loss_buckets import losses
 from t3sim.registry import get
 from t3sim.results import COLUMN_NAMES
 from t3sim.results.losses import BOUNDS, BUCKETS
-from t3sim.schemes.phases import FusedPhase, GemmPhase, StaggeredGemmPhase, gemm_alone
+from t3sim.schemes.fused import FusedPhase, StaggeredGemmPhase
+from t3sim.schemes.kernels import GemmPhase
+from t3sim.schemes.phases import gemm_alone
 from t3sim.simulation import Point, schemes_of_any_network
 from t3sim.simulation.lab import SystemLab
 

@@ -7,7 +7,7 @@ import pytest
 from t3sim.errors import InputError, StallError
 from t3sim.lowering.work import lower
 from t3sim.registry import get
-from t3sim.schemes.phases import GemmPhase
+from t3sim.schemes.kernels import GemmPhase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation import Point, simulate_point
 from t3sim.simulation.lab import SystemLab

@@ -15,7 +15,8 @@ from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
 from t3sim.hardware.plane.state import BEFORE_ALL
 from t3sim.hardware.standing import BusStanding, LaneStanding, LinkStanding, Standing
 from t3sim.registry import get
-from t3sim.schemes.phases import CollectivePhase, FusedPhase, GemmPhase, NearMemoryPhase
+from t3sim.schemes.fused import FusedPhase, NearMemoryPhase
+from t3sim.schemes.kernels import CollectivePhase, GemmPhase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.simulation import lab as lab_module
 from t3sim.simulation import scheme_names
