@@ -1,0 +1,146 @@
+"""Kernels as phases: a GEMM, and a collective on the CUs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from t3sim.execution.collective_kernel import CollectiveKernel
+from t3sim.execution.exchange import Exchange
+from t3sim.execution.gemm import GemmKernel
+from t3sim.hardware.compute.cus import Process
+from t3sim.hardware.compute.store_buffer import StoreBuffer
+from t3sim.hardware.gpu import Gpu, GpuSpec, Span
+from t3sim.hardware.memory.access import Stream
+from t3sim.lowering.load import Load, load_of
+from t3sim.lowering.protocol import ProtocolSpec, chosen, usable
+from t3sim.lowering.work import CollectiveWork, GemmWork, Work
+from t3sim.schemes.gemm_runs import gemm_run
+from t3sim.schemes.phases import Phase, RateTo, check_ended, gemm_launch_fs
+
+
+@dataclass(frozen=True)
+class GemmPhase:
+    """A GEMM as one kernel: output through the LLC, dirty lines written back before the kernel counts as done."""
+
+    by_tile: ClassVar[bool] = False
+    accesses: ClassVar[frozenset[Stream]] = frozenset({Stream.COMPUTE})
+    tracks: ClassVar[bool] = False
+    work: GemmWork
+    cus: int | None = None
+    """CUs that it runs on; ``None``: all."""
+
+    @property
+    def gemm_alone(self) -> Phase:
+        """Itself."""
+        return self
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What it carries out."""
+        return (self.work,)
+
+    def content(self, gpu: GpuSpec, rate_to: RateTo) -> tuple[object, ...]:
+        """Describe the kernel and its order of tiles."""
+        del gpu, rate_to
+        return self.work.op.dtype, self.work.plain, self.work.order, self.cus
+
+    def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
+        """Launch a kernel."""
+        del rate_to
+        return gpu.compute.launch_overhead
+
+    def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
+        """Tile in plain dispatch order."""
+        return lambda: self._run(gpu, number)
+
+    def store_stage(self, first: int, last: int, buffer: StoreBuffer) -> None:
+        """Leave the stores to the LLC: what it evicts, the kernel writes back."""
+
+    def _run(self, gpu: Gpu, number: int) -> Process:
+        start, launch = int(gpu.env.now), gemm_launch_fs(gpu, self.work)
+        yield gpu.env.timeout(launch)
+        kernel = GemmKernel(gpu.ports, gemm_run(gpu, self.work, None, self.cus), self)
+        gpu.programs.append((number, kernel))
+        yield from kernel.process()
+        traffic = kernel.run.traffic
+        if traffic.flush_bytes:
+            kernel.write_back(traffic.flush_bytes, traffic.flushed)
+        drained = kernel.store_buffer.drained()
+        if drained is not None:
+            yield drained
+        if gpu.ports.values is not None:
+            gpu.ports.values.open(number, self.work.tiles.chunks, produced=True).produce()
+        gpu.spans.append(Span("gemm", start, int(gpu.env.now), launch))
+
+
+@dataclass(frozen=True)
+class CollectivePhase:
+    """A collective as a kernel on the CUs, or the second half of one."""
+
+    by_tile: ClassVar[bool] = False
+    accesses: ClassVar[frozenset[Stream]] = frozenset({Stream.COMMUNICATION})
+    tracks: ClassVar[bool] = False
+    work: CollectiveWork
+    launched: bool = True
+    """Whether it starts a kernel; the second half of an all-reduce goes on in the first half's."""
+    cus: int | None = None
+    """CUs that it runs on; ``None``: as many as collectives have with the GPU to themselves."""
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """What it carries out."""
+        return (self.work,)
+
+    def content(self, gpu: GpuSpec, rate_to: RateTo) -> tuple[object, ...]:
+        """Describe plan and chunks, and how the kernel starts."""
+        protocol, _ = _protocol(gpu.protocols, rate_to, 0, self.work)
+        launch = self.launch_fs(gpu, rate_to)
+        return self.work.plan, self.work.chunks, self._running(protocol), launch, self.cus
+
+    def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
+        """Launch a kernel, or go on in one."""
+        return _overhead_fs(gpu, *_protocol(gpu.protocols, rate_to, 0, self.work)) if self.launched else 0
+
+    def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
+        """Register the kernel for what is sent to this GPU."""
+        work = self.work
+        protocol, load = _protocol(gpu.spec.protocols, gpu.ports.network.bytes_per_s, gpu.index, work)
+        exchange = Exchange(gpu.ports.network, number, work.plan, work.chunks)
+        window = gpu.compute.spec.collective_window(self._cus(gpu))
+        kernel = CollectiveKernel(gpu.ports, exchange, self._running(protocol), window)
+        gpu.programs.append((number, kernel))
+        overhead = _overhead_fs(gpu.spec, protocol, load)
+        return lambda: self._run(gpu, number, kernel, gpu.launch_fs(work.op.id, overhead) if self.launched else 0)
+
+    def _cus(self, gpu: Gpu) -> int:
+        return gpu.compute.spec.collective_cus if self.cus is None else self.cus
+
+    def _running(self, protocol: ProtocolSpec) -> ProtocolSpec:
+        """Let an all-reduce make one pass of copies in all: it sends its own reduced chunk as it writes it."""
+        return protocol if self.launched else protocol.model_copy(update={"staged": False})
+
+    def _run(self, gpu: Gpu, number: int, kernel: CollectiveKernel, launch: int) -> Process:
+        start = int(gpu.env.now)
+        if self.launched:
+            yield gpu.env.timeout(launch)
+        began = int(gpu.env.now)
+        yield from kernel.run()
+        # Its workgroups stay on their CUs while they wait for data.
+        gpu.compute.occupied(self.work.operation, self._cus(gpu), int(gpu.env.now) - began)
+        check_ended(gpu, number)
+        gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now), launch))
+
+
+def _protocol(
+    protocols: Mapping[str, ProtocolSpec], rate_to: RateTo, rank: int, work: CollectiveWork
+) -> tuple[ProtocolSpec, Load]:
+    """Choose for the whole operation: an all-reduce is one kernel of both its halves, which send as much."""
+    plans = (work.plan,) * (2 if work.op.op != work.operation else 1)
+    load = load_of(plans, work.op.bytes, rank, rate_to)
+    found = usable(protocols, work.plan.algorithm, work.op.op, work.op.bytes, work.plan.ranks)
+    return chosen(found, load), load
+
+
+def _overhead_fs(gpu: GpuSpec, protocol: ProtocolSpec, load: Load) -> int:
+    """From the call to the first slice: the host's part, and the kernel's."""
+    return gpu.host_overhead + protocol.start_fs(load, gpu.compute.launch_overhead)
