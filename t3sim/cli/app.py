@@ -34,7 +34,10 @@ class Format(StrEnum):
 
 SystemOption = Annotated[str, typer.Option("--system", help="Hardware: name of a shipped config, or a YAML file.")]
 SublayerOption = Annotated[
-    str, typer.Option("--sublayer", help="Sublayers, comma-separated (op,fc2,fc1,ip); all by default.")
+    str,
+    typer.Option(
+        "--sublayer", help="Sublayers, comma-separated (op,fc2,fc1,ip; of one phase: backward/fc2); all by default."
+    ),
 ]
 SchemeOption = Annotated[str, typer.Option("--scheme", help="Schemes, comma-separated; all by default.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override a value of the system: a.b.c=value.")]

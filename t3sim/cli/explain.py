@@ -32,6 +32,7 @@ from t3sim.report.explanation_tables import bucket_table, hardware_table, metric
 from t3sim.report.html.material import EXPLANATION
 from t3sim.report.text import rows_csv, to_json
 from t3sim.results.explanation import NESTED, Explanations
+from t3sim.results.sublayers import namer
 from t3sim.simulation.part_store import without_disk
 from t3sim.simulation.run import DEFAULT_SYSTEM
 
@@ -101,8 +102,10 @@ def explain(
 
 
 def _tables(found: Explanations) -> Iterator[Table]:
+    name_of = namer(found.rows())
     for _, group in groupby(found.rows(), key=lambda row: str(row["point_id"])):
         rows = list(group)
-        yield bucket_table(rows)
-        yield hardware_table(rows)
-        yield from (what_if_table(row) for row in rows if row["what_if"])
+        name = name_of(rows[0])
+        yield bucket_table(rows, name)
+        yield hardware_table(rows, name)
+        yield from (what_if_table(row, name) for row in rows if row["what_if"])

@@ -26,6 +26,7 @@ from t3sim.config import dump_yaml
 from t3sim.files import write_files
 from t3sim.report.text import rows_csv, to_json
 from t3sim.results import RunResult
+from t3sim.results.sublayers import namer
 
 QUIET_S = 2.0
 LINE_EVERY_S = 5.0
@@ -144,8 +145,9 @@ def print_notes(manifest: dict[str, Any]) -> None:
 def finish(result: RunResult) -> None:
     """Print notes and failed rows on stderr; exit with 1 if there are any of the latter."""
     print_notes(result.manifest)
+    name_of = namer(result.rows)
     for row in result.failed:
-        place = f"{row['model']} tp{row['tp']} {row['sublayer']} {row['scheme']}"
+        place = f"{row['model']} tp{row['tp']} {name_of(row)} {row['scheme']}"
         typer.echo(f"failed: {place}: {row['error_type']}: {row['error_message']}", err=True)
     if result.failed:
         raise typer.Exit(1)

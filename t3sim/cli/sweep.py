@@ -109,7 +109,7 @@ def _failure_table(result: SweepResult) -> Table:
     table = Table(title=f"{result.written.failed} failed rows", title_justify="left")
     shown = result.written.failures[:_FAILURES_SHOWN]
     axes = list(shown[0])[list(shown[0]).index("error_message") + 1 :]
-    columns = ("system", "model", "tp", "sublayer", "scheme", *axes, "error_type", "error_message")
+    columns = ("system", "model", "tp", "phase", "sublayer", "scheme", *axes, "error_type", "error_message")
     for name in columns:
         table.add_column(name)
     for row in shown:

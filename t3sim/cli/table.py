@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _TABLES = ("results.csv", "results.parquet")
 _EXCLUDED_SHOWN = 20
-_IDENTITY = ("system", "model", "tp", "sublayer", "scheme")
+_IDENTITY = ("system", "model", "tp", "phase", "sublayer", "scheme")
 
 ResultsArgument = Annotated[Path, typer.Argument(help="Folder of results, or its results.csv or results.parquet.")]
 WhereOption = Annotated[

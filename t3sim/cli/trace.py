@@ -26,14 +26,24 @@ def new(
     tp: Annotated[int, typer.Option(help="Tensor-parallel degree: GPUs that share the layer.")],
     tokens: Annotated[int | None, typer.Option(help="Rows of every GEMM; the model's own by default.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Element type; the model's own by default.")] = None,
+    sequence_parallel: Annotated[  # noqa: FBT002 - a flag of the command line
+        bool,
+        typer.Option(
+            "--sequence-parallel",
+            help="Eight sublayers: an all-gather before each GEMM that is sliced by columns, a reduce-scatter after "
+            "each other one.",
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="File to write; stdout by default.", dir_okay=False)] = None,
 ) -> None:
-    """Make the trace of one layer's four sublayers from a model config."""
-    trace = transformer_trace(load_model(model, folder=models_dir()).spec, tp, tokens=tokens, dtype=dtype)
+    """Make the trace of one layer's sublayers from a model config."""
+    spec = load_model(model, folder=models_dir()).spec
+    trace = transformer_trace(spec, tp, tokens=tokens, dtype=dtype, sequence_parallel=sequence_parallel)
     options = [
         f"--tp {tp}",
         *([f"--tokens {tokens}"] if tokens else []),
         *([f"--dtype {dtype}"] if dtype else []),
+        *(["--sequence-parallel"] if sequence_parallel else []),
     ]
     text = render_trace(trace, command=f"t3sim trace new {model} {' '.join(options)}")
     if out is None:

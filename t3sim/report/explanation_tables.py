@@ -12,9 +12,12 @@ from t3sim.units import FS_PER_US
 _SHOWN = 5
 
 
-def bucket_table(rows: Sequence[Row]) -> Table:
-    """Show where the time of one sublayer went: a line a bucket, a column a scheme, us; empty buckets are left out."""
-    table = Table(title=f"{_label(rows[0])} on {rows[0]['system']}: us of", title_justify="left")
+def bucket_table(rows: Sequence[Row], name: str) -> Table:
+    """Show where the time of one sublayer went: a line a bucket, a column a scheme, us; empty buckets are left out.
+
+    ``name``, here and below: the sublayer's for people.
+    """
+    table = Table(title=f"{_label(rows[0], name)} on {rows[0]['system']}: us of", title_justify="left")
     table.add_column("bucket")
     for row in rows:
         table.add_column(row["scheme"], justify="right")
@@ -33,29 +36,29 @@ def bucket_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def hardware_table(rows: Sequence[Row]) -> Table:
+def hardware_table(rows: Sequence[Row], name: str) -> Table:
     """Show what the hardware of a GPU did: a line a counter, a column a scheme; counters that stayed 0 are left out."""
-    title = f"{_label(rows[0])}: what the hardware of a GPU did (--metric NAME says what is counted)"
+    title = f"{_label(rows[0], name)}: what the hardware of a GPU did (--metric NAME says what is counted)"
     table = Table(title=title, title_justify="left")
-    for name in ("counter", "unit"):
-        table.add_column(name)
+    for heading in ("counter", "unit"):
+        table.add_column(heading)
     for row in rows:
         table.add_column(row["scheme"], justify="right")
-    for name in ACTIVITY_COLUMNS:
-        counts = [row.get(name) for row in rows]
+    for column in ACTIVITY_COLUMNS:
+        counts = [row.get(column) for row in rows]
         if any(counts):
-            table.add_row(name, GLOSSARY[name].unit, *map(_count, counts))
+            table.add_row(column, GLOSSARY[column].unit, *map(_count, counts))
     table.add_row("busiest link", "B", *(_busiest(row["hardware"]["links"]) for row in rows))
     return table
 
 
-def what_if_table(row: Row) -> Table:
+def what_if_table(row: Row, name: str) -> Table:
     """Show which parameters would help a scheme most, measured by running it with each of them relaxed."""
-    title = f"{_label(row)}, {row['scheme']}: what would help (run again with each changed)"
+    title = f"{_label(row, name)}, {row['scheme']}: what would help (run again with each changed)"
     table = Table(title=title, title_justify="left")
     table.add_column("--set")
-    for name in ("now", "total us", "time saved"):
-        table.add_column(name, justify="right")
+    for heading in ("now", "total us", "time saved"):
+        table.add_column(heading, justify="right")
     for found in row["what_if"][:_SHOWN]:
         table.add_row(found["assignment"], found["before"], _us(found["total_fs"]), f"{found['saved']:+.1%}")
     return table
@@ -69,8 +72,8 @@ def metric_text(column: Column) -> str:
     return "\n".join(lines)
 
 
-def _label(row: Row) -> str:
-    return f"{row['model']} tp{row['tp']} {row['sublayer']}"
+def _label(row: Row, name: str) -> str:
+    return f"{row['model']} tp{row['tp']} {name}"
 
 
 def _count(value: float | None) -> str:

@@ -8,6 +8,7 @@ from rich.table import Table
 from t3sim.results import Row, RunResult, geomean
 from t3sim.results.published import EvaluatedTarget
 from t3sim.results.schemes import baseline, is_ideal
+from t3sim.results.sublayers import namer
 
 _MIB = 2**20
 
@@ -21,12 +22,12 @@ def result_table(result: RunResult) -> Table:
     with_data = any(row.get("data_errors") is not None for row in result.rows)
     for name in (*numbers, *(("#wrong",) if with_data else ())):
         table.add_column(name, justify="right")
-    before = None
+    before, name_of = None, namer(result.rows)
     for row in result.rows:
         point = (row["model"], row["tp"], row["phase"], row["sublayer"])
         if before is not None and point != before:
             table.add_section()
-        labels = ("", "", "") if point == before else (row["model"], str(row["tp"]), row["sublayer"])
+        labels = ("", "", "") if point == before else (row["model"], str(row["tp"]), name_of(row))
         wrong = (_or_blank(row["data_errors"], "{}"),) if with_data else ()
         table.add_row(*labels, row["scheme"], *_measures(row), *wrong)
         before = point
@@ -45,13 +46,14 @@ def sublayer_table(result: RunResult) -> Table:
         table.add_column(name, justify="right")
     for name in runnable:
         table.add_column(f"saved, {name}", justify="right")
+    name_of = namer(result.rows)
     for rows in _by_sublayer(result).values():
         first = next(iter(rows.values()))
         before = rows[base]
         cells = [
             first["model"],
             str(first["tp"]),
-            first["sublayer"],
+            name_of(first),
             _or_blank(before["total_us"], "{:.1f}"),
         ]
         cells += [_or_blank(rows[name]["speedup"], "{:.3f}") for name in schemes]

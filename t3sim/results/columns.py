@@ -61,7 +61,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("status", str, "ok or failed"),
     Column("system", str, "name of the system"),
     Column("model", str, "name of the model the trace was made from"),
-    Column("phase", str, "forward or backward"),
+    Column("phase", str, "forward or backward; with sequence parallelism each sublayer has both"),
     Column("sublayer", str, "op, fc2, fc1, ip, or as the trace labels it"),
     Column("tp", int, "tensor-parallel degree: GPUs in the group"),
     Column("num_gpus", int, "GPUs that the result stands for"),

@@ -26,7 +26,7 @@ from t3sim.simulation.plans import facts_of
 from t3sim.simulation.point import Measured, Observe, Point, measure, scheme_names, usual_schemes
 from t3sim.simulation.system import SystemSpec
 from t3sim.version import __version__
-from t3sim.workload.operations import Sublayer, Trace
+from t3sim.workload.operations import Sublayer, Trace, picked
 from t3sim.workload.trace import load_trace
 
 SYSTEM_FORMAT = "t3sim-system"
@@ -59,7 +59,8 @@ def simulate(
 ) -> RunResult:
     """Simulate the sublayers of a trace: the whole way from files to results.
 
-    ``trace``, ``system``: name of a shipped one, or a path. ``sublayers``, ``schemes``: which ones; none: all.
+    ``trace``, ``system``: name of a shipped one, or a path. ``sublayers``, ``schemes``: which ones; none: all. A name
+    of a sublayer is that of each of its phases, unless it says one: ``backward/fc2``.
     ``overrides``: ``a.b.c=value`` for the system. ``gpus``: ``mirror`` (one GPU where it is each of them, else
     all), ``one`` (also where it is nearly), or the number of GPUs, which must be the trace's TP degree. ``observe``
     sees every machine before it runs. ``data``: let every GPU's memory hold numbers and compare what is there at the
@@ -175,10 +176,12 @@ def choose_schemes(wanted: Sequence[str], facts: NetworkFacts) -> tuple[str, ...
 
 
 def choose_sublayers(trace: Trace, wanted: Sequence[str]) -> tuple[Sublayer, ...]:
-    """Pick the trace's sublayers by name; none wanted: all. Raises ``InputError`` naming the known ones."""
-    sublayers = trace.sublayers()
-    chosen = _choose(wanted, tuple(dict.fromkeys(sublayer.sublayer for sublayer in sublayers)), "--sublayer")
-    return tuple(sublayer for name in chosen for sublayer in sublayers if sublayer.sublayer == name)
+    """Pick the trace's sublayers by name, or by phase and name (``backward/fc2``); none wanted: all.
+
+    Raises ``InputError`` naming the known ones.
+    """
+    places = {(sublayer.phase, sublayer.sublayer): sublayer for sublayer in trace.sublayers()}
+    return tuple(places[place] for place in picked(tuple(places), wanted, "--sublayer"))
 
 
 def _choose(wanted: Iterable[str], known: tuple[str, ...], key: str) -> tuple[str, ...]:

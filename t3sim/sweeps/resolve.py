@@ -22,7 +22,7 @@ from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.sweeps.spec import SYSTEM_PREFIX, WORKLOAD_KEYS, Settings
 from t3sim.version import __version__, code_version
 from t3sim.workload.models import MODEL_FORMAT, SUBLAYERS, ModelSpec, transformer_trace
-from t3sim.workload.operations import DTYPE_BYTES, Sublayer, Trace
+from t3sim.workload.operations import DTYPE_BYTES, Sublayer, Trace, picked
 from t3sim.workload.trace import TRACE_FORMAT
 
 _KEY_DIGITS = 24
@@ -78,8 +78,7 @@ class Resolver:
         places = SUBLAYERS
         if "trace" in settings:
             places = tuple((item.phase, item.sublayer) for item in self._sublayers(*_workload_of(settings)))
-        known = tuple(dict.fromkeys(name for _, name in places))
-        _refuse_unknown("sublayer", wanted, known)
+        chosen = set(picked(places, wanted, "sublayer"))
         asked = _texts(settings, "scheme")
         if asked not in self._schemes:
             _refuse_unknown("scheme", asked, scheme_names())
@@ -88,7 +87,7 @@ class Resolver:
         own = sorted((key, item) for key, item in settings.items() if key not in _HELD_OTHERWISE)
         shared = json.dumps([self._code, self._files(settings), schemes, own])
         for phase, name in places:
-            if not wanted or name in wanted:
+            if (phase, name) in chosen:
                 recipe = hashlib.sha256(f"{phase} {name} {shared}".encode()).hexdigest()[:_KEY_DIGITS]
                 yield PointTask(settings, phase, name, schemes, recipe)
 

@@ -12,7 +12,8 @@ from pydantic import Field, StringConstraints, model_validator
 
 from t3sim import lazy
 from t3sim.config import PositiveBytes, Spec
-from t3sim.errors import nearest
+from t3sim.errors import InputError, Problem, nearest
+from t3sim.results.sublayers import Place, full_name, shown_names
 from t3sim.workload.faults import fault, refuse
 
 if TYPE_CHECKING:
@@ -43,10 +44,12 @@ Degree = Annotated[int, Field(ge=2, le=MOST_GPUS)]
 
 
 class Gemm(Spec):
-    """One GPU's share of a matrix product: an M x N output of full size, summed over this GPU's K only.
+    """One GPU's share of a matrix product: what it multiplies itself, an M x N output summed over K_local terms.
 
-    `M` is the number of tokens (output rows), `N` the output columns, and `K_local` the reduction length
-    that is left on one GPU: the whole K divided by the tensor-parallel degree.
+    `M` is the number of tokens (output rows), `N` the output columns, and `K_local` the reduction length, each
+    as one GPU has it. Where tensor parallelism slices K, `K_local` is the whole K divided by its degree, and
+    the outputs of all GPUs are to be summed; where it slices the columns, `N` is all of them divided by the
+    degree, and `K_local` is whole.
     """
 
     op: Literal["gemm"] = "gemm"
@@ -58,6 +61,11 @@ class Gemm(Spec):
     K_local: Extent
     dtype: Dtype
     after: tuple[Name, ...] = ()
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of the M x K_local input, which is also the buffer of the all-gather that brings it together."""
+        return self.M * self.K_local * DTYPE_BYTES[self.dtype]
 
     @property
     def output_bytes(self) -> int:
@@ -98,11 +106,13 @@ class Sublayer:
     sublayer: str
     tp: int
     operations: tuple[TracedOperation, ...]
+    shown: str = ""
+    """Its name for people, where that is not ``sublayer``."""
 
     @property
     def label(self) -> str:
         """Model, TP degree and name, for people."""
-        return f"{self.model} tp{self.tp} {self.sublayer}"
+        return f"{self.model} tp{self.tp} {self.shown or self.sublayer}"
 
 
 class Trace(Spec):
@@ -122,6 +132,7 @@ class Trace(Spec):
     def sublayers(self) -> tuple[Sublayer, ...]:
         """Group the operations by phase and sublayer, in order of first appearance."""
         ordered = [self.operations[i] for i in _in_order(_awaited(self.operations))]
+        names = shown_names(_groups(self.operations))
         return tuple(
             Sublayer(
                 model=self.model,
@@ -129,8 +140,9 @@ class Trace(Spec):
                 sublayer=sublayer,
                 tp=self.tp,
                 operations=tuple(o for o in ordered if (o.phase, o.sublayer) == (phase, sublayer)),
+                shown=shown,
             )
-            for phase, sublayer in _groups(self.operations)
+            for (phase, sublayer), shown in names.items()
         )
 
     @model_validator(mode="after")
@@ -143,6 +155,21 @@ class Trace(Spec):
         faults = faults or list(_sublayer_cycles(self.operations))
         refuse(self, faults)
         return self
+
+
+def picked(places: Sequence[Place], wanted: Sequence[str], key: str) -> tuple[Place, ...]:
+    """Pick sublayers by name, which means both phases of it, or by phase and name (``backward/fc2``).
+
+    In the order of ``wanted``, each once; none wanted: all. Raises ``InputError`` naming the known ones.
+    """
+    answers: dict[str, list[Place]] = {}
+    for place in places:
+        for name in (place[1], full_name(place)):
+            answers.setdefault(name, []).append(place)
+    if unknown := [name for name in dict.fromkeys(wanted) if name not in answers]:
+        known = tuple(dict.fromkeys([*(name for _, name in places), *shown_names(places).values()]))
+        raise InputError(*(Problem(message="unknown name", key=key, value=name, known=known) for name in unknown))
+    return tuple(dict.fromkeys(place for name in wanted for place in answers[name])) or tuple(places)
 
 
 def _repeated_ids(operations: Sequence[TracedOperation]) -> Iterator[InitErrorDetails]:
@@ -190,7 +217,7 @@ def _sublayer_cycles(operations: Sequence[TracedOperation]) -> Iterator[InitErro
         yield fault(("operations", first), message, operations[first].id)
 
 
-def _groups(operations: Sequence[TracedOperation]) -> list[tuple[str, str]]:
+def _groups(operations: Sequence[TracedOperation]) -> list[Place]:
     """(phase, sublayer) of each group, in order of first appearance."""
     return list(dict.fromkeys((operation.phase, operation.sublayer) for operation in operations))
 

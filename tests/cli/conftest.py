@@ -63,16 +63,27 @@ def trace(tmp_path):
 
 
 @pytest.fixture
+def layer(t3sim, tmp_path):
+    """Give the trace of a small layer with sequence parallelism on two GPUs, as a file."""
+    path = tmp_path / "layer.yaml"
+    made = t3sim("trace", "new", "t-nlg", "--tp", 2, "--tokens", 128, "--sequence-parallel", "--out", path)
+    assert made.code == 0, made.err
+    return path
+
+
+@pytest.fixture
 def small_data(tmp_path, monkeypatch):
     """Make t3sim ship its configs with tiny traces, so that whole experiments take a second."""
     shipped = data.configs_dir()
     traces = {}
     for path in data.traces_dir().glob("*.yaml"):
-        model, _, tp = path.stem.rpartition("-tp")
+        plain = path.stem.removesuffix("-sequence-parallel")
+        model, _, tp = plain.rpartition("-tp")
         if not (models_dir() / f"{model}.yaml").exists():  # written by hand
             traces[path.name] = path.read_text(encoding="utf-8")
             continue
-        small = transformer_trace(load_model(model, folder=models_dir()).spec, int(tp), tokens=128)
+        spec = load_model(model, folder=models_dir()).spec
+        small = transformer_trace(spec, int(tp), tokens=128, sequence_parallel=plain != path.stem)
         traces[path.name] = render_trace(small)
     site = tmp_path / "site"
     (site / "traces").mkdir(parents=True)

@@ -74,6 +74,14 @@ def test_the_table_names_buckets_bound_and_help(t3sim, trace):
     assert "gemm_cus_taken" not in result.out
 
 
+def test_titles_say_the_phase_of_a_name_with_two(t3sim, layer):
+    """Of both phases of `op` there are tables of their own, by phase and name."""
+    shown = t3sim("explain", layer, "--sublayer", "op", "--scheme", "t3", "--no-what-if").out
+    for phase in ("forward", "backward"):
+        assert f"t-nlg tp2 {phase}/op on t3-paper" in shown
+        assert f"t-nlg tp2 {phase}/op: what the hardware" in shown
+
+
 def test_what_the_hardware_did_is_shown_by_scheme(t3sim, document, trace):
     """A person sees counters that are not 0 and the busiest link; scripts get those of `run`, with all tables."""
     options = ("--sublayer", "op", "--scheme", "sequential,t3", "--system", "t3-paper-published")

@@ -59,7 +59,7 @@ def test_reproduce_as_tables(t3sim):
     assert "t-nlg" in result.out
 
 
-@pytest.mark.parametrize("name", ["t-nlg-tp8", "palm-tp32"])
+@pytest.mark.parametrize("name", ["t-nlg-tp8", "palm-tp32", "t-nlg-tp8-sequence-parallel"])
 def test_trace_new_makes_the_shipped_traces(t3sim, name):
     """The command in a shipped trace's first line gives that trace, byte for byte."""
     text = (traces_dir() / f"{name}.yaml").read_text(encoding="utf-8")

@@ -104,6 +104,36 @@ def test_choices_are_passed_on(document, trace):
     assert [(row["sublayer"], row["scheme"]) for row in rows] == [("fc2", "t3-mca"), ("fc2", "sequential")]
 
 
+def test_a_layer_with_sequence_parallelism(t3sim, document, layer):
+    """All eight sides run, each with the collective of its side alone; names and JSON say the phase."""
+    rows = document("run", layer, "--scheme", "sequential,t3")["rows"]
+    sides = [(row["phase"], row["sublayer"], row["rs_us"] > 0, row["ag_us"] > 0) for row in rows if row["gemm_us"] > 0]
+    assert sides[::2] == sides[1::2]
+    assert sides[::2] == [
+        ("forward", "ip", False, True),
+        ("forward", "op", True, False),
+        ("forward", "fc1", False, True),
+        ("forward", "fc2", True, False),
+        ("backward", "fc2", False, True),
+        ("backward", "fc1", True, False),
+        ("backward", "op", False, True),
+        ("backward", "ip", True, False),
+    ]
+    fused = [row for row in rows if row["scheme"] == "t3" and row["rs_us"]]
+    assert [row["dram_reduction"] > 0 for row in fused] == [True] * 4
+    shown = t3sim("run", layer, "--scheme", "t3", "--sublayer", "op,backward/fc2").out
+    assert [name for name in ("forward/op", "backward/op", "fc2") if name not in shown] == []
+
+
+def test_one_phase_of_a_sublayer(document, t3sim, layer):
+    """A phase and a name are one sublayer; a name in no phase is refused with what there is."""
+    (row,) = document("run", layer, "--sublayer", "backward/fc2", "--scheme", "t3")["rows"]
+    assert (row["phase"], row["sublayer"], row["N"], row["K_local"]) == ("backward", "fc2", 8512, 4256)
+    refused = t3sim("run", layer, "--sublayer", "backwards/fc2")
+    assert refused.code == 2
+    assert "did you mean backward/fc2?" in refused.err
+
+
 def test_one_gpu_or_all_are_simulated(document, trace):
     """One that stands for all is the default; the TP degree simulates all GPUs: to the same times, in order."""
     options = ("--scheme", "t3", "--system", "t3-paper-published")

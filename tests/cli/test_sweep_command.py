@@ -47,6 +47,8 @@ def test_failed_points_end_with_a_table_of_them(t3sim, spec, tmp_path):
     assert result.code == 1
     assert "2 failed rows" in result.err
     assert "3 GPUs cannot share the hidden size 64" in result.err
+    assert "phase" in result.err
+    assert "forward" in result.err
     frame = pd.read_csv(tmp_path / "out" / "results.csv")
     assert list(frame["status"]) == ["ok", "ok", "failed", "failed"]
 
@@ -96,6 +98,7 @@ def test_tables_fronts_and_figures(t3sim, document, results, tmp_path):
     assert "all" in t3sim("table", results, "--rows", "tp").out
     front = document("pareto", results, "--min", "system.link.bandwidth", "--max", "speedup")
     assert {row["system.link.bandwidth"] for row in front["rows"]} >= {"50 GB/s"}
+    assert {(row["phase"], row["sublayer"]) for row in front["rows"]} == {("forward", "op")}
     figure = t3sim("plot", results, "--x", "system.link.bandwidth", "--by", "tp", "--out", tmp_path / "figures/a.png")
     assert figure.code == 0
     assert (tmp_path / "figures" / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -12,6 +12,7 @@ from t3sim.report.html.published_section import published_section
 from t3sim.report.html.timeline_section import timeline_section
 from t3sim.results import Row, geomean
 from t3sim.results.schemes import scheme_info
+from t3sim.results.sublayers import namer
 
 
 def build(material: Material) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def _failures(rows: Sequence[Row]) -> list[Part]:
     if not failed:
         return []
     names = ("model", "tp", "sublayer", "scheme", "error_type", "error_message")
-    shown = table(
-        "Failed rows", [column(name) for name in names], [[row.get(name) for name in names] for row in failed]
-    )
+    name_of = namer(rows)
+    lines = [{**row, "sublayer": name_of(row)} for row in failed]
+    shown = table("Failed rows", [column(name) for name in names], [[row.get(name) for name in names] for row in lines])
     return [section("failed", f"{len(failed)} rows failed", "They are in no chart and no mean.", [shown])]

@@ -1,8 +1,11 @@
 """Where the time went: loss buckets of every scheme, and what would help."""
 
-from t3sim.report.html.material import Explained, ExplanationFile, Material
-from t3sim.report.html.parts import Part, chart, column, point_name, section, series, table, view
+from collections.abc import Sequence
+
+from t3sim.report.html.material import Explained, Material
+from t3sim.report.html.parts import Part, chart, column, section, series, table, view
 from t3sim.results.losses import BUCKETS, Bucket
+from t3sim.results.sublayers import shown_names
 from t3sim.units import FS_PER_US
 
 _TITLE = "Where the time went"
@@ -16,18 +19,16 @@ def loss_section(material: Material) -> Part:
         lead = "Loss buckets split each run's time, to the femtosecond. They are recorded on request."
         command = f"t3sim explain TRACE --sublayer NAME --out {material.place}"
         return section("losses", _TITLE, lead, missing=command)
+    names = shown_names((row.phase, row.sublayer) for row in found.rows)
+    named = [(f"{row.model} TP {row.tp} {names[row.phase, row.sublayer]}", row) for row in found.rows]
     points: dict[str, list[Explained]] = {}
-    for row in found.rows:
-        points.setdefault(_point(row), []).append(row)
+    for name, row in named:
+        points.setdefault(name, []).append(row)
     command = found.manifest.command
     views = [_view(name, rows) for name, rows in points.items()]
-    parts = [chart("stack", "Loss buckets", views, command), _table(found), *_what_if(found)]
+    parts = [chart("stack", "Loss buckets", views, command), _table(named, command), *_what_if(named, command)]
     lead = "The buckets of a run add up to its time. Colours say what binds; negative lengths are gains or overlap."
     return section("losses", _TITLE, lead, parts)
-
-
-def _point(row: Explained) -> str:
-    return point_name({"model": row.model, "tp": row.tp, "sublayer": row.sublayer})
 
 
 def _shades() -> dict[str, int]:
@@ -52,7 +53,7 @@ def _view(name: str, rows: list[Explained]) -> Part:
     return view(name, "time (us)", [row.scheme for row in rows], lines)
 
 
-def _table(found: ExplanationFile) -> Part:
+def _table(named: Sequence[tuple[str, Explained]], command: str) -> Part:
     columns = [
         column("sublayer", choose=True),
         column("scheme", choose=True),
@@ -64,7 +65,7 @@ def _table(found: ExplanationFile) -> Part:
     ]
     rows = [
         [
-            _point(row),
+            name,
             row.scheme,
             bucket.name,
             bucket.bound,
@@ -72,14 +73,14 @@ def _table(found: ExplanationFile) -> Part:
             100 * FS_PER_US * length / row.total_fs,
             bucket.meaning,
         ]
-        for row in found.rows
+        for name, row in named
         for bucket in BUCKETS
         if (length := row.bucket_us(bucket.name))
     ]
-    return table("Every bucket", columns, rows, found.manifest.command)
+    return table("Every bucket", columns, rows, command)
 
 
-def _what_if(found: ExplanationFile) -> list[Part]:
+def _what_if(named: Sequence[tuple[str, Explained]], command: str) -> list[Part]:
     columns = [
         column("sublayer", choose=True),
         column("scheme", choose=True),
@@ -89,12 +90,8 @@ def _what_if(found: ExplanationFile) -> list[Part]:
         column("time saved", "%", "against the run as configured", 1),
     ]
     rows = [
-        [_point(row), row.scheme, each.assignment, each.before, each.total_fs / FS_PER_US, 100 * each.saved]
-        for row in found.rows
+        [name, row.scheme, each.assignment, each.before, each.total_fs / FS_PER_US, 100 * each.saved]
+        for name, row in named
         for each in row.what_if
     ]
-    return (
-        [table("What would help: one parameter changed, run again", columns, rows, found.manifest.command)]
-        if rows
-        else []
-    )
+    return [table("What would help: one parameter changed, run again", columns, rows, command)] if rows else []

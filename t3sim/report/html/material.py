@@ -47,6 +47,7 @@ class Explained(BaseModel, extra="allow"):
 
     model: str
     tp: int
+    phase: str
     sublayer: str
     scheme: str
     total_fs: int

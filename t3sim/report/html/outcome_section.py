@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from t3sim.report.html.material import Material
-from t3sim.report.html.parts import Part, as_json, chart, column, point_name, section, series, table, view
+from t3sim.report.html.parts import Part, as_json, chart, column, section, series, table, view, workload_name
 from t3sim.report.pivot import pivot
 from t3sim.report.quantities import quantity
 from t3sim.results import COLUMN_NAMES, GLOSSARY, Row, geomean
 from t3sim.results.schemes import baseline
+from t3sim.results.sublayers import namer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,8 +108,11 @@ def _table_command(material: Material, rows: str, metric: str, agg: str = "geome
 
 def _by_sublayer(material: Material, rows: Sequence[Row], style: Style) -> Part:
     points: dict[str, dict[str, Row]] = {}
+    name_of = namer(rows)
     for row in rows:
-        points.setdefault(point_name(row), {})[row["scheme"]] = row
+        points.setdefault(f"{workload_name(row)} {name_of(row)}", {})[row["scheme"]] = row
+    shared = any(name_of(row) != row["sublayer"] for row in rows)
+    labels = f"model,tp,{'phase,' if shared else ''}sublayer"
     views = []
     for metric in _CHARTED:
         lines = [
@@ -119,7 +123,7 @@ def _by_sublayer(material: Material, rows: Sequence[Row], style: Style) -> Part:
         lines = [line for line in lines if any(value is not None for value in line["values"])]
         if lines:
             # Every cell of this table is one row: any aggregate gives its value.
-            command = _table_command(material, "model,tp,sublayer", metric, "mean")
+            command = _table_command(material, labels, metric, "mean")
             more = {"reference": 1} if metric == "speedup" else {}
             views.append(view(_SHOWN[metric][0], _axis(metric), list(points), lines, command=command, **more))
     return chart("dots", "By sublayer", views, material.command)
@@ -127,13 +131,14 @@ def _by_sublayer(material: Material, rows: Sequence[Row], style: Style) -> Part:
 
 def _traffic(material: Material, rows: Sequence[Row]) -> Part:
     views = []
-    for name in dict.fromkeys(f"{row['model']} TP {row['tp']}" for row in rows):
-        chosen = [row for row in rows if point_name(row).startswith(f"{name} ") and row.get("dram_total_bytes")]
+    name_of = namer(rows)
+    for name in dict.fromkeys(map(workload_name, rows)):
+        chosen = [row for row in rows if workload_name(row) == name and row.get("dram_total_bytes")]
         lines = [
             series(cause, [float(row[key] or 0) / _MIB for row in chosen], color, shade=shade)
             for key, (cause, color, shade) in _CAUSES.items()
         ]
-        groups = [f"{row['sublayer']} · {row['scheme']}" for row in chosen]
+        groups = [f"{name_of(row)} · {row['scheme']}" for row in chosen]
         if groups:
             views.append(
                 view(name, "DRAM traffic of a GPU (MiB)", groups, [line for line in lines if any(line["values"])])

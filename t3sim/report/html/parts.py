@@ -67,6 +67,6 @@ def scheme_style(schemes: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
     return {name: {"color": number, "hollow": is_ideal(name)} for number, name in enumerate(schemes)}
 
 
-def point_name(row: Row) -> str:
-    """Name the sublayer of a row."""
-    return f"{row['model']} TP {row['tp']} {row['sublayer']}"
+def workload_name(row: Row) -> str:
+    """Name what the sublayer of a row is of."""
+    return f"{row['model']} TP {row['tp']}"

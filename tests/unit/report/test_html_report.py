@@ -71,6 +71,26 @@ def test_speedups_are_drawn_by_sublayer():
     ]
 
 
+def test_two_phases_of_a_name_are_two_lines():
+    """Both phases of `op` are drawn, each with its phase, and the command for the same numbers asks for it."""
+    rows = [row("t3", time, phase=phase) for phase, time in (("forward", 150.0), ("backward", 100.0))]
+    section = by_id(build(material(rows)))["results"]
+    speedup, *_ = chart_of(section, "By sublayer")["views"]
+    assert speedup["groups"] == ["m TP 2 forward/op", "m TP 2 backward/op"]
+    assert [line["values"] for line in speedup["series"]] == [[2, 3]]
+    assert "--rows model,tp,phase,sublayer --cols scheme" in speedup["command"]
+    bad = row("t3", 1.0, phase="backward", status="failed", speedup=None, error_type="StallError")
+    (failures,) = by_id(build(material([rows[0], bad])))["failed"]["tables"]
+    assert [line[2] for line in failures["rows"]] == ["backward/op"]
+
+
+def test_dram_traffic_shows_the_phase_of_a_name_with_two():
+    """A bar for each phase of `op`."""
+    rows = [row("t3", 100.0, phase=phase, dram_gemm_read_bytes=2**20) for phase in ("forward", "backward")]
+    (view,) = chart_of(by_id(build(material(rows)))["results"], "DRAM traffic by cause")["views"]
+    assert view["groups"] == ["forward/op · t3", "backward/op · t3"]
+
+
 def test_every_result_is_in_a_table_with_units():
     """Bytes are shown in MiB; what is the same in every row is no column."""
     table = table_of(by_id(build(material(TWO)))["results"], "Every result")
@@ -203,7 +223,7 @@ def read(path):
 
 def test_loss_buckets_come_from_the_folder(folder):
     """Buckets in fs are shown in us, with what binds them and their share of the run."""
-    explained = {"model": "m", "tp": 2, "sublayer": "op", "scheme": "t3", "total_fs": 4 * 10**9}
+    explained = {"model": "m", "tp": 2, "phase": "forward", "sublayer": "op", "scheme": "t3", "total_fs": 4 * 10**9}
     explained |= {"gemm_compute_fs": 3 * 10**9, "rs_link_fs": 10**9, "launch_fs": 0, "what_if": []}
     found = {"rows": [explained], "manifest": {"command": "t3sim explain toy"}}
     section = by_id(build(read(folder("explain.json", found))))["losses"]
@@ -216,6 +236,17 @@ def test_loss_buckets_come_from_the_folder(folder):
     shares = [(line[2], line[3], line[4], line[5]) for line in section["tables"][0]["rows"]]
     assert shares == [("gemm_compute", "compute", 3, 75), ("rs_link", "link", 1, 25)]
     assert section["charts"][0]["command"] == "t3sim explain toy"
+
+
+def test_loss_buckets_of_two_phases_are_told_apart(folder):
+    """A view for each phase of `op`, and lines of the tables that say which."""
+    help_ = {"assignment": "a=1", "before": "2", "total_fs": 10**9, "saved": 0.5}
+    known = {"model": "m", "tp": 2, "sublayer": "op", "scheme": "t3", "total_fs": 2 * 10**9, "what_if": [help_]}
+    rows = [{**known, "phase": phase, "launch_fs": 2 * 10**9} for phase in ("forward", "backward")]
+    section = by_id(build(read(folder("explain.json", {"rows": rows}))))["losses"]
+    names = ["m TP 2 forward/op", "m TP 2 backward/op"]
+    assert [view["label"] for view in section["charts"][0]["views"]] == names
+    assert [[line[0] for line in table["rows"]] for table in section["tables"]] == [names, names]
 
 
 def test_a_timeline_is_reduced_to_what_can_be_seen(folder):

@@ -88,6 +88,14 @@ def test_every_row_of_a_result_is_a_line():
     assert found["% of ideal"][:4] == ["0", "50", "50", ""]
 
 
+@pytest.mark.parametrize("make", [result_table, sublayer_table])
+def test_two_phases_of_a_name_are_told_apart(make):
+    """Where rows have both phases of a name it shows which one each is of; other names stay short."""
+    places = (("forward", "fc2"), ("forward", "op"), ("backward", "fc2"))
+    rows = tuple(row(name, "sequential", 1.0, 0.0, phase=phase) for phase, name in places)
+    assert cells(make(RunResult(rows, MANIFEST)))["sublayer"] == ["forward/fc2", "op", "backward/fc2"]
+
+
 def test_a_failed_row_shows_its_error():
     """Where a run failed there is the kind of the error, and no number."""
     table = result_table(RESULT)

@@ -54,6 +54,44 @@ def test_choices_are_kept_in_order(trace):
     ]
 
 
+@pytest.fixture
+def both_phases(tmp_path):
+    """Give a trace with a sublayer of one name in each phase, and another between them."""
+    path = tmp_path / "both.yaml"
+    names = {"sublayer: b": "sublayer: c", "phase: forward,  sublayer: a": "phase: forward,  sublayer: b"}
+    text = TRACE
+    for old, new in names.items():
+        text = text.replace(old, new)
+    more = (
+        "  - {id: d, op: gemm, phase: backward, sublayer: b, M: 256, N: 128, K_local: 64, dtype: fp16, after: [b.ar]}"
+    )
+    path.write_text(f"{text}{more}\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ([], ["forward b", "backward c", "backward b"]),
+        (["b"], ["forward b", "backward b"]),
+        (["backward/b", "c"], ["backward b", "backward c"]),
+    ],
+)
+def test_a_phase_can_be_asked_for(both_phases, wanted, found):
+    """A name is that of both its phases; with its phase it is one; without a choice, the trace's order is kept."""
+    rows = simulate(both_phases, sublayers=wanted, schemes=["sequential"]).rows
+    assert [f"{row['phase']} {row['sublayer']}" for row in rows] == found
+    assert len({row["point_id"] for row in rows}) == len(found)
+
+
+def test_progress_and_notes_say_the_phase(both_phases):
+    """What is said of a point of a name in both phases says which one it is."""
+    steps = []
+    result = simulate(both_phases, schemes=["t3"], progress=lambda *step: steps.append(step[2]))
+    assert steps == ["toy tp2 forward/b", "toy tp2 c", "toy tp2 backward/b", "done"]
+    assert [note.partition(":")[0] for note in result.manifest["notes"]] == ["toy tp2 backward/b"]
+
+
 def test_paths_may_be_text_or_path(trace):
     """A trace and a system are found by path, whichever way it is written."""
     system = load_system().path

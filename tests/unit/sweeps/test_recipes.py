@@ -7,6 +7,7 @@ import pytest
 
 from t3sim.config import dump_yaml
 from t3sim.data import configs_dir, traces_dir
+from t3sim.errors import InputError
 from t3sim.simulation import load_system
 from t3sim.sweeps import load_sweep, run_sweep
 from t3sim.sweeps.resolve import Resolver
@@ -50,6 +51,25 @@ READ = (
     "dram.yaml",
     "base-dram.yaml",
 )
+
+
+def places(**settings):
+    return [(task.phase, task.sublayer) for task in Resolver().tasks(settings)]
+
+
+def test_a_sublayer_of_a_trace_may_say_its_phase():
+    """A name is both its phases, phase and name are one; they come in the order of the trace, each once."""
+    trace = "t-nlg-tp8-sequence-parallel"
+    assert len(places(trace=trace)) == 8
+    assert places(trace=trace, sublayer="op") == [("forward", "op"), ("backward", "op")]
+    assert places(trace=trace, sublayer=["fc2", "backward/op", "backward/fc2"]) == [
+        ("forward", "fc2"),
+        ("backward", "fc2"),
+        ("backward", "op"),
+    ]
+    assert places(model="t-nlg", tp=8, sublayer=["forward/op", "fc1"]) == [("forward", "op"), ("backward", "fc1")]
+    with pytest.raises(InputError, match="did you mean backward/fc2"):
+        places(trace=trace, sublayer="backwards/fc2")
 
 
 def recipe(folder, workload="model.yaml", **changes):

@@ -89,12 +89,21 @@ def test_shipped_trace_is_what_the_model_makes(model, tp):
     assert load_trace(path.stem, folder=data.traces_dir()).spec == trace
 
 
+def test_shipped_trace_with_sequence_parallelism_is_what_the_model_makes():
+    """The one that is shipped is, but for the command in its first line, what the model makes today."""
+    path = data.traces_dir() / "t-nlg-tp8-sequence-parallel.yaml"
+    trace = transformer_trace(shipped("t-nlg"), 8, sequence_parallel=True)
+    assert path.read_text(encoding="utf-8").splitlines()[1:] == render_trace(trace).splitlines()[1:]
+    assert load_trace(path.stem, folder=data.traces_dir()).spec == trace
+
+
 def test_every_model_and_degree_is_shipped():
-    """There is one trace for each degree of each model, and beside them that of an expert, which no model makes."""
+    """There is one trace for each degree of each model, one with sequence parallelism, and an expert's, by hand."""
     models = [shipped(path.stem) for path in data.models_dir().glob("*.yaml")]
     assert {(model.name, tp) for model in models for tp in model.tp} == set(SHAPES)
     assert {path.stem for path in data.traces_dir().iterdir()} == {f"{m}-tp{tp}" for m, tp in SHAPES} | {
-        "t-nlg-experts-tp8"
+        "t-nlg-experts-tp8",
+        "t-nlg-tp8-sequence-parallel",
     }
 
 
@@ -132,6 +141,79 @@ def test_operations_form_one_chain():
         ("ip.rs", "reduce_scatter", "backward", ("ip.gemm",)),
         ("ip.ag", "all_gather", "backward", ("ip.rs",)),
     ]
+
+
+def test_sequence_parallelism_has_a_collective_on_one_side_of_each_gemm():
+    """Forward, inputs of `ip` and `fc1` are gathered and outputs of `op` and `fc2` scattered; backward, the other way.
+
+    H = 48 on four GPUs: slices of H, 3 H and 4 H are 12, 36 and 48; the gathered or scattered buffer has 8 x 48
+    elements of two bytes.
+    """
+    operations = transformer_trace(TOY, 4, tokens=8, sequence_parallel=True).operations
+    sizes = [(o.M, o.N, o.K_local) if isinstance(o, Gemm) else o.bytes for o in operations]
+    assert [(o.id, o.op, o.phase, o.sublayer, size) for o, size in zip(operations, sizes, strict=True)] == [
+        ("forward/ip.ag", "all_gather", "forward", "ip", 768),
+        ("forward/ip.gemm", "gemm", "forward", "ip", (8, 36, 48)),
+        ("forward/op.gemm", "gemm", "forward", "op", (8, 48, 12)),
+        ("forward/op.rs", "reduce_scatter", "forward", "op", 768),
+        ("forward/fc1.ag", "all_gather", "forward", "fc1", 768),
+        ("forward/fc1.gemm", "gemm", "forward", "fc1", (8, 48, 48)),
+        ("forward/fc2.gemm", "gemm", "forward", "fc2", (8, 48, 48)),
+        ("forward/fc2.rs", "reduce_scatter", "forward", "fc2", 768),
+        ("backward/fc2.ag", "all_gather", "backward", "fc2", 768),
+        ("backward/fc2.gemm", "gemm", "backward", "fc2", (8, 48, 48)),
+        ("backward/fc1.gemm", "gemm", "backward", "fc1", (8, 48, 48)),
+        ("backward/fc1.rs", "reduce_scatter", "backward", "fc1", 768),
+        ("backward/op.ag", "all_gather", "backward", "op", 768),
+        ("backward/op.gemm", "gemm", "backward", "op", (8, 12, 48)),
+        ("backward/ip.gemm", "gemm", "backward", "ip", (8, 48, 36)),
+        ("backward/ip.rs", "reduce_scatter", "backward", "ip", 768),
+    ]
+    assert [o.after for o in operations] == [(), *((before.id,) for before in operations[:-1])]
+
+
+def test_sequence_parallelism_slices_rows_and_columns():
+    """On two GPUs N and K_local differ everywhere: of column slices N is the share, of row slices K_local is."""
+    gemms = [o for o in transformer_trace(TOY, 2, sequence_parallel=True).operations if isinstance(o, Gemm)]
+    assert [(gemm.phase, gemm.sublayer, gemm.N, gemm.K_local) for gemm in gemms] == [
+        ("forward", "ip", 72, 48),
+        ("forward", "op", 48, 24),
+        ("forward", "fc1", 96, 48),
+        ("forward", "fc2", 48, 96),
+        ("backward", "fc2", 96, 48),
+        ("backward", "fc1", 48, 96),
+        ("backward", "op", 24, 48),
+        ("backward", "ip", 48, 72),
+    ]
+
+
+def test_tokens_and_dtype_with_sequence_parallelism():
+    """Other tokens and another dtype change all buffers alike, before a GEMM and after one."""
+    made = transformer_trace(TOY, 2, tokens=6, dtype="fp32", sequence_parallel=True)
+    assert {o.bytes for o in made.operations if isinstance(o, Collective)} == {6 * 48 * 4}
+    assert {o.dtype for o in made.operations} == {"fp32"}
+    assert made.description == "one of 2 layers of toy, 6 tokens, fp32, TP 2, sequence-parallel"
+
+
+def test_tokens_that_a_group_cannot_share():
+    """Ten tokens are not four GPUs' to divide; without sequence parallelism nobody divides them."""
+    with pytest.raises(InputError) as refused:
+        transformer_trace(TOY, 4, sequence_parallel=True)
+    (problem,) = refused.value.problems
+    assert (problem.key, problem.value) == ("tokens", 10)
+    assert problem.message == ("4 GPUs cannot share 10 tokens evenly, which sequence parallelism divides among them")
+    assert transformer_trace(TOY, 4).operations[0].M == 10
+
+
+def test_width_and_tokens_are_refused_together():
+    """A degree that divides neither is two problems; one that is no degree is that problem alone."""
+    with pytest.raises(InputError) as refused:
+        transformer_trace(TOY, 7, sequence_parallel=True)
+    assert [problem.key for problem in refused.value.problems] == ["tp", "tokens"]
+    for tp in (0, 1):
+        with pytest.raises(InputError) as refused:
+            transformer_trace(TOY, tp, sequence_parallel=True)
+        assert [problem.key for problem in refused.value.problems] == ["tp"]
 
 
 def test_sublayers_of_a_transformer():

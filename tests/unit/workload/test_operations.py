@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from t3sim.errors import InputError
 from t3sim.workload import DTYPE_BYTES, Collective, Gemm, Trace
+from t3sim.workload.operations import picked
 
 PLACE = {"phase": "forward", "sublayer": "op"}
 
@@ -38,6 +40,7 @@ def test_element_sizes(dtype, size):
     """Each dtype has the element size of its format, and the output is M x N such elements."""
     assert DTYPE_BYTES[dtype] == size
     assert gemm("g", M=3, N=5, dtype=dtype).output_bytes == 15 * size
+    assert gemm("g", M=3, K_local=7, dtype=dtype).input_bytes == 21 * size
 
 
 def test_dtypes_and_their_sizes_are_the_same_set():
@@ -167,6 +170,53 @@ def test_sublayers_come_in_order_of_first_appearance():
         ("backward", "fc2", ["c"]),
     ]
     assert {(g.model, g.tp) for g in groups} == {("toy", 8)}
+
+
+def test_labels_show_the_phase_where_a_name_is_of_two():
+    """`fc2` is in both phases, `op` in one: only the former needs its phase to be told apart."""
+    groups = trace(
+        gemm("a", sublayer="fc2"), gemm("b", sublayer="op"), gemm("c", sublayer="fc2", phase="backward")
+    ).sublayers()
+    assert [group.label for group in groups] == ["toy tp8 forward/fc2", "toy tp8 op", "toy tp8 backward/fc2"]
+
+
+PLACES = (("forward", "fc1"), ("forward", "fc2"), ("backward", "fc2"), ("backward", "fc1"), ("backward", "ip"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ((), (0, 1, 2, 3, 4)),
+        (("fc2",), (1, 2)),
+        (("ip", "fc1"), (4, 0, 3)),
+        (("backward/fc2",), (2,)),
+        (("backward/ip",), (4,)),
+        (("backward/fc2", "fc2"), (2, 1)),
+        (("fc2", "fc2"), (1, 2)),
+    ],
+)
+def test_a_name_picks_both_phases_and_a_phase_one(wanted, found):
+    """Sublayers come in the order asked for, each once; without a choice in that of the trace."""
+    assert picked(PLACES, wanted, "--sublayer") == tuple(PLACES[number] for number in found)
+
+
+def test_unknown_sublayers_are_refused():
+    """Known are names, and of those in both phases also what picks one of them; each unknown one is a problem."""
+    with pytest.raises(InputError) as refused:
+        picked(PLACES, ("forward/ip", "fc2", "fc3", "fc3"), "--sublayer")
+    assert [(problem.key, problem.value) for problem in refused.value.problems] == [
+        ("--sublayer", "forward/ip"),
+        ("--sublayer", "fc3"),
+    ]
+    assert set(refused.value.problems[0].known) == {
+        "fc1",
+        "fc2",
+        "ip",
+        "forward/fc1",
+        "forward/fc2",
+        "backward/fc2",
+        "backward/fc1",
+    }
 
 
 def test_sublayer_is_in_execution_order():

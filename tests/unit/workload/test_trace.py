@@ -187,6 +187,6 @@ def test_names_that_yaml_would_take_for_something_else(folder, name):
 def test_shipped_trace_is_as_written_by_this_version(path):
     """A shipped trace loads, has the model and degree of its name, and renders to itself but for who made it."""
     trace = load_trace(path.stem, folder=data.traces_dir()).spec
-    assert path.stem == f"{trace.model}-tp{trace.tp}"
+    assert path.stem.removesuffix("-sequence-parallel") == f"{trace.model}-tp{trace.tp}"
     _, *lines = path.read_text(encoding="utf-8").splitlines()
     assert render_trace(trace).splitlines()[1:] == lines
