@@ -23,6 +23,8 @@ class NetworkFacts:
     ranks: int
     shape: tuple[int, ...]
     """Grid of the ranks, row-major: ``(N,)``, a torus ``(4, 4)``, or ``(nodes, ranks of a node)``."""
+    direct: bool = False
+    """Whether every GPU reaches every other without passing a third."""
     switch_reduces: bool = False
     switch_multicasts: bool = False
 

@@ -14,11 +14,18 @@ from t3sim.execution.track_trigger import TrackTrigger
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.gpu import Gpu, GpuSpec, Span
 from t3sim.hardware.memory.access import Stream
+from t3sim.hardware.t3.mechanism import TrackTriggerSpec
+from t3sim.hardware.t3.tracker import Tracker, TrackerSpec
 from t3sim.lowering.chunks import Chunks
 from t3sim.lowering.layout import Layout, Region, aligned, linear, received_address
 from t3sim.lowering.work import CollectiveWork, Work
-from t3sim.schemes.gemm_runs import gemm_run
+from t3sim.schemes.gemm_runs import fused_run
 from t3sim.schemes.phases import Phase, RateTo, check_ended, gemm_launch_fs
+
+SOFTWARE = TrackTriggerSpec(near_memory=False, updates_bypass_llc=False)
+"""What a kernel does of T3's mechanism by itself: it starts with other GPUs' chunks and stores those where they go."""
+_FLAGS = TrackerSpec(entries=2**31, ways=2**31)
+"""In its tracker's stead: a flag in memory for every tile."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,15 @@ class FusedPhase:
     work: CollectiveWork
     gather: CollectiveWork | None = None
     """The all-gather of the sums, if it is triggered as well."""
+    in_software: bool = False
+    """Whether the kernel itself does all that it can of what T3's hardware does (``SOFTWARE``)."""
+    summing_cus: int = 0
+    """Where memory does not add: CUs that the GEMM leaves to sums. When it has ended, they have a collective's."""
 
     @property
     def gemm_alone(self) -> Phase:
-        """The same kernel, without any communication."""
-        return StaggeredGemmPhase(self.work)
+        """The same kernel on all CUs, without any communication."""
+        return StaggeredGemmPhase(self.work, self.in_software)
 
     @property
     def works(self) -> tuple[CollectiveWork, ...]:
@@ -48,7 +59,7 @@ class FusedPhase:
         assert self.work.producer is not None
         producer = self.work.producer
         plans = tuple(work.plan for work in self.works)
-        return plans, producer.op.dtype, producer.fused, producer.tiles
+        return plans, producer.op.dtype, producer.fused, producer.tiles, self.in_software, self.summing_cus
 
     def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
         """Launch the GEMM's kernel."""
@@ -57,7 +68,7 @@ class FusedPhase:
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the output's address space."""
-        units = [_track_trigger(gpu, self.work, number, stored_locally=True)]
+        units = [_track_trigger(gpu, self.work, number, stored_locally=True, in_software=self.in_software)]
         if self.gather is not None:
             gather = replace(self.gather, producer=self.work.producer)
             units.append(_track_trigger(gpu, gather, number + 1, stored_locally=False))
@@ -65,13 +76,29 @@ class FusedPhase:
         return lambda: self._run(gpu, number, units)
 
     def _run(self, gpu: Gpu, number: int, units: Sequence[TrackTrigger]) -> Process:
-        yield from _staggered_gemm(gpu, number, self.work, units[0])
+        spec, mechanism = gpu.compute.spec, _mechanism(gpu, in_software=self.in_software)
+        units[0].sum_with(spec.collective_window(self.summing_cus))
+        began, cus = int(gpu.env.now), spec.cus - self.summing_cus
+        yield from _staggered_gemm(gpu, number, self.work, units[0], mechanism, cus)
+        if not mechanism.near_memory:
+            yield from self._sum_the_rest(gpu, units[0], began)
         for place, (unit, work) in enumerate(zip(units, self.works, strict=True)):
             yield unit.finished
             check_ended(gpu, number + place)
             # An all-gather that runs beside the sums counts from where they end.
             start = gpu.spans[-1].end_fs if place else unit.started_fs
             gpu.spans.append(Span(work.operation, start, int(gpu.env.now)))
+
+    def _sum_the_rest(self, gpu: Gpu, unit: TrackTrigger, began_fs: int) -> Process:
+        """Sum with more CUs once the GEMM has left them; a kernel of its own does, if nobody has summed before."""
+        spec, ended_fs = gpu.compute.spec, int(gpu.env.now)
+        gpu.compute.occupied(self.work.operation, self.summing_cus, ended_fs - began_fs)
+        if not self.summing_cus:
+            yield gpu.env.timeout(gpu.launch_fs(f"{self.work.op.id}.sum", spec.launch_overhead))
+        began_fs = int(gpu.env.now)
+        unit.sum_with(spec.collective_window(spec.collective_cus))
+        yield unit.finished
+        gpu.compute.occupied(self.work.operation, spec.collective_cus, int(gpu.env.now) - began_fs)
 
 
 @dataclass(frozen=True)
@@ -80,6 +107,7 @@ class StaggeredGemmPhase:
 
     by_tile: ClassVar[bool] = True
     work: CollectiveWork
+    in_software: bool = False
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -88,8 +116,9 @@ class StaggeredGemmPhase:
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the output's address space, but for a kernel that stands alone."""
-        unit = _track_trigger(gpu, self.work, number, stored_locally=True, silent=True)
-        return lambda: _staggered_gemm(gpu, number, self.work, unit)
+        mechanism = _mechanism(gpu, in_software=self.in_software)
+        unit = _track_trigger(gpu, self.work, number, stored_locally=True, in_software=self.in_software, silent=True)
+        return lambda: _staggered_gemm(gpu, number, self.work, unit, mechanism)
 
 
 @dataclass(frozen=True)
@@ -134,10 +163,24 @@ class NearMemoryPhase:
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now)))
 
 
+def _mechanism(gpu: Gpu, *, in_software: bool) -> TrackTriggerSpec:
+    return SOFTWARE if in_software else gpu.spec.track_trigger
+
+
 def _track_trigger(
-    gpu: Gpu, work: CollectiveWork, number: int, *, stored_locally: bool, silent: bool = False
+    gpu: Gpu,
+    work: CollectiveWork,
+    number: int,
+    *,
+    stored_locally: bool,
+    in_software: bool = False,
+    silent: bool = False,
 ) -> TrackTrigger:
-    spec = gpu.spec.track_trigger
+    spec = _mechanism(gpu, in_software=in_software)
+    ports = gpu.ports
+    if in_software:
+        ports = replace(ports, tracker=Tracker(gpu.env, _FLAGS, gpu.index))
+        ports.tracker.probe = gpu.tracker.probe
     tiles = work.producer.tiles if work.producer is not None else None
     chunks = tiles.chunks if tiles is not None else work.chunks
     regions = partial(_tile_regions, work) if tiles is not None else partial(_linear_regions, chunks)
@@ -159,7 +202,7 @@ def _track_trigger(
         near_memory=spec.near_memory or not stored_locally,
         tiles_per_command=spec.tiles_per_command,
     )
-    unit = TrackTrigger(gpu.ports, space, Exchange(gpu.ports.network, number, work.plan, chunks), silent=silent)
+    unit = TrackTrigger(ports, space, Exchange(gpu.ports.network, number, work.plan, chunks), silent=silent)
     gpu.programs.append((number, unit))
     return unit
 
@@ -184,12 +227,19 @@ def _linear_regions(chunks: Chunks) -> Mapping[int, Region]:
     }
 
 
-def _staggered_gemm(gpu: Gpu, number: int, work: CollectiveWork, unit: TrackTrigger) -> Process:
-    """Run the producer of ``work`` in this GPU's order; its stores go to ``unit``."""
+def _staggered_gemm(
+    gpu: Gpu,
+    number: int,
+    work: CollectiveWork,
+    unit: TrackTrigger,
+    mechanism: TrackTriggerSpec,
+    cus: int | None = None,
+) -> Process:
+    """Run the producer of ``work`` in this GPU's order on ``cus`` CUs, or all; its stores go to ``unit``."""
     assert work.producer is not None
     start, launch = int(gpu.env.now), gemm_launch_fs(gpu, work.producer)
     yield gpu.env.timeout(launch)
-    kernel = GemmKernel(gpu.ports, gemm_run(gpu, work.producer, work.plan), unit)
+    kernel = GemmKernel(gpu.ports, fused_run(gpu, work.producer, work.plan, mechanism, cus), unit)
     gpu.programs.append((number, kernel))
     yield from kernel.process()
     gpu.spans.append(Span("gemm", start, kernel.last_store_fs, launch))

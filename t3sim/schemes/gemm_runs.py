@@ -10,31 +10,37 @@ from t3sim.execution.address_space import Dispatch, dispatch, stations
 from t3sim.execution.gemm import GemmRun
 from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic, gemm_traffic
 from t3sim.hardware.gpu import Gpu
+from t3sim.hardware.t3.mechanism import TrackTriggerSpec
+from t3sim.lowering.kernel_choice import KernelChoice
 from t3sim.lowering.work import GemmWork
 
 
-def gemm_run(gpu: Gpu, work: GemmWork, fused_with: Plan | None, cus: int | None = None) -> GemmRun:
-    """Give the kernel that runs ``work`` on ``gpu``: the plain one, or the one for a plan that it is fused with.
-
-    ``cus``: the CUs that it has; ``None``: all.
-    """
-    kernel = work.plain if fused_with is None else work.fused
+def plain_run(gpu: Gpu, work: GemmWork, cus: int | None = None) -> GemmRun:
+    """Give the plain kernel that runs ``work`` on ``gpu``, on ``cus`` CUs; ``None``: all."""
     cus = gpu.compute.spec.cus if cus is None else cus
-    stage_workgroups = cus * kernel.workgroups_per_cu
-    llc, with_places = gpu.spec.llc, gpu.spec.memory.uses_places
-    if fused_with is None:
-        traffic = _plain_traffic(llc, work, stage_workgroups, with_places=with_places)
-    else:
-        spec = gpu.spec.track_trigger
-        own = dispatch(fused_with, gpu.index, work.tiles.counts, staggered=spec.staggered)
-        leaving = [station.part for station in stations(fused_with, gpu.index) if station.is_remote]
-        bypassing = None if spec.updates_bypass_llc else tuple(leaving)
-        traffic = _fused_traffic(llc, work, own, bypassing, stage_workgroups, with_places=with_places)
+    stage_workgroups = cus * work.plain.workgroups_per_cu
+    traffic = _plain_traffic(gpu.spec.llc, work, stage_workgroups, with_places=gpu.spec.memory.uses_places)
+    return _run(gpu, work, work.plain, traffic, cus)
+
+
+def fused_run(gpu: Gpu, work: GemmWork, plan: Plan, mechanism: TrackTriggerSpec, cus: int | None = None) -> GemmRun:
+    """Give the kernel that runs ``work`` on ``gpu`` when it is fused with ``plan``, on ``cus`` CUs; ``None``: all."""
+    cus = gpu.compute.spec.cus if cus is None else cus
+    own = dispatch(plan, gpu.index, work.tiles.counts, staggered=mechanism.staggered)
+    leaving = [station.part for station in stations(plan, gpu.index) if station.is_remote]
+    bypassing = None if mechanism.updates_bypass_llc else tuple(leaving)
+    stage_workgroups = cus * work.fused.workgroups_per_cu
+    with_places = gpu.spec.memory.uses_places
+    traffic = _fused_traffic(gpu.spec.llc, work, own, bypassing, stage_workgroups, with_places=with_places)
+    return _run(gpu, work, work.fused, traffic, cus)
+
+
+def _run(gpu: Gpu, work: GemmWork, kernel: KernelChoice, traffic: LlcTraffic, cus: int) -> GemmRun:
     return GemmRun(
         kernel=kernel,
         dtype=work.op.dtype,
         traffic=traffic,
-        stage_workgroups=stage_workgroups,
+        stage_workgroups=cus * kernel.workgroups_per_cu,
         cus=cus,
         prefetch_slabs=gpu.spec.gemm.prefetch_slabs,
     )

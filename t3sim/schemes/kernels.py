@@ -14,7 +14,7 @@ from t3sim.hardware.memory.access import Stream
 from t3sim.lowering.load import Load, load_of
 from t3sim.lowering.protocol import ProtocolSpec, chosen, usable
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work
-from t3sim.schemes.gemm_runs import gemm_run
+from t3sim.schemes.gemm_runs import plain_run
 from t3sim.schemes.phases import Phase, RateTo, check_ended, gemm_launch_fs
 
 
@@ -59,7 +59,7 @@ class GemmPhase:
     def _run(self, gpu: Gpu, number: int) -> Process:
         start, launch = int(gpu.env.now), gemm_launch_fs(gpu, self.work)
         yield gpu.env.timeout(launch)
-        kernel = GemmKernel(gpu.ports, gemm_run(gpu, self.work, None, self.cus), self)
+        kernel = GemmKernel(gpu.ports, plain_run(gpu, self.work, self.cus), self)
         gpu.programs.append((number, kernel))
         yield from kernel.process()
         traffic = kernel.run.traffic

@@ -27,11 +27,17 @@ class T3(Scheme):
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Fuse every reduce-scatter with its producer, run the rest as kernels."""
-        return lab.run(fused_phases(works, lab.track_trigger), self.name)
+        return lab.run(fused_phases(works, lab.track_trigger, lab.sharing.collective_cus), self.name)
 
 
-def fused_phases(works: Sequence[Work], spec: TrackTriggerSpec) -> list[Phase]:
-    """Put each collective that can be fused into a phase with its producer, and its all-gather if that is triggered."""
+def fused_phases(
+    works: Sequence[Work], spec: TrackTriggerSpec, summing_cus: int = 0, *, in_software: bool = False
+) -> list[Phase]:
+    """Put each collective that can be fused into a phase with its producer, and its all-gather if that is triggered.
+
+    ``summing_cus``: CUs that sum beside the GEMM where memory does not add.
+    """
+    summing_cus = 0 if spec.near_memory else summing_cus
     pairs = fusable(works)
     followers = {work: follower for work in pairs if spec.gathers and (follower := _all_gather_of(work, works))}
     taken = [*pairs.values(), *followers.values()]
@@ -39,14 +45,15 @@ def fused_phases(works: Sequence[Work], spec: TrackTriggerSpec) -> list[Phase]:
     phases: list[Phase] = []
     for work in works:
         if isinstance(work, CollectiveWork) and work in pairs:
-            phases.append(FusedPhase(_made_in_turns(work) if spec.staggered else work, followers.get(work)))
+            made = made_in_turns(work) if spec.staggered else work
+            phases.append(FusedPhase(made, followers.get(work), in_software, summing_cus))
         elif work not in taken:
             phases.append(kernel_phase(work, alone=work.op in fused))
     return phases
 
 
 @lru_cache(maxsize=64)
-def _made_in_turns(work: CollectiveWork) -> CollectiveWork:
+def made_in_turns(work: CollectiveWork) -> CollectiveWork:
     """Give the same work with a kernel for as many parts as it makes in turns."""
     parts = len(in_turns(work.plan, 0))
     if work.producer is None or parts <= 1:

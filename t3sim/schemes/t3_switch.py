@@ -41,7 +41,8 @@ class T3Switch(T3Mca):
         if reason := self.misfit(lab.facts):
             raise SimulationError(f"{self.name} {reason}")
         triggered = lab.track_trigger.model_copy(update={"gathers": True})
-        return lab.run(fused_phases([_in_switch(work, lab.facts) for work in works], triggered), T3Mca.name)
+        switched = [_in_switch(work, lab.facts) for work in works]
+        return lab.run(fused_phases(switched, triggered, lab.sharing.collective_cus), T3Mca.name)
 
 
 def _in_switch(work: Work, facts: NetworkFacts) -> Work:

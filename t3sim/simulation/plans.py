@@ -51,6 +51,7 @@ def facts_of(system: SystemSpec, gpus: int) -> NetworkFacts:
     return NetworkFacts(
         ranks=gpus,
         shape=wiring.shape,
+        direct=wiring.direct,
         switch_reduces=bool(switches) and all(switch.reduces for switch in switches),
         switch_multicasts=bool(switches) and all(switch.multicasts for switch in switches),
     )

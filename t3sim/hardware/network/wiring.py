@@ -129,6 +129,15 @@ class Wiring:
         return sum(links[edge].bytes_per_s for edge in ways)
 
     @cached_property
+    def direct(self) -> bool:
+        """Whether every GPU reaches every other without passing a third.
+
+        Told from rank 0's routes: links look the same from every rank but for a rotation.
+        """
+        routes = (self.route(0, rank, piece) for rank in range(1, self.gpus) for piece in range(self.cabling.spread))
+        return all(not isinstance(hop.edge[0], int) for route in routes for hop in route[1:])
+
+    @cached_property
     def switches(self) -> dict[str, SwitchSpec]:
         """List all nodes that are not GPUs."""
         return dict(self.cabling.switches())

@@ -62,11 +62,11 @@ def _part_of_copy(state: State, row: int, number: int) -> tuple[int, int, int]:
     """Make the region of what a read of a copy of a tile takes: whole rows."""
     tile = state.tiles[row]
     station = state.stations[tile.station]
-    copy, part, parts = summand(state, row, number)
+    copy, place = summand(state, row, number)
     whole, region = state.regions[station.first_region + tile.piece], state.regions[0]
-    first = whole.rows * part // parts
+    first = whole.rows * place // tile.parts
     region.address = whole.address + first * whole.stride
-    region.rows = whole.rows * (part + 1) // parts - first
+    region.rows = whole.rows * (place + 1) // tile.parts - first
     region.nbytes = whole.nbytes
     region.stride = whole.stride
     return 0, 1, int(state.bases[station.first_base + copy] if copy else 0)

@@ -29,45 +29,38 @@ def sum_next(state: State, number: int) -> None:
     if row == NONE or unit.sum_limit == 0:
         return
     tile = state.tiles[row]
-    nbytes = summand_bytes(state, row, tile.asked)
+    station = state.stations[tile.station]
+    if tile.asked == 0:
+        # As many until it is summed, also if there are more CUs meanwhile.
+        grain = unit.sum_grain
+        tile.parts = (state.pieces[station.first_piece + tile.piece] + grain - 1) // grain
+        tile.count = tile.parts * (station.arrivals + 1)
+    nbytes, asked = summand_bytes(state, row, tile.asked), tile.asked
     # More than the whole window passes when it is empty.
     if unit.sum_in_flight and unit.sum_in_flight + nbytes > unit.sum_limit:
         return
     unit.sum_in_flight += nbytes
-    asked, reads = tile.asked, reads_of(state, row)
-    if asked == 0:
-        tile.count = reads
     tile.asked += 1
-    if tile.asked == reads:
+    if tile.asked == tile.parts * (station.arrivals + 1):
         unit.first_sum = tile.next
     push(state, SUM_NEXT, number, 0, 0)
     push(state, BURST, SUM_READ, row, asked)
 
 
 @part
-def summand(state: State, row: int, number: int) -> tuple[int, int, int]:
-    """Say which copy of a tile a read is of, and which of how many parts of it."""
-    station = state.stations[state.tiles[row].station]
-    unit = state.units[station.unit]
-    copies = station.arrivals + 1
-    nbytes = state.pieces[station.first_piece + state.tiles[row].piece]
-    return int(number % copies), int(number // copies), int((nbytes + unit.sum_grain - 1) // unit.sum_grain)
-
-
-@part
-def reads_of(state: State, row: int) -> int:
-    """Count the reads that the copies of a tile take."""
-    _, _, parts = summand(state, row, 0)
-    return int(parts * (state.stations[state.tiles[row].station].arrivals + 1))
+def summand(state: State, row: int, number: int) -> tuple[int, int]:
+    """Say which copy of a tile a read is of, and which part of it."""
+    copies = state.stations[state.tiles[row].station].arrivals + 1
+    return int(number % copies), int(number // copies)
 
 
 @part
 def summand_bytes(state: State, row: int, number: int) -> int:
-    """Bytes of a read of a copy of a tile."""
+    """Give the bytes of a read of a copy of a tile."""
     tile = state.tiles[row]
     nbytes = state.pieces[state.stations[tile.station].first_piece + tile.piece]
-    _, part, parts = summand(state, row, number)
-    return int(nbytes * (part + 1) // parts - nbytes * part // parts)
+    _, place = summand(state, row, number)
+    return int(nbytes * (place + 1) // tile.parts - nbytes * place // tile.parts)
 
 
 @part
@@ -83,8 +76,8 @@ def sum_read(state: State, row: int, number: int) -> None:
         push(state, BURST, SUMMED, row, 0)
     else:
         push(state, SUM_NEXT, station.unit, 0, 0)
-    copy, part, parts = summand(state, row, number)
-    if state.clock[0].values and part + 1 == parts:
+    copy, place = summand(state, row, number)
+    if state.clock[0].values and place + 1 == tile.parts:
         push(state, TELL_COPY_READ, row, copy, 0)
 
 

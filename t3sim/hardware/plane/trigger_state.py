@@ -95,6 +95,7 @@ TILE = record_type(
     "incomplete",  # whether it is to be counted, and has not been in full
     "entry",  # when it got its entry in the tracker, in the order of such, or 0
     "count",  # updates that its entry has counted; then reads of copies that are left
+    "parts",  # in which each of its copies is read
     "asked",  # reads of copies so far
     "waits",  # counts that wait for an entry
     "waiting",  # and their updates
