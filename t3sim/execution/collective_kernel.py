@@ -10,13 +10,14 @@ Here its tasks become rows of the data plane, which carries them out (``hardware
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from simpy.events import Event
 
-from t3sim.collectives.plan import Kind, MoveId, Operation, Plan, Task, part_of, tasks_of
+from t3sim.collectives.plan import Kind, MoveId, Operation, Task, part_of, tasks_of
 from t3sim.execution.arrivals import Arrivals
+from t3sim.execution.carriers import Carriers, staged
 from t3sim.execution.exchange import Exchange, first_pieces
 from t3sim.execution.task_rows import TaskRows
 from t3sim.hardware.clock import fire_now
@@ -35,8 +36,10 @@ from t3sim.lowering.protocol import ProtocolSpec
 class CollectiveKernel:
     """One collective operation on one GPU."""
 
-    def __init__(self, ports: Ports, exchange: Exchange, protocol: ProtocolSpec, window: int) -> None:
-        """``window``: bytes that its CUs keep in flight."""
+    def __init__(
+        self, ports: Ports, exchange: Exchange, protocol: ProtocolSpec, carriers: Carriers, *, gated: bool = False
+    ) -> None:
+        """``gated``: whether each lane waits for its gate to be opened."""
         self._ports = ports
         self._exchange = exchange
         self._plan = exchange.plan
@@ -46,8 +49,9 @@ class CollectiveKernel:
         self._has_places = ports.memory.spec.uses_places
         self._plane = plane_of(ports.env)
         tasks = tasks_of(self._plan, ports.rank)
-        self._sums = _sums_for_others(self._plan, tasks)
-        self._beside = _sums_beside(self._plan, tasks)
+        self._carriers = carriers
+        self._sums = carriers.sums_for_others(self._plan, tasks)
+        self._beside = carriers.sums_beside(self._plan, tasks)
         self._arrivals = Arrivals(self._plan, ports.rank, exchange.chunks, self._sums, self._beside)
         self._row = self._new_kernel()
         self._first_piece = first_pieces(self._plane, exchange.chunks, with_addresses=self._has_places)
@@ -56,11 +60,14 @@ class CollectiveKernel:
         self._moves = {row: move for move, row in self._arrivals.rows.items()}
         self._tasks: dict[int, _Placed] = {}
         """In data mode: where they lie."""
+        self._gates: dict[tuple[int, bool], int] = {}
+        """By lane: the arrival that its first task waits for, too."""
+        self._gated = gated
         self._legs: dict[tuple[tuple[int, ...], bool], list[int]] = {}
         self._own: int | None = None
         if protocol.staged and self._plan.operation is Operation.ALL_TO_ALL:
-            self._own = self._add_lanes([([self._own_part()], self._new_window(window))])[0]
-        self._lanes = self._new_lanes(tasks, window)
+            self._own = self._add_lanes([([self._own_part()], self._new_window(carriers.window))])[0]
+        self._lanes = self._new_lanes(tasks)
         self._ended = Event(ports.env)
         self._values = None
         if ports.values is not None:
@@ -104,32 +111,57 @@ class CollectiveKernel:
         _listen(self._plane, kernels)
         return self._plane.add("kernels", [row])
 
-    def _new_lanes(self, tasks: Sequence[Task], window: int) -> list[int]:
-        """Make lanes of tasks; those of one lane of the plan share its part of the ``window``."""
+    def _new_lanes(self, tasks: Sequence[Task]) -> list[int]:
+        """Make lanes of tasks, each with a window, or its share of one."""
         found: dict[tuple[int, bool], list[Task]] = {}
         for task in staged(tasks) if self._protocol.staged else tasks:
-            found.setdefault(lane_of(self._plan, task), []).append(task)
-        working = {number for (number, _), lane in found.items() if any(task.reads for task in lane)}
-        share = window // max(1, len(working))
-        windows = {number: self._new_window(share) for number, _ in found}
-        # All CUs sum what has come in a shot.
-        joint = self._new_window(window) if self._plan.in_shots else None
-        return self._add_lanes(
-            [
-                (lane, joint if apart and joint is not None else windows[number])
-                for (number, apart), lane in found.items()
-            ]
-        )
+            found.setdefault(self._carriers.lane(self._plan, task), []).append(task)
+        if self._gated:
+            self._gates = {lane: self._new_gate() for lane in found}
+        windows = self._windows(found)
+        return self._add_lanes([(lane, windows[place]) for place, lane in found.items()], list(found))
+
+    def _windows(self, lanes_of: Mapping[tuple[int, bool], Sequence[Task]]) -> dict[tuple[int, bool], int]:
+        """Give each lane its window: copy engines to those that copy, in turn; CUs are shared by the plan's lanes."""
+        carriers = self._carriers
+        working = {number for (number, _), lane in lanes_of.items() if any(task.reads for task in lane)}
+        # All CUs sum what has come in a shot, or by copy engines.
+        joint = self._new_window(carriers.window) if self._plan.in_shots or carriers.engines else None
+        if carriers.engines:
+            engines = [self._new_window(outstanding) for outstanding in carriers.engines]
+            shared = {number: engines[place % len(engines)] for place, (number, _) in enumerate(lanes_of)}
+        else:
+            share = carriers.window // max(1, len(working))
+            shared = {number: self._new_window(share) for number, _ in lanes_of}
+        return {(number, apart): joint if apart and joint is not None else shared[number] for number, apart in lanes_of}
+
+    def _new_gate(self) -> int:
+        """Add an arrival that is there once a gate is opened."""
+        mark = self._plane.add("marks", [0])
+        return self._plane.add("arrivals", [(self._row, NONE, 0, 1, 0, NONE, NONE, mark, 0, 0, 0, 0, 0)])
+
+    def open_gate(self, lane: int, *, sums: bool = False) -> None:
+        """Let a lane of the plan begin, or the sums beside it."""
+        self._plane.perform(kinds.MARK, self._gates[lane, sums], 0)
+
+    def open_sums(self) -> None:
+        """Let all sums begin that wait for nothing else."""
+        for lane, sums in self._gates:
+            if sums:
+                self.open_gate(lane, sums=True)
 
     def _new_window(self, limit: int) -> int:
         return self._plane.add("windows", [(limit, max(1, limit // READS_IN_WINDOW), 0, NONE, NONE, 0, NONE)])
 
-    def _add_lanes(self, lanes_of: Sequence[tuple[Sequence[Task], int]]) -> list[int]:
-        """Add lanes, each of tasks and a window."""
+    def _add_lanes(
+        self, lanes_of: Sequence[tuple[Sequence[Task], int]], names: Sequence[tuple[int, bool]] = ()
+    ) -> list[int]:
+        """Add lanes, each of tasks and a window. ``names``: by which they know their gates."""
         rows, starts = TaskRows(), [0]
-        for tasks, _ in lanes_of:
-            for task in tasks:
-                rows.add(self._task_row(task, rows))
+        gates = [self._gates.get(name) for name in names] or [None] * len(lanes_of)
+        for (tasks, _), gate in zip(lanes_of, gates, strict=True):
+            for place, task in enumerate(tasks):
+                rows.add(self._task_row(task, rows, None if place else gate))
             starts.append(len(rows))
         self._plane.margin(max((task.reads for tasks, _ in lanes_of for task in tasks), default=0))
         first = rows.into(self._plane)
@@ -156,12 +188,13 @@ class CollectiveKernel:
             lane=0,
         )
 
-    def _task_row(self, task: Task, rows: TaskRows) -> tuple[int, ...]:
-        """Make the row of a task; what it refers to is added to ``rows``."""
+    def _task_row(self, task: Task, rows: TaskRows, gate: int | None) -> tuple[int, ...]:
+        """Make the row of a task; what it refers to is added to ``rows``. ``gate``: an arrival that it waits for."""
         part = part_of(self._plan, task.chunk)
         # All that it waits for: arrivals, and sums that another lane makes.
         awaited = (*task.waits, *(move for move in task.own if move in self._sums))
-        by_slice = is_by_slice(self._plan, task)
+        by_slice = self._carriers.by_slice(self._plan, task)
+        opened = [] if gate is None else [gate]
         if by_slice:
             self._await_slices(task)
         template, ways, wires = NONE, [NONE], NONE
@@ -181,9 +214,9 @@ class CollectiveKernel:
             int(task.kind is Kind.LOCAL),
             int(by_slice),
             task.reads,
-            rows.put("first_wait", [self._arrivals.rows[move] for move in awaited]),
-            len(awaited),
-            0 if by_slice else max(map(self._handshake_fs, task.waits), default=0),
+            rows.put("first_wait", [*opened, *(self._arrivals.rows[move] for move in awaited)]),
+            len(opened) + len(awaited),
+            0 if by_slice else self._delay_fs(task),
             template,
             rows.put("first_way", ways),
             len(ways),
@@ -224,6 +257,11 @@ class CollectiveKernel:
             for move in task.waits:
                 arrivals["delay"][self._arrivals.rows[move]] = self._handshake_fs(move)
 
+    def _delay_fs(self, task: Task) -> int:
+        """From the moment at which all is there that a task waits for to its beginning."""
+        handshake = max(map(self._handshake_fs, task.waits), default=0)
+        return handshake + self._carriers.start_fs(self._plan, task)
+
     def _handshake_fs(self, move: MoveId) -> int:
         """Wire and memory are simulated: what they leave of a step's latency."""
         if not self._protocol.step_latency:
@@ -238,7 +276,7 @@ class CollectiveKernel:
         Sums, which have a move, are made of all of it.
         """
         held = self._protocol.staging
-        if held is None or task.move is not None or not task.waits or is_by_slice(self._plan, task):
+        if held is None or task.move is not None or not task.waits or self._carriers.by_slice(self._plan, task):
             return 0
         return bisect_left(range(len(sizes)), True, key=lambda first: sum(sizes[first:]) <= held)
 
@@ -338,45 +376,3 @@ def _listen(plane: Plane, kernels: list[CollectiveKernel]) -> None:
         kinds.TELL_CAME: came,
         kinds.TELL_PUT: put,
     }
-
-
-def is_by_slice(plan: Plan, task: Task) -> bool:
-    """Whether a slice of a task waits for that slice alone: in all of some plans, and in the last sums of all."""
-    return task.reads > 0 and (plan.by_slice or (task.move is not None and task.move.number in plan.last_sums))
-
-
-def lane_of(plan: Plan, task: Task) -> tuple[int, bool]:
-    """Say in which lane a task is carried out: that of the plan, or the one beside it for its last sums.
-
-    While a ring's rank sends its last chunk, its own comes in and is summed; of shots, all lanes' CUs sum together.
-    """
-    sums_here = task.kind is Kind.LOCAL and task.reads > 0 if plan.in_shots else is_by_slice(plan, task)
-    return task.lane, sums_here and not plan.by_slice
-
-
-def _sums_for_others(plan: Plan, tasks: Sequence[Task]) -> dict[MoveId, int]:
-    """Find the sums of a rank that another lane than their own waits for, each with its part of the buffer."""
-    lanes = {task.move: lane_of(plan, task) for task in tasks}
-    return {
-        move: part_of(plan, task.chunk) for task in tasks for move in task.own if lanes[move] != lane_of(plan, task)
-    }
-
-
-def _sums_beside(plan: Plan, tasks: Sequence[Task]) -> dict[MoveId, int]:
-    """Find the sums of a rank during which another of its lanes may still send what they add; each with its part."""
-    return {
-        task.move: part_of(plan, task.chunk)
-        for task in tasks
-        if task.kind is Kind.LOCAL and task.move is not None
-        for other in tasks
-        if other.reads and other.chunk == task.chunk and task.move not in other.own
-        if lane_of(plan, other) != lane_of(plan, task)
-    }
-
-
-def staged(tasks: Sequence[Task]) -> list[Task]:
-    """Let a kernel whose data arrive in a buffer of its own copy what is only waited for.
-
-    Copies of other chunks overlap with sending them on, and a sum is written anyway.
-    """
-    return [replace(task, kind=Kind.LOCAL, reads=1) if task.waits and not task.reads else task for task in tasks]

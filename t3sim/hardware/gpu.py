@@ -8,6 +8,7 @@ from t3sim.hardware.clock import Environment
 from t3sim.hardware.compute.cus import ComputeArray, ComputeSpec
 from t3sim.hardware.compute.llc import LlcSpec
 from t3sim.hardware.conditions import SOUND, ConditionsSpec
+from t3sim.hardware.copy_engines import CopyEnginesSpec
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
 from t3sim.hardware.memory.controller import MemoryController
 from t3sim.hardware.memory.model import MemorySpec
@@ -32,6 +33,7 @@ class GpuSpec:
     memory: MemorySpec
     tracker: TrackerSpec
     dma: DmaSpec
+    copy_engines: CopyEnginesSpec
     track_trigger: TrackTriggerSpec
     protocols: Mapping[str, ProtocolSpec]
     """What collective kernels run with."""

@@ -93,13 +93,12 @@ def lower(
 
 
 def _parts_of(gemm: Gemm, sublayer: Sublayer, plans: PlansOf) -> int:
-    """Parts that the output of ``gemm`` is cut into: as the collective does that takes it, or one a GPU."""
+    """Parts that the output of ``gemm`` is cut into: as the collective does that takes it, or one."""
     for op in sublayer.operations:
         if isinstance(op, Collective) and op.after == (gemm.id,):
             first = plans(op.op, op.bytes)[0]
-            if first.operation in FUSABLE:
-                return first.parts
-    return sublayer.tp
+            return first.parts if first.operation in FUSABLE else sublayer.tp
+    return 1
 
 
 def fusable(works: Iterable[Work]) -> dict[CollectiveWork, GemmWork]:

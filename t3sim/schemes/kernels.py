@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from t3sim.execution.carriers import Carriers
 from t3sim.execution.collective_kernel import CollectiveKernel
 from t3sim.execution.exchange import Exchange
 from t3sim.execution.gemm import GemmKernel
@@ -12,7 +13,7 @@ from t3sim.hardware.compute.store_buffer import StoreBuffer
 from t3sim.hardware.gpu import Gpu, GpuSpec, Span
 from t3sim.hardware.memory.access import Stream
 from t3sim.lowering.load import Load, load_of
-from t3sim.lowering.protocol import ProtocolSpec, chosen, usable
+from t3sim.lowering.protocol import NO_PROTOCOL, ProtocolSpec, chosen, usable
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work
 from t3sim.schemes.gemm_runs import plain_run
 from t3sim.schemes.phases import Phase, RateTo, check_ended, gemm_launch_fs
@@ -85,6 +86,8 @@ class CollectivePhase:
     """Whether it starts a kernel; the second half of an all-reduce goes on in the first half's."""
     cus: int | None = None
     """CUs that it runs on; ``None``: as many as collectives have with the GPU to themselves."""
+    by_engines: bool = False
+    """Whether copy engines copy, and its CUs sum only."""
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -93,24 +96,30 @@ class CollectivePhase:
 
     def content(self, gpu: GpuSpec, rate_to: RateTo) -> tuple[object, ...]:
         """Describe plan and chunks, and how the kernel starts."""
-        protocol, _ = _protocol(gpu.protocols, rate_to, 0, self.work)
+        protocol, _ = self._protocol(gpu, rate_to, 0)
         launch = self.launch_fs(gpu, rate_to)
-        return self.work.plan, self.work.chunks, self._running(protocol), launch, self.cus
+        return self.work.plan, self.work.chunks, self._running(protocol), launch, self.cus, self.by_engines
 
     def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
         """Launch a kernel, or go on in one."""
-        return _overhead_fs(gpu, *_protocol(gpu.protocols, rate_to, 0, self.work)) if self.launched else 0
+        return _overhead_fs(gpu, *self._protocol(gpu, rate_to, 0)) if self.launched else 0
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Register the kernel for what is sent to this GPU."""
         work = self.work
-        protocol, load = _protocol(gpu.spec.protocols, gpu.ports.network.bytes_per_s, gpu.index, work)
+        protocol, load = self._protocol(gpu.spec, gpu.ports.network.bytes_per_s, gpu.index)
         exchange = Exchange(gpu.ports.network, number, work.plan, work.chunks)
         window = gpu.compute.spec.collective_window(self._cus(gpu))
-        kernel = CollectiveKernel(gpu.ports, exchange, self._running(protocol), window)
+        carriers = engines_and_cus(gpu, window) if self.by_engines else Carriers(window)
+        kernel = CollectiveKernel(gpu.ports, exchange, self._running(protocol), carriers)
         gpu.programs.append((number, kernel))
         overhead = _overhead_fs(gpu.spec, protocol, load)
         return lambda: self._run(gpu, number, kernel, gpu.launch_fs(work.op.id, overhead) if self.launched else 0)
+
+    def _protocol(self, gpu: GpuSpec, rate_to: RateTo, rank: int) -> tuple[ProtocolSpec, Load]:
+        """Choose that of a library's kernel; copy engines have none."""
+        found, load = _protocol(gpu.protocols, rate_to, rank, self.work)
+        return (NO_PROTOCOL if self.by_engines else found), load
 
     def _cus(self, gpu: Gpu) -> int:
         return gpu.compute.spec.collective_cus if self.cus is None else self.cus
@@ -129,6 +138,17 @@ class CollectivePhase:
         gpu.compute.occupied(self.work.operation, self._cus(gpu), int(gpu.env.now) - began)
         check_ended(gpu, number)
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now), launch))
+
+
+def engines_and_cus(gpu: Gpu, window: int) -> Carriers:
+    """Let the copy engines of ``gpu`` copy, and CUs that keep ``window`` bytes in flight sum."""
+    spec = gpu.spec.copy_engines
+    return Carriers(
+        window,
+        engines=(spec.outstanding,) * spec.count,
+        copy_start_fs=spec.start_up,
+        sum_start_fs=gpu.compute.spec.launch_overhead,
+    )
 
 
 def _protocol(

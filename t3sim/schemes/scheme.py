@@ -32,6 +32,8 @@ class Sharing:
     """CUs of a GEMM beside a collective."""
     collective_cus: int
     """CUs of a collective beside a GEMM."""
+    piece_overhead_fs: int
+    """Least time between the launches of two pieces that the host issues one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.kernels import CollectivePhase, GemmPhase
 from t3sim.schemes.phases import Phase
-from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme, Sharing
+from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
 from t3sim.schemes.sequential import kernel_phase
 from t3sim.schemes.streams import Kernel, StreamsPhase
 from t3sim.units import ceil_div
@@ -23,6 +23,7 @@ class StreamOverlap(Scheme):
     label = "Stream overlap"
     role: Role = "rival"
     order = 20
+    name = "stream-overlap"
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Cut each GEMM whose output a collective takes; run the rest as kernels."""
@@ -33,11 +34,34 @@ class StreamOverlap(Scheme):
             if isinstance(work, CollectiveWork) and work in pairs:
                 followers = [other for other in works if isinstance(other, CollectiveWork) and other.follows(work)]
                 taken += followers
-                kernels = _on_two_streams(_cut(lab, pairs[work], [work, *followers]), lab.sharing)
+                kernels = self._on_two_streams(_cut(lab, pairs[work], [work, *followers]), lab)
                 phases.append(StreamsPhase(kernels, gemm_alone=GemmPhase(pairs[work])))
             elif work not in taken:
                 phases.append(kernel_phase(work))
-        return lab.run(phases, "stream-overlap")
+        return lab.run(phases, self.name)
+
+    def _on_two_streams(self, pieces: Sequence[tuple[Work, ...]], lab: Lab) -> tuple[Kernel, ...]:
+        """Put GEMMs on one stream and collectives on another, where each waits for the GEMM of its piece."""
+        kernels: list[Kernel] = []
+        last: dict[type[Work], int] = {}
+        for number, works in enumerate(pieces):
+            for work in works:
+                awaited = (GemmWork,) if isinstance(work, GemmWork) else (GemmWork, CollectiveWork)
+                after = tuple(last[stream] for stream in awaited if stream in last)
+                last[type(work)] = len(kernels)
+                # All CUs are the first GEMM's, and the last collectives'.
+                if isinstance(work, GemmWork):
+                    phase: Phase = GemmPhase(work, None if number == 0 else lab.sharing.gemm_cus)
+                else:
+                    cus = None if number == len(pieces) - 1 else lab.sharing.collective_cus
+                    phase = self.collective(work, cus, lab)
+                kernels.append(Kernel(phase, after))
+        return tuple(kernels)
+
+    def collective(self, work: CollectiveWork, cus: int | None, lab: Lab) -> Phase:
+        """Run a piece's collective on ``cus`` CUs; ``None``: all that collectives have."""
+        del lab
+        return CollectivePhase(work, not work.continues, cus)
 
 
 def _cut(lab: Lab, gemm: GemmWork, collectives: Sequence[CollectiveWork]) -> list[tuple[Work, ...]]:
@@ -74,23 +98,3 @@ def _rows(rows: int, tile: int, count: int) -> list[int]:
     count = min(count, grid)
     ends = [min(rows, tile * (grid * (number + 1) // count)) for number in range(count)]
     return [end - start for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def _on_two_streams(pieces: Sequence[tuple[Work, ...]], sharing: Sharing) -> tuple[Kernel, ...]:
-    """Put GEMMs on one stream and collectives on another, where each waits for the GEMM of its piece."""
-    kernels: list[Kernel] = []
-    last: dict[type[Work], int] = {}
-    for number, works in enumerate(pieces):
-        for work in works:
-            awaited = (GemmWork,) if isinstance(work, GemmWork) else (GemmWork, CollectiveWork)
-            after = tuple(last[stream] for stream in awaited if stream in last)
-            last[type(work)] = len(kernels)
-            kernels.append(Kernel(_phase(work, sharing, first=number == 0, last=number == len(pieces) - 1), after))
-    return tuple(kernels)
-
-
-def _phase(work: Work, sharing: Sharing, *, first: bool, last: bool) -> Phase:
-    """Give a kernel the CUs that it has: all, for the first GEMM and the last collectives."""
-    if isinstance(work, GemmWork):
-        return GemmPhase(work, None if first else sharing.gemm_cus)
-    return CollectivePhase(work, not work.continues, None if last else sharing.collective_cus)

@@ -103,7 +103,12 @@ class SystemLab:
         """How kernels that run at once divide the CUs: a GEMM keeps at least half of them."""
         cus, software = self.system.compute.cus, self.system.software
         taken = min(software.overlap_cus, max(1, cus // 2))
-        return Sharing(pieces=software.overlap_pieces, gemm_cus=max(1, cus - taken), collective_cus=taken)
+        return Sharing(
+            pieces=software.overlap_pieces,
+            gemm_cus=max(1, cus - taken),
+            collective_cus=taken,
+            piece_overhead_fs=software.piece_overhead,
+        )
 
     def lower(self, operations: Sequence[Gemm | Collective]) -> tuple[Work, ...]:
         """Lower other operations than the sublayer's. Raises ``InputError`` where they do not fit."""

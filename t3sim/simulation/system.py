@@ -11,6 +11,7 @@ from t3sim.errors import nearest
 from t3sim.hardware.compute.cus import MOST_CUS, ComputeSpec
 from t3sim.hardware.compute.llc import LlcSpec
 from t3sim.hardware.conditions import SOUND, ConditionsSpec
+from t3sim.hardware.copy_engines import CopyEnginesSpec
 from t3sim.hardware.gpu import GpuSpec
 from t3sim.hardware.memory.arbitration import KIND as ARBITRATION
 from t3sim.hardware.memory.arbitration import ArbitrationPolicy
@@ -57,6 +58,8 @@ class SoftwareSpec(Spec):
     """Pieces that ``stream-overlap`` cuts a GEMM into, along M."""
     overlap_cus: Annotated[int, Field(gt=0, le=MOST_CUS)] = 16
     """CUs that its collectives take from the GEMM that they run beside."""
+    piece_overhead: Femtoseconds = 0
+    """Between the launches of two pieces of a GEMM that `async-tp` decomposes: the host's part, barriers and events."""
 
 
 class SystemSpec(Spec):
@@ -78,6 +81,8 @@ class SystemSpec(Spec):
     """T3's tracker."""
     dma: DmaSpec
     """The DMA engine that the tracker triggers."""
+    copy_engines: CopyEnginesSpec = Field(default_factory=CopyEnginesSpec)
+    """Engines that software has copy between GPUs."""
     track_trigger: TrackTriggerSpec = Field(default_factory=TrackTriggerSpec)
     """Which parts of T3's mechanism there are."""
     link: LinkSpec
@@ -125,6 +130,7 @@ class SystemSpec(Spec):
             memory=self.memory,
             tracker=self.tracker,
             dma=self.dma,
+            copy_engines=self.copy_engines,
             track_trigger=self.track_trigger,
             protocols=self.available_protocols(),
             host_overhead=self.software.host_overhead,

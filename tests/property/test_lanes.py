@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from t3sim.collectives.planning import KIND as ALGORITHM
 from t3sim.collectives.planning import NetworkFacts, make_plan
 from t3sim.errors import PlanError
+from t3sim.execution.carriers import Carriers
 from t3sim.execution.collective_kernel import CollectiveKernel
 from t3sim.execution.exchange import Exchange
 from t3sim.hardware.machine import Machine
@@ -164,7 +165,7 @@ def cases(draw, chosen, chunk, window):
 
 def compiled_kernel(gpu, _network, chunks, case):
     exchange = Exchange(gpu.ports.network, 0, case["plan"], chunks)
-    return CollectiveKernel(gpu.ports, exchange, case["protocol"], case["window"])
+    return CollectiveKernel(gpu.ports, exchange, case["protocol"], Carriers(case["window"]))
 
 
 def plain_kernel(gpu, network, chunks, case):
