@@ -5,8 +5,10 @@ others that overlap need a GEMM and a collective of its output.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
+from t3sim.collectives.planning import NetworkFacts
 from t3sim.lowering.work import GemmWork, Work
 from t3sim.processes import Progress, each
 from t3sim.registry import get, names, register
@@ -18,6 +20,7 @@ from t3sim.schemes.streams import Kernel, StreamsPhase
 from t3sim.simulation import Point, load_system
 from t3sim.simulation.collective import run_collective
 from t3sim.simulation.lab import SystemLab
+from t3sim.simulation.plans import facts_of
 from t3sim.units import FS_PER_US
 from t3sim.validation.comparison import KIND
 from t3sim.validation.measured_overlap import (
@@ -91,7 +94,14 @@ def _hindrance(pair: OverlappedPair, scheme: str) -> str:
         return f"there is no scheme {scheme}"
     if pair.order == "independent" and scheme != TWO_STREAMS:
         return f"{scheme} does not run what is independent at once"
-    return ""
+    rival: Scheme = get(SCHEME, scheme)()
+    misfit = rival.misfit(_facts(pair.system, pair.gpus))
+    return misfit and f"{scheme} {misfit}"
+
+
+@cache
+def _facts(system: str, gpus: int) -> NetworkFacts:
+    return facts_of(load_system(system).spec, gpus)
 
 
 def compared(item: Item) -> list[Comparison]:

@@ -146,18 +146,20 @@ def test_stacks_without_a_scheme_are_left_out_with_a_note(table):
     assert [usable_schemes(loaded.spec, pair) for pair in loaded.spec.pairs] == [{"streams": "stream-overlap"}, {}]
 
 
-def test_schemes_that_overlap_nothing_independent_are_left_out(table):
-    """Only two streams run what is independent at once."""
-    text = f"{SHAPE}, order: independent, gathered: 2 MiB, fit: true, {BOTH}"
-    loaded = table(text)
-    spec = loaded.spec.model_copy(
-        update={
-            "stacks": {**loaded.spec.stacks, "future": loaded.spec.stacks["future"].model_copy(update={"scheme": "t3"})}
-        }
-    )
-    assert list(left_out(spec)) == [
-        "overlap: 1 of future on t3-paper-published left out, since t3 does not run what is independent at once"
-    ]
+@pytest.mark.parametrize(
+    ("order", "scheme", "why"),
+    [
+        ("independent, gathered: 2 MiB", "t3", "t3 does not run what is independent at once"),
+        ("gemm-reduce_scatter", "t3-switch", "t3-switch needs a topology whose switches reduce and multicast"),
+    ],
+)
+def test_schemes_that_cannot_run_a_pair_are_left_out(table, order, scheme, why):
+    """Only two streams run what is independent at once, and only a switch that adds up serves T3 in the switch."""
+    spec = table(f"{SHAPE}, order: {order}, fit: true, {BOTH}").spec
+    stacks = spec.stacks | {"future": spec.stacks["future"].model_copy(update={"scheme": scheme})}
+    changed = spec.model_copy(update={"stacks": stacks})
+    assert list(left_out(changed)) == [f"overlap: 1 of future on t3-paper-published left out, since {why}"]
+    assert usable_schemes(changed, changed.pairs[0]) == {"streams": "stream-overlap"}
 
 
 @pytest.mark.parametrize(
