@@ -19,7 +19,7 @@ from t3sim.simulation.part_store import without_disk
 from t3sim.version import __version__
 
 _AgainstOption = Annotated[
-    str | None, typer.Option("--against", help="measured, network, ring or dram; none: all of them.")
+    str | None, typer.Option("--against", help="measured, overlap, network, ring or dram; none: all of them.")
 ]
 _OutOption = Annotated[
     Path | None,
@@ -53,13 +53,18 @@ def validate(
         prepare_folder(out)
     comparisons: list[Row] = []
     summaries: list[Row] = []
+    notes: list[str] = []
     with ProgressReport() as progress:
         for name, check in checks.items():
             done = check.compare(progress, jobs or cores())
             comparisons += [{"against": name, **item.row()} for item in done]
             summaries += validation.summary(name, done)
+            notes += check.notes if isinstance(check, validation.WithNotes) else []
     columns = ("against", *COMPARISON_COLUMNS)
-    document: dict[str, Any] = {"summary": summaries, "comparisons": comparisons, "manifest": {"t3sim": __version__}}
+    manifest = {"t3sim": __version__, "notes": notes}
+    document: dict[str, Any] = {"summary": summaries, "comparisons": comparisons, "manifest": manifest}
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
     if out is not None:
         files = {
             "comparisons.csv": rows_csv(comparisons, columns),

@@ -199,8 +199,13 @@ def validation_table(summaries: Sequence[Row]) -> Table:
     for name in ("n", "mean", "geomean", "bias", "worst"):
         table.add_column(name, justify="right")
     table.add_column("worst case")
+    sides = any(row["same_side"] is not None for row in summaries)
+    if sides:
+        table.add_column("right side of 1", justify="right")
     for row in summaries:
         errors = (f"{row['mean_error']:.1%}", f"{row['geomean_error']:.1%}", f"{row['bias']:+.1%}")
         labels = (row["against"], row["group"], row["quantity"], row["band"])
-        table.add_row(*labels, str(row["n"]), *errors, f"{row['worst_error']:+.1%}", row["worst_case"])
+        side = "" if row["same_side"] is None else f"{row['same_side']} of {row['n']}"
+        last = (row["worst_case"], side) if sides else (row["worst_case"],)
+        table.add_row(*labels, str(row["n"]), *errors, f"{row['worst_error']:+.1%}", *last)
     return table

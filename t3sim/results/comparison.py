@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from t3sim.results.columns import Row
 
+SPEEDUP = "speedup"
+"""A quantity of which it matters on which side of 1 it is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
@@ -27,6 +30,11 @@ class Comparison:
         """Relative error, signed: simulated / reference - 1."""
         return self.simulated / self.reference - 1
 
+    @property
+    def same_side(self) -> bool:
+        """Whether both figures are gains, or neither is."""
+        return (self.simulated > 1) == (self.reference > 1)
+
     def row(self) -> Row:
         """As a row of the table of comparisons."""
         return {name: getattr(self, name) for name in COMPARISON_COLUMNS}
@@ -44,4 +52,5 @@ SUMMARY_COLUMNS = (
     "bias",
     "worst_error",
     "worst_case",
+    "same_side",
 )

@@ -9,9 +9,9 @@ import pkgutil
 from functools import cache
 
 from t3sim.registry import get, names
-from t3sim.validation.comparison import KIND, Check, summary
+from t3sim.validation.comparison import KIND, Check, WithNotes, summary
 
-__all__ = ["Check", "against", "checks", "summary"]
+__all__ = ["Check", "WithNotes", "against", "checks", "summary"]
 
 
 @cache

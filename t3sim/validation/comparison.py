@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from t3sim.processes import Progress
 from t3sim.results import Row
-from t3sim.results.comparison import Comparison
+from t3sim.results.comparison import SPEEDUP, Comparison
 
 KIND = "validation"
 ALL_BANDS = "all"
@@ -26,6 +26,15 @@ class Check(Protocol):
         """
 
 
+@runtime_checkable
+class WithNotes(Check, Protocol):
+    """A check with something to say beside its comparisons."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is left out, and why."""
+
+
 def summary(against: str, comparisons: Sequence[Comparison]) -> list[Row]:
     """Summarise by group and quantity, over all bands and by band, in order of appearance."""
     rows: list[Row] = []
@@ -39,7 +48,11 @@ def summary(against: str, comparisons: Sequence[Comparison]) -> list[Row]:
 
 
 def _errors(comparisons: Sequence[Comparison]) -> Row:
-    """Count them; mean size of the errors, geomean distance of the ratios from 1, mean signed error, the worst."""
+    """Count them; mean size of the errors, geomean distance of the ratios from 1, mean signed error, the worst.
+
+    Of speedups also how many are on the right side of 1.
+    """
+    speedups = comparisons[0].quantity == SPEEDUP
     worst = max(comparisons, key=lambda item: abs(item.error))
     distances = [abs(math.log(item.simulated / item.reference)) for item in comparisons]
     return {
@@ -49,4 +62,5 @@ def _errors(comparisons: Sequence[Comparison]) -> Row:
         "bias": fmean(item.error for item in comparisons),
         "worst_error": worst.error,
         "worst_case": worst.case,
+        "same_side": sum(item.same_side for item in comparisons) if speedups else None,
     }

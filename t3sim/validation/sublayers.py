@@ -20,59 +20,22 @@ from t3sim.simulation import Point, load_system
 from t3sim.simulation.collective import run_collective
 from t3sim.units import FS_PER_US
 from t3sim.validation.comparison import KIND
-from t3sim.workload.operations import DTYPE_BYTES, Collective, Degree, Dtype, Extent, Gemm, Sublayer
+from t3sim.validation.measured_pairs import MeasuredPair
 
 FORMAT = "t3sim-measured-sublayers"
 SMALL_M = 1024
 
 
-class MeasuredSublayer(Spec):
+class MeasuredSublayer(MeasuredPair):
     """One measured pair."""
 
-    system: str
-    gpus: Degree
     order: Literal["gemm-reduce_scatter", "all_gather-gemm"]
-    M: Extent
-    N: Extent
-    K_local: Extent
-    dtype: Dtype
     time_us: PositiveFloat
     gemm_us: PositiveFloat | None = None
     collective_us: PositiveFloat | None = None
     other_node: bool = False
     """Whether its links are not those of the system."""
     source: str
-
-    @property
-    def case(self) -> str:
-        """Name it for a reader."""
-        return f"{self.order} {self.M} x {self.N} x {self.K_local} {self.dtype}, n={self.gpus}"
-
-    def sublayer(self) -> Sublayer:
-        """Write it as operations: what is gathered is the GEMM's input, what is scattered its output."""
-        size = DTYPE_BYTES[self.dtype]
-        gathers = self.order == "all_gather-gemm"
-        gemm = Gemm(
-            id="gemm",
-            phase="forward",
-            sublayer=self.order,
-            M=self.M,
-            N=self.N,
-            K_local=self.K_local,
-            dtype=self.dtype,
-            after=("collective",) if gathers else (),
-        )
-        collective = Collective(
-            id="collective",
-            phase="forward",
-            sublayer=self.order,
-            op="all_gather" if gathers else "reduce_scatter",
-            bytes=self.M * (self.K_local if gathers else self.N) * size,
-            dtype=self.dtype,
-            after=() if gathers else ("gemm",),
-        )
-        operations = (collective, gemm) if gathers else (gemm, collective)
-        return Sublayer(model="measured", phase="forward", sublayer=self.order, tp=self.gpus, operations=operations)
 
 
 class MeasuredSublayers(Spec):

@@ -132,7 +132,9 @@ def test_a_burst_larger_than_its_lane_has_room_for_waits_for_room(hbm2_banks):
     assert memory.faults() == []
 
 
-@pytest.mark.parametrize("dram", ["hbm2", "hbm2-1760", "hbm2e", "hbm3-5200", "hbm3e-6250"])
+@pytest.mark.parametrize(
+    "dram", ["hbm2", "hbm2-1760", "hbm2e", "hbm3-5200", "hbm3e-6250", "gddr6-18000", "gddr6x-21000"]
+)
 def test_one_read_of_an_idle_memory_takes_the_load_latency(hbm2_banks, dram):
     """A row is opened, an access is read, and its data go to the reader; within cycles in which commands are sent."""
     env = simpy.Environment(0)
