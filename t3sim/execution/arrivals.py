@@ -60,7 +60,7 @@ class Arrivals:
         marks, rows = plane.add("marks", np.zeros(sum(missing), np.int64)), []
         for (move, count), counted in zip(self._counts.items(), missing, strict=True):
             of_pieces = marks, first_piece[parts[move]], count
-            rows.append((kernel, NONE, 0, counted, 0, NONE, NONE, *of_pieces, 0, 0, base(self.slots.get(move))))
+            rows.append((kernel, NONE, 0, counted, 0, NONE, NONE, *of_pieces, 0, 0, base(self.slots.get(move)), 0))
             marks += counted
         self.rows |= dict(zip(self._counts, itertools.count(plane.add("arrivals", rows)), strict=False))
         for move, count in self._counts.items():

@@ -63,6 +63,8 @@ class CollectiveKernel:
         self._gates: dict[tuple[int, bool], int] = {}
         """By lane: the arrival that its first task waits for, too."""
         self._gated = gated
+        self._complete: dict[int, Event] = {}
+        """By arrival that somebody waits for."""
         self._legs: dict[tuple[tuple[int, ...], bool], list[int]] = {}
         self._own: int | None = None
         if protocol.staged and self._plan.operation is Operation.ALL_TO_ALL:
@@ -89,6 +91,16 @@ class CollectiveKernel:
             for move, part in self._beside.items():
                 pieces = range(len(self._pieces[part]))
                 self._values.put(part, pieces, self._values.read(part, pieces, self._arrivals.slots[move]))
+
+    def arrived(self, part: int) -> Event:
+        """Return the event of a part of the buffer being in memory that another GPU sends."""
+        row = next(self._arrivals.rows[move] for move, own in self._arrivals.parts.items() if own == part)
+        self._plane.rows("arrivals")["told"][row] = 1
+        return self._complete.setdefault(row, Event(self._ports.env))
+
+    def tell_complete(self, arrival: int) -> None:
+        """Let who waits for a part go on."""
+        self._complete[arrival].succeed()
 
     def missing(self) -> list[str]:
         """Say which chunks have not arrived in full."""
@@ -138,7 +150,7 @@ class CollectiveKernel:
     def _new_gate(self) -> int:
         """Add an arrival that is there once a gate is opened."""
         mark = self._plane.add("marks", [0])
-        return self._plane.add("arrivals", [(self._row, NONE, 0, 1, 0, NONE, NONE, mark, 0, 0, 0, 0, 0)])
+        return self._plane.add("arrivals", [(self._row, NONE, 0, 1, 0, NONE, NONE, mark, 0, 0, 0, 0, 0, 0)])
 
     def open_gate(self, lane: int, *, sums: bool = False) -> None:
         """Let a lane of the plan begin, or the sums beside it."""
@@ -365,11 +377,15 @@ def _listen(plane: Plane, kernels: list[CollectiveKernel]) -> None:
         kernel = kernels[int(plane.rows("arrivals")["kernel"][arrival])]
         kernel.tell_came(row, arrival, int(found["piece"]), int(found["message"]), int(found["leg"]))
 
+    def complete(arrival: int, _b: int, _c: int) -> None:
+        kernels[int(plane.rows("arrivals")["kernel"][arrival])].tell_complete(arrival)
+
     def put(row: int, arrival: int, piece: int) -> None:
         kernels[int(plane.rows("arrivals")["kernel"][arrival])].tell_put(row, arrival, piece)
 
     plane.handlers |= {
         kinds.TELL_ENDED: lambda kernel, _b, _c: kernels[kernel].tell_ended(),
+        kinds.TELL_COMPLETE: complete,
         kinds.TELL_TAKEN: taken,
         kinds.TELL_VALUED: lambda row, message, _c: of(row)[0].tell_valued(row, message),
         kinds.TELL_STORED: stored,

@@ -6,6 +6,7 @@ reads; a slab without any arrives after the LLC's hit latency. After a stage's e
 stage starts once the kernel's store buffer has taken them. With split-K, a last step sums the partial outputs.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -27,6 +28,10 @@ from t3sim.lowering.layout import Place
 from t3sim.units import FS_PER_S
 
 READ, WRITE = Cause("gemm", Direction.READ), Cause("gemm", Direction.WRITE)
+
+
+Gate = Callable[[int], Iterable[Event]]
+"""Gives what a stage waits for."""
 
 
 class StorePath(Protocol):
@@ -54,13 +59,17 @@ class GemmRun:
 class GemmKernel:
     """One GEMM kernel on one GPU."""
 
-    def __init__(self, ports: Ports, run: GemmRun, stores: StorePath) -> None:
+    def __init__(self, ports: Ports, run: GemmRun, stores: StorePath, gate: Gate | None = None) -> None:
+        """``gate``: what each stage waits for before it starts."""
         self.run = run
         self.store_buffer = StoreBuffer(ports.env, ports.cus.spec.store_buffer)
         self.last_store_fs = 0
         """When output was last issued."""
+        self.gaps: list[tuple[int, int]] = []
+        """When stages waited for their gate, fs."""
         self._ports = ports
         self._stores = stores
+        self._gate = gate
         self._depths = run.kernel.tiling.slab_depths.tolist()
         self._plane = plane_of(ports.env)
         self._computed = Event(ports.env)
@@ -74,7 +83,9 @@ class GemmKernel:
         total = run.kernel.workgroups
         started, own_before = int(env.now), self._own_bytes()
         for stage, first in enumerate(range(0, total, run.stage_workgroups)):
-            last, begun = min(first + run.stage_workgroups, total), int(env.now)
+            last = min(first + run.stage_workgroups, total)
+            yield from self._wait_for_gate(stage)
+            begun = int(env.now)
             yield from self._stage(stage, last - first)
             yield from self._busy(cus.epilogue_fs(run.kernel, last - first))
             if stage == 0:
@@ -107,6 +118,14 @@ class GemmKernel:
         self.store_buffer.take(nbytes)
         given = partial(self.store_buffer.give, nbytes)
         self._ports.memory.submit(Stream.COMPUTE, Access.WRITE, nbytes, WRITE, place, given)
+
+    def _wait_for_gate(self, stage: int) -> Process:
+        since = int(self._ports.env.now)
+        for event in self._gate(stage) if self._gate is not None else ():
+            if not event.processed:
+                yield event
+        if int(self._ports.env.now) > since:
+            self.gaps.append((since, int(self._ports.env.now)))
 
     def _busy(self, duration_fs: int) -> Process:
         if duration_fs:

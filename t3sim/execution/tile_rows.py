@@ -57,7 +57,7 @@ class TileRows:
         rows["unit"] = unit
         own = np.array([each.own for each in self.stations], bool)
         rows["expected"] = space.wavefronts * (arrivals + (own & space.stored_locally))
-        rows["arrivals"], rows["own"] = arrivals, own
+        rows["arrivals"], rows["own"], rows["open"] = arrivals, own, self._counts
         rows["stays"] = [self.stays(each) for each in self.stations]
         rows["is_remote"] = [each.is_remote for each in self.stations]
         rows["first_place"] = self._first_place + self._offsets
@@ -208,6 +208,6 @@ class TileRows:
             of_pieces = NONE, first_pieces_of[each.part], int(self._counts[number])
             row = NONE, self.first_station + number, adds, 0, 0, NONE, NONE, *of_pieces, 0, 0
             bases = [0 if adds else self._space.copy(slots.get(move)) for move in each.arrivals]
-            first = self._plane.add("arrivals", [(*row, base) for base in bases])
+            first = self._plane.add("arrivals", [(*row, base, 0) for base in bases])
             found |= {move: first + place for place, move in enumerate(each.arrivals)}
         return found

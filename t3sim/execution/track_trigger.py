@@ -42,6 +42,8 @@ class TrackTrigger:
         self.rows = TileRows(self._plane, ports, space, exchange)
         """Its stations and tiles in the data plane."""
         self._slots = self._numbered()
+        self._complete: dict[int, Event] = {}
+        """By station that somebody waits for."""
         self._row = self._new_unit(silent=silent)
         self._arrivals = self.rows.put(self._row, self._slots, silent=silent)
         self._moves = {row: move for move, row in self._arrivals.items()}
@@ -84,6 +86,18 @@ class TrackTrigger:
         """Issue the output tiles of workgroups ``first`` to ``last - 1`` by their chunks' stations."""
         self._plane.rows("units")["buffer"][self._row] = buffer.number
         self._plane.perform(kinds.STORE, self.rows.tiles + first, self.rows.tiles + last)
+
+    def arrived(self, part: int) -> Event:
+        """Return the event of a part of the buffer being complete here that other GPUs send."""
+        row = self.rows.first_station + next(
+            number for number, station in enumerate(self.space.stations) if station.part == part and not station.own
+        )
+        self._plane.rows("stations")["told"][row] = 1
+        return self._complete.setdefault(row, Event(self._ports.env))
+
+    def tell_chunk(self, station: int) -> None:
+        """Let who waits for a part go on."""
+        self._complete[station].succeed()
 
     def missing(self) -> list[str]:
         """Say how much of what this GPU keeps is not complete."""
@@ -218,6 +232,7 @@ def _listen(plane: Plane, units: list[TrackTrigger]) -> None:
         unit.tell_came(row, arrival, int(found["piece"]), message, int(found["leg"]))
 
     plane.handlers |= {
+        kinds.TELL_CHUNK: lambda station, _b, _c: _of_station(plane, units, station).tell_chunk(station),
         kinds.TELL_FINISHED: lambda unit, _b, _c: units[unit].tell_finished(),
         kinds.TELL_SUMMED: lambda tile, _b, _c: _of_tile(plane, units, tile).tell_summed(tile),
         kinds.TELL_COPY_READ: lambda tile, copy, _c: _of_tile(plane, units, tile).tell_copy_read(tile, copy),

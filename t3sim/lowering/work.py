@@ -1,6 +1,6 @@
 """From a sublayer's operations to work: tiled GEMMs, and collectives by plan, with what can be fused marked."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from t3sim.collectives.plan import Operation, Plan
@@ -104,6 +104,19 @@ def _parts_of(gemm: Gemm, sublayer: Sublayer, plans: PlansOf) -> int:
 def fusable(works: Iterable[Work]) -> dict[CollectiveWork, GemmWork]:
     """Pair each collective that can be fused with the GEMM that produces its data."""
     return {work: work.producer for work in works if isinstance(work, CollectiveWork) and work.producer is not None}
+
+
+def consumers(works: Sequence[Work]) -> dict[CollectiveWork, GemmWork]:
+    """Pair each all-gather with the GEMM whose input it brings: all it waits for, and awaited by nothing else."""
+    found: dict[CollectiveWork, GemmWork] = {}
+    for work in works:
+        if not isinstance(work, CollectiveWork) or work.plan.operation is not Operation.ALL_GATHER or work.continues:
+            continue
+        awaiting = [other for other in works if work.op.id in other.op.after]
+        match awaiting:
+            case [GemmWork() as gemm] if gemm.op.after == (work.op.id,) and gemm.op.input_bytes == work.op.bytes:
+                found[work] = gemm
+    return found
 
 
 def misfits(

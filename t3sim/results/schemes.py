@@ -5,9 +5,11 @@ from typing import Final, Literal, Protocol
 
 from t3sim.registry import get, names
 
-Role = Literal["baseline", "scheme", "ideal", "rival"]
-"""``baseline``: what all others are compared with. ``ideal``: a bound, which no machine runs. ``rival``: what software
-does on today's GPUs; run where it is asked for."""
+Role = Literal["baseline", "scheme", "ideal", "extension", "rival"]
+"""``baseline``: what all others are compared with. ``ideal``: a bound, which no machine runs. ``extension``: more than
+the paper evaluates; ``rival``: what software does on today's GPUs. These two are run where they are asked for."""
+USUAL: frozenset[Role] = frozenset({"baseline", "scheme", "ideal"})
+"""Roles of schemes that are run where none is named."""
 
 _KIND: Final = "scheme"
 

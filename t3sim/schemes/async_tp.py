@@ -5,10 +5,12 @@ from contextlib import suppress
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.errors import InputError, SimulationError
-from t3sim.lowering.work import CollectiveWork, GemmWork, Work, fusable
+from t3sim.lowering.work import CollectiveWork, GemmWork, Work
 from t3sim.registry import register
 from t3sim.results.schemes import Role
+from t3sim.schemes.consumer import DecomposedConsumerPhase
 from t3sim.schemes.decomposed import DecomposedPhase
+from t3sim.schemes.halves import in_halves
 from t3sim.schemes.kernels import GemmPhase
 from t3sim.schemes.peer_plans import by_engines
 from t3sim.schemes.phases import Phase
@@ -20,7 +22,8 @@ from t3sim.schemes.sequential import kernel_phase
 class AsyncTp(Scheme):
     """The GEMM is decomposed by destination; copy engines bring each piece there; a last kernel reads all and sums.
 
-    After PyTorch, torch/distributed/_symmetric_memory: a GEMM for each GPU's rows, those of the own rows last.
+    After PyTorch, torch/distributed/_symmetric_memory: a GEMM for each GPU's rows, those of the own rows last. Its
+    twin has a GEMM for each GPU's rows of a gathered input, own rows first, as copy engines bring them.
     """
 
     label = "Async TP"
@@ -35,26 +38,30 @@ class AsyncTp(Scheme):
         """Decompose every GEMM whose output is reduce-scattered; run the rest as kernels."""
         if reason := self.misfit(lab.facts):
             raise SimulationError(f"async-tp {reason}")
-        pairs = fusable(works)
-        phases: list[Phase] = []
-        for work in works:
-            if isinstance(work, CollectiveWork) and work in pairs:
-                phases += _decomposed(lab, pairs[work], work)
-            elif work not in pairs.values():
-                phases.append(kernel_phase(work, alone=work.op in [pair.op for pair in pairs]))
-        return lab.run(phases, "async-tp")
+
+        def produced(scatter: CollectiveWork, gemm: GemmWork) -> Sequence[Phase]:
+            pieces = _pieces(lab, gemm, scatter.plan.ranks)
+            if not pieces:
+                return GemmPhase(gemm), kernel_phase(scatter)
+            moved, overhead = by_engines(scatter, lab.facts), lab.sharing.piece_overhead_fs
+            return (DecomposedPhase(pieces, moved, GemmPhase(gemm), overhead),)
+
+        def consumed(gather: CollectiveWork, gemm: GemmWork) -> Sequence[Phase]:
+            pieces = _pieces(lab, gemm, gather.plan.ranks)
+            if not pieces:
+                return kernel_phase(gather), GemmPhase(gemm)
+            moved, overhead = by_engines(gather, lab.facts), lab.sharing.piece_overhead_fs
+            return (DecomposedConsumerPhase(moved, pieces, GemmPhase(gemm), overhead),)
+
+        return lab.run(in_halves(works, produced, consumed), "async-tp")
 
 
-def _decomposed(lab: Lab, gemm: GemmWork, scatter: CollectiveWork) -> list[Phase]:
-    """Cut a GEMM into as many pieces as GPUs; one with too few rows stays whole."""
-    ranks, rows = scatter.plan.ranks, gemm.op.M
+def _pieces(lab: Lab, gemm: GemmWork, ranks: int) -> tuple[GemmWork, ...]:
+    """Cut a GEMM into as many pieces of whole rows as GPUs; none where it has too few."""
+    rows = gemm.op.M
     sizes = [rows * (rank + 1) // ranks - rows * rank // ranks for rank in range(ranks)]
+    found: list[Work] = []
     with suppress(InputError):
-        pieces = [
-            lab.lower([gemm.op.model_copy(update={"id": f"{gemm.op.id}.{number}", "M": size, "after": ()})])
-            for number, size in enumerate(sizes)
-        ]
-        gemms = tuple(work for piece in pieces for work in piece if isinstance(work, GemmWork))
-        moved = by_engines(scatter, lab.facts)
-        return [DecomposedPhase(gemms, moved, GemmPhase(gemm), lab.sharing.piece_overhead_fs)]
-    return [GemmPhase(gemm), kernel_phase(scatter)]
+        for number, size in enumerate(sizes):
+            found += lab.lower([gemm.op.model_copy(update={"id": f"{gemm.op.id}.{number}", "M": size, "after": ()})])
+    return tuple(work for work in found if isinstance(work, GemmWork)) if len(found) == ranks else ()

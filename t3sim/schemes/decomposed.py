@@ -28,7 +28,7 @@ class DecomposedPhase:
     gemm_alone: Phase
     """The GEMM as one kernel with the machine to itself."""
     piece_overhead_fs: int
-    """Least time between the launches of two pieces."""
+    """What the launch of each takes that nothing hides."""
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -47,10 +47,9 @@ class DecomposedPhase:
 
     def _run(self, gpu: Gpu, number: int, pieces: list[Callable[[], Process]], kernel: CollectiveKernel) -> Process:
         copies = gpu.env.process(kernel.run())
-        started, sent = int(gpu.env.now), int(gpu.env.now)
+        sent = int(gpu.env.now)
         for place, piece in enumerate(pieces):
-            issued = started + place * self.piece_overhead_fs
-            yield gpu.env.timeout(max(0, issued - int(gpu.env.now)))
+            yield gpu.env.timeout(self.piece_overhead_fs)
             yield from piece()
             if place < len(pieces) - 1:
                 kernel.open_gate(place)

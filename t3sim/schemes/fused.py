@@ -152,7 +152,7 @@ class NearMemoryPhase:
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Configure the buffer's address space; the local contributions are in memory already."""
-        unit = _track_trigger(gpu, self.work, number, stored_locally=False)
+        unit = gathering(gpu, self.work, number)
         return lambda: self._run(gpu, number, unit)
 
     def _run(self, gpu: Gpu, number: int, unit: TrackTrigger) -> Process:
@@ -165,6 +165,11 @@ class NearMemoryPhase:
 
 def _mechanism(gpu: Gpu, *, in_software: bool) -> TrackTriggerSpec:
     return SOFTWARE if in_software else gpu.spec.track_trigger
+
+
+def gathering(gpu: Gpu, work: CollectiveWork, number: int) -> TrackTrigger:
+    """Configure the buffer of a collective whose contributions are in memory already."""
+    return _track_trigger(gpu, work, number, stored_locally=False)
 
 
 def _track_trigger(

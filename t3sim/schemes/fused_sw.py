@@ -1,12 +1,14 @@
 """Fused in software: the GEMM's epilogue stores tiles where they belong, without any new hardware."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from t3sim.lowering.work import Work, fusable
+from t3sim.lowering.work import CollectiveWork, GemmWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
+from t3sim.schemes.consumer import ConsumerPhase
 from t3sim.schemes.fused import SOFTWARE
-from t3sim.schemes.peer_plans import direct
+from t3sim.schemes.peer_plans import by_engines, direct
+from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
 from t3sim.schemes.t3 import fused_phases
 
@@ -17,7 +19,8 @@ class FusedSoftware(Scheme):
 
     As Flux (arXiv 2406.06858), TileLink (arXiv 2503.20313) and Triton-distributed (arXiv 2504.19442) do. Where GPUs
     have no links to all others, tiles travel by the system's own plan: CUs that the GEMM leaves to them sum what
-    arrives, and it is sent on.
+    arrives, and it is sent on. Where a GEMM reads what an all-gather brings, copy engines bring it, and workgroups
+    wait for flags.
     """
 
     label = "Fused in software"
@@ -30,4 +33,8 @@ class FusedSoftware(Scheme):
         summing_cus = 0 if facts.direct else lab.sharing.collective_cus
         pairs = fusable(works)
         stored = [direct(work, facts) if work in pairs else work for work in works]
-        return lab.run(fused_phases(stored, SOFTWARE, summing_cus, in_software=True), "fused-sw")
+
+        def consumed(gather: CollectiveWork, gemm: GemmWork) -> Iterator[Phase]:
+            yield ConsumerPhase(by_engines(gather, facts), gemm, by_engines=True)
+
+        return lab.run(fused_phases(stored, SOFTWARE, summing_cus, consumed, in_software=True), "fused-sw")

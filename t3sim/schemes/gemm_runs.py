@@ -1,18 +1,19 @@
 """GEMMs as their kernels run them: which kernel, in which order of tiles, and what that moves through the LLC."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from t3sim.collectives.plan import Plan
-from t3sim.execution.address_space import Dispatch, dispatch, stations
+from t3sim.collectives.plan import Arrival, Plan, arrivals_of, part_of
+from t3sim.compiled import IntArray
+from t3sim.execution.address_space import Dispatch, dispatch, own_chunks, stations
 from t3sim.execution.gemm import GemmRun
 from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic, gemm_traffic
 from t3sim.hardware.gpu import Gpu
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.lowering.kernel_choice import KernelChoice
-from t3sim.lowering.work import GemmWork
+from t3sim.lowering.work import CollectiveWork, GemmWork
 
 
 def plain_run(gpu: Gpu, work: GemmWork, cus: int | None = None) -> GemmRun:
@@ -33,6 +34,57 @@ def fused_run(gpu: Gpu, work: GemmWork, plan: Plan, mechanism: TrackTriggerSpec,
     with_places = gpu.spec.memory.uses_places
     traffic = _fused_traffic(gpu.spec.llc, work, own, bypassing, stage_workgroups, with_places=with_places)
     return _run(gpu, work, work.fused, traffic, cus)
+
+
+def consumer_run(gpu: Gpu, work: GemmWork, order: "ConsumerOrder") -> GemmRun:
+    """Give the kernel that runs ``work`` on ``gpu`` in the order in which its input arrives: one workgroup a tile."""
+    stage_workgroups = gpu.compute.spec.cus * work.fused.workgroups_per_cu
+    with_places = gpu.spec.memory.uses_places
+    traffic = _consumer_traffic(gpu.spec.llc, work, order, stage_workgroups, with_places=with_places)
+    return _run(gpu, work, work.fused, traffic, gpu.compute.spec.cus)
+
+
+@dataclass(frozen=True, eq=False)
+class ConsumerOrder:
+    """The tiles of a GEMM as a GPU makes them whose input arrives part by part."""
+
+    tiles: IntArray
+    """Shape (tiles,), in dispatch order."""
+    needed: IntArray
+    """By workgroup, shape (tiles,): how many of ``parts`` have to be there."""
+    parts: tuple[int, ...]
+    """Of the gathered buffer, in the order in which they arrive: what the GPU has itself first."""
+    own: int
+    """How many of them it has itself."""
+
+
+@lru_cache(maxsize=256)
+def consumer_order(gather: CollectiveWork, work: GemmWork, rank: int) -> ConsumerOrder:
+    """Order the tiles of ``work`` by when the rows of its input are there that they need."""
+    tiling = work.fused.tiling
+    parts, own = arriving_parts(gather, rank)
+    place_of = np.argsort(parts)
+    row_bytes, ends = work.op.input_bytes // work.op.M, np.cumsum(gather.chunks.chunk_bytes)
+    last_row = np.cumsum(tiling.row_heights)
+    first = np.searchsorted(ends, (last_row - tiling.row_heights) * row_bytes, side="right")
+    last = np.searchsorted(ends, last_row * row_bytes - 1, side="right")
+    of_rows = np.array([place_of[low : high + 1].max() + 1 for low, high in zip(first, last, strict=True)])
+    needed = of_rows[work.tiles.order // tiling.grid_n]
+    by_arrival = np.argsort(needed, kind="stable")
+    return ConsumerOrder(work.tiles.order[by_arrival], needed[by_arrival], parts, own)
+
+
+def arriving_parts(gather: CollectiveWork, rank: int) -> tuple[tuple[int, ...], int]:
+    """List the parts of what is gathered in the order in which ``rank`` has them; of how many it has them itself."""
+    plan = gather.plan
+    own = [part_of(plan, chunk) for chunk in sorted(own_chunks(plan, rank))]
+    others = sorted(arrivals_of(plan, rank), key=lambda each: _when(plan, each))
+    return (*own, *(part_of(plan, each.chunk) for each in others)), len(own)
+
+
+def _when(plan: Plan, arrival: Arrival) -> tuple[int, int]:
+    move = plan.moves[arrival.move.number]
+    return move.step, move.lane
 
 
 def _run(gpu: Gpu, work: GemmWork, kernel: KernelChoice, traffic: LlcTraffic, cus: int) -> GemmRun:
@@ -87,3 +139,13 @@ def _plain_traffic(llc: LlcSpec, work: GemmWork, stage_workgroups: int, *, with_
     )
     # Partial sums stay in the LLC; what is left of them is the output, when they have been added up.
     return traffic if whole else replace(traffic, flush_bytes=kernel.tiling.output_bytes)
+
+
+@lru_cache(maxsize=64)
+def _consumer_traffic(
+    llc: LlcSpec, work: GemmWork, order: ConsumerOrder, stage_workgroups: int, *, with_places: bool
+) -> LlcTraffic:
+    """Traffic of a kernel whose output allocates in the LLC, in the order of ``order``."""
+    return gemm_traffic(
+        llc, work.fused.tiling, order.tiles, stage_workgroups, write_allocate=True, with_places=with_places
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from t3sim.lowering.work import CollectiveWork, Work, fusable
+from t3sim.lowering.work import CollectiveWork, Work, consumers, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.kernels import CollectivePhase
@@ -25,14 +25,19 @@ class IdealOverlap(Scheme):
 
 
 def overlapped(lab: Lab, works: Sequence[Work], reduce_scatter: Callable[[CollectiveWork], Phase]) -> Outcome:
-    """Run all parts alone; a fusable pair counts with the longer of the two, its other half is saved."""
-    pairs = fusable(works)
+    """Run all parts alone; of a pair that can overlap the longer counts, the other is saved.
+
+    Such a pair is a reduce-scatter and its producer, or an all-gather and its consumer.
+    """
+    producers = fusable(works)
+    readers = {work: gemm for work, gemm in consumers(works).items() if gemm not in producers.values()}
     parts, saved = [], 0
     for work in works:
-        if isinstance(work, CollectiveWork) and work in pairs:
+        if isinstance(work, CollectiveWork) and work in producers:
             part = lab.alone(reduce_scatter(work))
-            saved += min(part.own_fs, lab.alone(kernel_phase(pairs[work])).own_fs)
         else:
             part = lab.alone(kernel_phase(work))
+        if isinstance(work, CollectiveWork) and (gemm := producers.get(work) or readers.get(work)) is not None:
+            saved += min(part.own_fs, lab.alone(kernel_phase(gemm)).own_fs)
         parts.append(part)
     return in_sequence(parts, saved_fs=saved)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from t3sim.execution.carriers import Carriers
 from t3sim.execution.collective_kernel import CollectiveKernel
 from t3sim.execution.exchange import Exchange
-from t3sim.execution.gemm import GemmKernel
+from t3sim.execution.gemm import Gate, GemmKernel, GemmRun
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.compute.store_buffer import StoreBuffer
 from t3sim.hardware.gpu import Gpu, GpuSpec, Span
@@ -54,24 +54,38 @@ class GemmPhase:
         """Tile in plain dispatch order."""
         return lambda: self._run(gpu, number)
 
-    def store_stage(self, first: int, last: int, buffer: StoreBuffer) -> None:
-        """Leave the stores to the LLC: what it evicts, the kernel writes back."""
-
     def _run(self, gpu: Gpu, number: int) -> Process:
-        start, launch = int(gpu.env.now), gemm_launch_fs(gpu, self.work)
-        yield gpu.env.timeout(launch)
-        kernel = GemmKernel(gpu.ports, plain_run(gpu, self.work, self.cus), self)
-        gpu.programs.append((number, kernel))
-        yield from kernel.process()
-        traffic = kernel.run.traffic
-        if traffic.flush_bytes:
-            kernel.write_back(traffic.flush_bytes, traffic.flushed)
-        drained = kernel.store_buffer.drained()
-        if drained is not None:
-            yield drained
-        if gpu.ports.values is not None:
-            gpu.ports.values.open(number, self.work.tiles.chunks, produced=True).produce()
-        gpu.spans.append(Span("gemm", start, int(gpu.env.now), launch))
+        yield from gemm_kernel(gpu, number, self.work, plain_run(gpu, self.work, self.cus))
+
+
+class _ThroughLlc:
+    """Leaves stores to the LLC: what it evicts, the kernel writes back."""
+
+    def store_stage(self, first: int, last: int, buffer: StoreBuffer) -> None:
+        """Do nothing."""
+
+
+def gemm_kernel(gpu: Gpu, number: int, work: GemmWork, run: GemmRun, gate: Gate | None = None) -> Process:
+    """Launch a GEMM's kernel and run it as operation ``number``; it ends when its output is in memory.
+
+    In what a stage waits for at its gate nothing of the GEMM runs: its time is that of all else.
+    """
+    start, launch = int(gpu.env.now), gemm_launch_fs(gpu, work)
+    yield gpu.env.timeout(launch)
+    kernel = GemmKernel(gpu.ports, run, _ThroughLlc(), gate)
+    gpu.programs.append((number, kernel))
+    yield from kernel.process()
+    traffic = kernel.run.traffic
+    if traffic.flush_bytes:
+        kernel.write_back(traffic.flush_bytes, traffic.flushed)
+    drained = kernel.store_buffer.drained()
+    if drained is not None:
+        yield drained
+    if gpu.ports.values is not None:
+        gpu.ports.values.open(number, work.tiles.chunks, produced=True).produce()
+    bounds = [start, *(time for gap in kernel.gaps for time in gap), int(gpu.env.now)]
+    for place in range(0, len(bounds), 2):
+        gpu.spans.append(Span("gemm", bounds[place], bounds[place + 1], 0 if place else launch))
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,15 @@ class Described(Phase, Protocol):
         """How long from its beginning on it leaves memory and links alone."""
 
 
+@runtime_checkable
+class Differing(Phase, Protocol):
+    """A phase in which the programs of GPUs may differ by more than the sizes of chunks."""
+
+    @property
+    def difference(self) -> str:
+        """Say in what they do; empty where they do not."""
+
+
 def prepared(phases: Sequence[Phase], gpu: Gpu, number: int) -> list[Callable[[], Process]]:
     """Set up ``phases`` on ``gpu`` as operation ``number`` of its program and those after it; return what runs each."""
     first = accumulate((len(phase.works) for phase in phases), initial=number)

@@ -33,7 +33,7 @@ class Sharing:
     collective_cus: int
     """CUs of a collective beside a GEMM."""
     piece_overhead_fs: int
-    """Least time between the launches of two pieces that the host issues one by one."""
+    """What the launch of a piece takes that nothing hides."""
 
 
 @dataclass(frozen=True, kw_only=True)

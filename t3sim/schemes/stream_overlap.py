@@ -1,16 +1,16 @@
 """Stream overlap: what software does with two streams, without fusing anything."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from t3sim.errors import InputError
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
+from t3sim.schemes.halves import in_halves
 from t3sim.schemes.kernels import CollectivePhase, GemmPhase
 from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
-from t3sim.schemes.sequential import kernel_phase
 from t3sim.schemes.streams import Kernel, StreamsPhase
 from t3sim.units import ceil_div
 from t3sim.workload.operations import Collective, Gemm
@@ -26,37 +26,42 @@ class StreamOverlap(Scheme):
     name = "stream-overlap"
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
-        """Cut each GEMM whose output a collective takes; run the rest as kernels."""
-        pairs = fusable(works)
-        phases: list[Phase] = []
-        taken: list[Work] = list(pairs.values())
-        for work in works:
-            if isinstance(work, CollectiveWork) and work in pairs:
-                followers = [other for other in works if isinstance(other, CollectiveWork) and other.follows(work)]
-                taken += followers
-                kernels = self._on_two_streams(_cut(lab, pairs[work], [work, *followers]), lab)
-                phases.append(StreamsPhase(kernels, gemm_alone=GemmPhase(pairs[work])))
-            elif work not in taken:
-                phases.append(kernel_phase(work))
-        return lab.run(phases, self.name)
+        """Cut each GEMM whose output a collective takes, or whose input one brings; run the rest as kernels."""
+        followers = {
+            work: [other for other in works if isinstance(other, CollectiveWork) and other.follows(work)]
+            for work in fusable(works)
+        }
 
-    def _on_two_streams(self, pieces: Sequence[tuple[Work, ...]], lab: Lab) -> tuple[Kernel, ...]:
-        """Put GEMMs on one stream and collectives on another, where each waits for the GEMM of its piece."""
+        def produced(work: CollectiveWork, gemm: GemmWork) -> Iterator[Phase]:
+            yield self._streams(lab, gemm, (gemm, work, *followers[work]))
+
+        def consumed(work: CollectiveWork, gemm: GemmWork) -> Iterator[Phase]:
+            yield self._streams(lab, gemm, (work, gemm))
+
+        return lab.run(
+            in_halves(works, produced, consumed, [work for some in followers.values() for work in some]), self.name
+        )
+
+    def _streams(self, lab: Lab, gemm: GemmWork, works: Sequence[Work]) -> StreamsPhase:
+        """Put GEMMs on one stream and collectives on another; what comes second in ``works`` waits for the first."""
+        pieces, gemm_first = _cut(lab, gemm, works), works[0] is gemm
         kernels: list[Kernel] = []
         last: dict[type[Work], int] = {}
-        for number, works in enumerate(pieces):
-            for work in works:
-                awaited = (GemmWork,) if isinstance(work, GemmWork) else (GemmWork, CollectiveWork)
+        for number, piece in enumerate(pieces):
+            for work in piece:
+                is_first = isinstance(work, GemmWork) == gemm_first
+                awaited = (type(work),) if is_first else (GemmWork, CollectiveWork)
                 after = tuple(last[stream] for stream in awaited if stream in last)
                 last[type(work)] = len(kernels)
-                # All CUs are the first GEMM's, and the last collectives'.
-                if isinstance(work, GemmWork):
-                    phase: Phase = GemmPhase(work, None if number == 0 else lab.sharing.gemm_cus)
-                else:
-                    cus = None if number == len(pieces) - 1 else lab.sharing.collective_cus
-                    phase = self.collective(work, cus, lab)
-                kernels.append(Kernel(phase, after))
-        return tuple(kernels)
+                # Nothing runs beside the first of those that come first, and the last of the others.
+                alone = number == (0 if is_first else len(pieces) - 1)
+                kernels.append(Kernel(self._phase(lab, work, alone=alone), after))
+        return StreamsPhase(tuple(kernels), gemm_alone=GemmPhase(gemm))
+
+    def _phase(self, lab: Lab, work: Work, *, alone: bool) -> Phase:
+        if isinstance(work, GemmWork):
+            return GemmPhase(work, None if alone else lab.sharing.gemm_cus)
+        return self.collective(work, None if alone else lab.sharing.collective_cus, lab)
 
     def collective(self, work: CollectiveWork, cus: int | None, lab: Lab) -> Phase:
         """Run a piece's collective on ``cus`` CUs; ``None``: all that collectives have."""
@@ -64,31 +69,25 @@ class StreamOverlap(Scheme):
         return CollectivePhase(work, not work.continues, cus)
 
 
-def _cut(lab: Lab, gemm: GemmWork, collectives: Sequence[CollectiveWork]) -> list[tuple[Work, ...]]:
+def _cut(lab: Lab, gemm: GemmWork, works: Sequence[Work]) -> list[tuple[Work, ...]]:
     """Cut a GEMM into pieces of whole tile rows, each with its part of the collectives; as few as it has to be."""
-    operations = list(dict.fromkeys(work.op for work in collectives))
+    operations = list(dict.fromkeys(work.op for work in works))
     for count in range(lab.sharing.pieces, 1, -1):
         sizes = _rows(gemm.op.M, gemm.plain.tiling.tile_m, count)
         with suppress(InputError):  # too small for a chunk a GPU
-            return [lab.lower(_piece(gemm.op, operations, number, rows)) for number, rows in enumerate(sizes)]
-    return [(gemm, *collectives)]
+            return [lab.lower(_piece(operations, number, rows, gemm.op.M)) for number, rows in enumerate(sizes)]
+    return [tuple(works)]
 
 
-def _piece(gemm: Gemm, collectives: Sequence[Collective], number: int, rows: int) -> list[Gemm | Collective]:
-    ids = {name: f"{name}.{number}" for name in (gemm.id, *(op.id for op in collectives))}
-    part = gemm.model_copy(update={"id": ids[gemm.id], "M": rows, "after": ()})
+def _piece(operations: Sequence[Gemm | Collective], number: int, rows: int, whole: int) -> list[Gemm | Collective]:
+    """Give the part of ``operations`` that is ``rows`` of ``whole`` rows."""
+    ids = {op.id: f"{op.id}.{number}" for op in operations}
+    named = [{"id": ids[op.id], "after": tuple(ids[name] for name in op.after if name in ids)} for op in operations]
     return [
-        part,
-        *(
-            op.model_copy(
-                update={
-                    "id": ids[op.id],
-                    "bytes": op.bytes * rows // gemm.M,
-                    "after": tuple(ids[name] for name in op.after),
-                }
-            )
-            for op in collectives
-        ),
+        op.model_copy(
+            update={**update, "M": rows} if isinstance(op, Gemm) else {**update, "bytes": op.bytes * rows // whole}
+        )
+        for op, update in zip(operations, named, strict=True)
     ]
 
 

@@ -1,19 +1,19 @@
 """T3: the reduce-scatter is fused with the GEMM that produces its data, by track and trigger."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from t3sim.collectives.plan import Operation
 from t3sim.execution.address_space import in_turns
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
-from t3sim.lowering.work import CollectiveWork, Work, fusable
+from t3sim.lowering.work import CollectiveWork, GemmWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.fused import FusedPhase
+from t3sim.schemes.halves import Pairing, in_halves
 from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
-from t3sim.schemes.sequential import kernel_phase
 
 
 @register(KIND, "t3")
@@ -31,25 +31,25 @@ class T3(Scheme):
 
 
 def fused_phases(
-    works: Sequence[Work], spec: TrackTriggerSpec, summing_cus: int = 0, *, in_software: bool = False
+    works: Sequence[Work],
+    spec: TrackTriggerSpec,
+    summing_cus: int = 0,
+    consumed: Pairing | None = None,
+    *,
+    in_software: bool = False,
 ) -> list[Phase]:
     """Put each collective that can be fused into a phase with its producer, and its all-gather if that is triggered.
 
-    ``summing_cus``: CUs that sum beside the GEMM where memory does not add.
+    ``summing_cus``: CUs that sum beside the GEMM where memory does not add. ``consumed``: see ``in_halves``.
     """
-    summing_cus = 0 if spec.near_memory else summing_cus
-    pairs = fusable(works)
-    followers = {work: follower for work in pairs if spec.gathers and (follower := _all_gather_of(work, works))}
-    taken = [*pairs.values(), *followers.values()]
-    fused = [pair.op for pair in pairs]
-    phases: list[Phase] = []
-    for work in works:
-        if isinstance(work, CollectiveWork) and work in pairs:
-            made = made_in_turns(work) if spec.staggered else work
-            phases.append(FusedPhase(made, followers.get(work), in_software, summing_cus))
-        elif work not in taken:
-            phases.append(kernel_phase(work, alone=work.op in fused))
-    return phases
+    cus = 0 if spec.near_memory else summing_cus
+    followers = {work: found for work in fusable(works) if spec.gathers and (found := _all_gather_of(work, works))}
+
+    def produced(work: CollectiveWork, gemm: GemmWork) -> Iterator[Phase]:
+        del gemm
+        yield FusedPhase(made_in_turns(work) if spec.staggered else work, followers.get(work), in_software, cus)
+
+    return in_halves(works, produced, consumed, list(followers.values()))
 
 
 @lru_cache(maxsize=64)

@@ -17,7 +17,7 @@ from t3sim.execution.address_space import dispatch
 from t3sim.hardware.network.wiring import Wiring
 from t3sim.lowering.chunks import TileChunks
 from t3sim.lowering.work import CollectiveWork, GemmWork
-from t3sim.schemes.phases import Phase
+from t3sim.schemes.phases import Differing, Phase
 from t3sim.simulation.system import SystemSpec
 
 
@@ -47,6 +47,8 @@ def mirror_shape(
 def size_difference(phases: Sequence[Phase]) -> str:
     """Say in which sizes the programs of GPUs differ that run ``phases``; empty where they do not."""
     for phase in phases:
+        if isinstance(phase, Differing) and (difference := phase.difference):
+            return difference
         for work in phase.works:
             if not isinstance(work, CollectiveWork) or not work.plan.moves:
                 continue

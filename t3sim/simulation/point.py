@@ -18,7 +18,7 @@ from t3sim.lowering.work import Work
 from t3sim.registry import get, names
 from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
 from t3sim.results.activity import Activity
-from t3sim.results.schemes import scheme_info
+from t3sim.results.schemes import USUAL, scheme_info
 from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
@@ -48,8 +48,8 @@ def scheme_names() -> tuple[str, ...]:
 
 
 def usual_schemes() -> tuple[str, ...]:
-    """Names of the schemes that are run where none is named: all but rivals."""
-    return tuple(name for name in scheme_names() if scheme_info(name).role != "rival")
+    """Names of the schemes that are run where none is named."""
+    return tuple(name for name in scheme_names() if scheme_info(name).role in USUAL)
 
 
 def schemes_of_any_network() -> tuple[str, ...]:

@@ -59,7 +59,7 @@ class SoftwareSpec(Spec):
     overlap_cus: Annotated[int, Field(gt=0, le=MOST_CUS)] = 16
     """CUs that its collectives take from the GEMM that they run beside."""
     piece_overhead: Femtoseconds = 0
-    """Between the launches of two pieces of a GEMM that `async-tp` decomposes: the host's part, barriers and events."""
+    """What the launch of each piece of `async-tp` takes beside its kernel's: the host's part, barriers, events."""
 
 
 class SystemSpec(Spec):

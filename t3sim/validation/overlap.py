@@ -13,7 +13,7 @@ from t3sim.lowering.work import GemmWork, Work
 from t3sim.processes import Progress, each
 from t3sim.registry import get, names, register
 from t3sim.results.comparison import SPEEDUP, Comparison
-from t3sim.schemes.phases import CollectivePhase, GemmPhase
+from t3sim.schemes.kernels import CollectivePhase, GemmPhase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
 from t3sim.schemes.streams import Kernel, StreamsPhase

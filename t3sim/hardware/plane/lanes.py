@@ -21,6 +21,7 @@ from t3sim.hardware.plane.kinds import (
     RESUME,
     SEEN,
     TAKEN,
+    TELL_COMPLETE,
     TELL_ENDED,
     TELL_STORED,
     TELL_TAKEN,
@@ -345,6 +346,8 @@ def completed(state: State, number: int) -> None:
     """Let lanes go on that wait for a move, in the order in which they began to wait."""
     arrival, lanes = state.arrivals[number], state.lanes
     arrival.complete = OVER
+    if arrival.told:
+        push(state, TELL_COMPLETE, number, 0, 0)
     turned, here = NONE, arrival.first_waiter
     while here != NONE:
         after = lanes[here].next

@@ -198,6 +198,7 @@ ARRIVAL = record_type(
     "by_slice",  # whether somebody waits for its pieces one by one
     "delay",  # then from a piece's being in memory to its use
     "base",  # address of the buffer that it lands in
+    "told",  # whether Python is told when it is complete
 )
 SLICE = record_type("lane", "task", "piece", "nbytes", "reads", "left", "next")  # left: reads to come
 INCOMING_ROW = record_type("arrival", "piece", "message", "leg", "is_last", "next")

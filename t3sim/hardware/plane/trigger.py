@@ -27,6 +27,7 @@ from t3sim.hardware.plane.trigger_state import (
     STORED,
     SUM_NEXT,
     SUM_READ,
+    TELL_CHUNK,
     TELL_FINISHED,
     TELL_GROUP_SENT,
     TELL_HANDED_OVER,
@@ -166,6 +167,10 @@ def complete(state: State, row: int) -> None:
     tile = state.tiles[row]
     station = state.stations[tile.station]
     unit = state.units[station.unit]
+    if station.told:
+        station.open -= 1
+        if station.open == 0:
+            push(state, TELL_CHUNK, tile.station, 0, 0)
     if station.stays:
         unit.kept_open -= 1
         if unit.kept_open == 0:

@@ -31,6 +31,7 @@ from t3sim.compiled import record_type
 # What Python is told of.
 (
     TELL_FINISHED,  # all that a GPU keeps is complete (unit)
+    TELL_CHUNK,  # all tiles of a chunk are that Python waits for (station)
     TELL_OVERCOUNTED,  # a tile got more updates than it expects (tile, how many)
     TELL_COUNTED,  # the tracker is told of updates, for the probe (tile, updates)
     TELL_FIRED,  # they are complete, for the probe (tile)
@@ -47,7 +48,7 @@ from t3sim.compiled import record_type
     TELL_GROUP_SENT,  # a group is sent, in data mode (command, message)
     TELL_COPY_READ,  # a copy of a tile was read, in data mode (tile, which copy)
     TELL_SUMMED,  # CUs have summed a tile, in data mode (tile)
-) = range(192, 209)
+) = range(192, 210)
 
 UNIT = record_type(
     "controller",
@@ -74,6 +75,8 @@ STATION = record_type(
     "arrivals",
     "own",
     "stays",  # whether its tiles are in this GPU's memory at the end
+    "open",  # tiles that are not complete, if Python is told when all are
+    "told",
     "is_remote",  # whether stores go straight to another GPU's memory
     "first_piece",  # of the bytes of its tiles
     "first_place",  # of its tiles' rows, by piece
