@@ -35,7 +35,14 @@ class Carriers:
         return self.by_slice(plan, task) and not plan.by_slice
 
     def lane(self, plan: Plan, task: Task) -> tuple[int, bool]:
-        """Say in which lane a task is carried out: that of the plan, or the one beside it for sums."""
+        """Say in which lane a task is carried out: that of the plan, or the one beside it for sums.
+
+        Where nothing that is copied waits for what arrives, an engine takes copies of several lanes one by one.
+        """
+        if self.engines and not task.reads:
+            return -1 - task.lane, False
+        if self.engines and plan.in_shots and not self.sums(plan, task):
+            return task.lane % len(self.engines), False
         return task.lane, self.sums(plan, task)
 
     def start_fs(self, plan: Plan, task: Task) -> int:

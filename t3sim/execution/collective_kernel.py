@@ -61,7 +61,7 @@ class CollectiveKernel:
         self._tasks: dict[int, _Placed] = {}
         """In data mode: where they lie."""
         self._gates: dict[tuple[int, bool], int] = {}
-        """By lane: the arrival that its first task waits for, too."""
+        """By lane of the plan, and whether it is of its sums: the arrival that its first task waits for, too."""
         self._gated = gated
         self._complete: dict[int, Event] = {}
         """By arrival that somebody waits for."""
@@ -128,10 +128,8 @@ class CollectiveKernel:
         found: dict[tuple[int, bool], list[Task]] = {}
         for task in staged(tasks) if self._protocol.staged else tasks:
             found.setdefault(self._carriers.lane(self._plan, task), []).append(task)
-        if self._gated:
-            self._gates = {lane: self._new_gate() for lane in found}
         windows = self._windows(found)
-        return self._add_lanes([(lane, windows[place]) for place, lane in found.items()], list(found))
+        return self._add_lanes([(lane, windows[place]) for place, lane in found.items()])
 
     def _windows(self, lanes_of: Mapping[tuple[int, bool], Sequence[Task]]) -> dict[tuple[int, bool], int]:
         """Give each lane its window: copy engines to those that copy, in turn; CUs are shared by the plan's lanes."""
@@ -141,16 +139,21 @@ class CollectiveKernel:
         joint = self._new_window(carriers.window) if self._plan.in_shots or carriers.engines else None
         if carriers.engines:
             engines = [self._new_window(outstanding) for outstanding in carriers.engines]
-            shared = {number: engines[place % len(engines)] for place, (number, _) in enumerate(lanes_of)}
+            shared = {number: engines[number % len(engines)] for number, _ in lanes_of}
         else:
             share = carriers.window // max(1, len(working))
             shared = {number: self._new_window(share) for number, _ in lanes_of}
         return {(number, apart): joint if apart and joint is not None else shared[number] for number, apart in lanes_of}
 
-    def _new_gate(self) -> int:
-        """Add an arrival that is there once a gate is opened."""
+    def _gate(self, task: Task) -> list[int]:
+        """List the arrival that opens the gate of a lane of the plan, or of its sums, if ``task`` is its first."""
+        place = task.lane, self._carriers.sums(self._plan, task)
+        if not self._gated or place in self._gates:
+            return []
         mark = self._plane.add("marks", [0])
-        return self._plane.add("arrivals", [(self._row, NONE, 0, 1, 0, NONE, NONE, mark, 0, 0, 0, 0, 0, 0)])
+        row = self._row, NONE, 0, 1, 0, NONE, NONE, mark, 0, 0, 0, 0, 0, 0
+        self._gates[place] = self._plane.add("arrivals", [row])
+        return [self._gates[place]]
 
     def open_gate(self, lane: int, *, sums: bool = False) -> None:
         """Let a lane of the plan begin, or the sums beside it."""
@@ -165,15 +168,12 @@ class CollectiveKernel:
     def _new_window(self, limit: int) -> int:
         return self._plane.add("windows", [(limit, max(1, limit // READS_IN_WINDOW), 0, NONE, NONE, 0, NONE)])
 
-    def _add_lanes(
-        self, lanes_of: Sequence[tuple[Sequence[Task], int]], names: Sequence[tuple[int, bool]] = ()
-    ) -> list[int]:
-        """Add lanes, each of tasks and a window. ``names``: by which they know their gates."""
+    def _add_lanes(self, lanes_of: Sequence[tuple[Sequence[Task], int]]) -> list[int]:
+        """Add lanes, each of tasks and a window."""
         rows, starts = TaskRows(), [0]
-        gates = [self._gates.get(name) for name in names] or [None] * len(lanes_of)
-        for (tasks, _), gate in zip(lanes_of, gates, strict=True):
-            for place, task in enumerate(tasks):
-                rows.add(self._task_row(task, rows, None if place else gate))
+        for tasks, _ in lanes_of:
+            for task in tasks:
+                rows.add(self._task_row(task, rows))
             starts.append(len(rows))
         self._plane.margin(max((task.reads for tasks, _ in lanes_of for task in tasks), default=0))
         first = rows.into(self._plane)
@@ -200,13 +200,13 @@ class CollectiveKernel:
             lane=0,
         )
 
-    def _task_row(self, task: Task, rows: TaskRows, gate: int | None) -> tuple[int, ...]:
-        """Make the row of a task; what it refers to is added to ``rows``. ``gate``: an arrival that it waits for."""
+    def _task_row(self, task: Task, rows: TaskRows) -> tuple[int, ...]:
+        """Make the row of a task; what it refers to is added to ``rows``."""
         part = part_of(self._plan, task.chunk)
         # All that it waits for: arrivals, and sums that another lane makes.
         awaited = (*task.waits, *(move for move in task.own if move in self._sums))
         by_slice = self._carriers.by_slice(self._plan, task)
-        opened = [] if gate is None else [gate]
+        opened = self._gate(task)
         if by_slice:
             self._await_slices(task)
         template, ways, wires = NONE, [NONE], NONE

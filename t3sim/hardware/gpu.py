@@ -39,6 +39,8 @@ class GpuSpec:
     """What collective kernels run with."""
     host_overhead: int = 0
     """From the call of a collective to its kernel's launch, where the GPU waits for the host, fs."""
+    reduction_share: float = 1.0
+    """Of the DRAM's peak that the last sum of software moves on an idle GPU, at most."""
 
 
 @dataclass(frozen=True, slots=True)

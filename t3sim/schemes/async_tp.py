@@ -11,6 +11,7 @@ from t3sim.results.schemes import Role
 from t3sim.schemes.consumer import DecomposedConsumerPhase
 from t3sim.schemes.decomposed import DecomposedPhase
 from t3sim.schemes.halves import in_halves
+from t3sim.schemes.host import issued
 from t3sim.schemes.kernels import GemmPhase
 from t3sim.schemes.peer_plans import by_engines
 from t3sim.schemes.phases import Phase
@@ -43,17 +44,17 @@ class AsyncTp(Scheme):
             pieces = _pieces(lab, gemm, scatter.plan.ranks)
             if not pieces:
                 return GemmPhase(gemm), kernel_phase(scatter)
-            moved, overhead = by_engines(scatter, lab.facts), lab.sharing.piece_overhead_fs
+            moved, overhead = by_engines(scatter, lab.facts), lab.sharing.scatter_overhead_fs
             return (DecomposedPhase(pieces, moved, GemmPhase(gemm), overhead),)
 
         def consumed(gather: CollectiveWork, gemm: GemmWork) -> Sequence[Phase]:
             pieces = _pieces(lab, gemm, gather.plan.ranks)
             if not pieces:
                 return kernel_phase(gather), GemmPhase(gemm)
-            moved, overhead = by_engines(gather, lab.facts), lab.sharing.piece_overhead_fs
+            moved, overhead = by_engines(gather, lab.facts), lab.sharing.gather_overhead_fs
             return (DecomposedConsumerPhase(moved, pieces, GemmPhase(gemm), overhead),)
 
-        return lab.run(in_halves(works, produced, consumed), "async-tp")
+        return lab.run(issued(in_halves(works, produced, consumed), lab.sharing), "async-tp")
 
 
 def _pieces(lab: Lab, gemm: GemmWork, ranks: int) -> tuple[GemmWork, ...]:

@@ -11,7 +11,7 @@ from t3sim.hardware.gpu import Gpu, Span
 from t3sim.lowering.protocol import NO_PROTOCOL
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work
 from t3sim.schemes.kernels import GemmPhase, engines_and_cus
-from t3sim.schemes.phases import Phase, check_ended, prepared
+from t3sim.schemes.phases import Phase, check_ended, prepared, sum_window
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class DecomposedPhase:
         pieces = prepared([GemmPhase(gemm) for gemm in self.gemms], gpu, number)
         place, work = number + len(pieces), self.scatter
         exchange = Exchange(gpu.ports.network, place, work.plan, work.chunks)
-        carriers = engines_and_cus(gpu, gpu.compute.spec.collective_window(gpu.compute.spec.collective_cus))
+        carriers = engines_and_cus(gpu, sum_window(gpu, gpu.compute.spec.collective_cus))
         kernel = CollectiveKernel(gpu.ports, exchange, NO_PROTOCOL, carriers, gated=True)
         gpu.programs.append((place, kernel))
         return lambda: self._run(gpu, place, pieces, kernel)

@@ -20,7 +20,7 @@ from t3sim.lowering.chunks import Chunks
 from t3sim.lowering.layout import Layout, Region, aligned, linear, received_address
 from t3sim.lowering.work import CollectiveWork, Work
 from t3sim.schemes.gemm_runs import fused_run
-from t3sim.schemes.phases import Phase, RateTo, check_ended, gemm_launch_fs
+from t3sim.schemes.phases import Phase, RateTo, check_ended, gemm_launch_fs, sum_window
 
 SOFTWARE = TrackTriggerSpec(near_memory=False, updates_bypass_llc=False)
 """What a kernel does of T3's mechanism by itself: it starts with other GPUs' chunks and stores those where they go."""
@@ -96,7 +96,8 @@ class FusedPhase:
         if not self.summing_cus:
             yield gpu.env.timeout(gpu.launch_fs(f"{self.work.op.id}.sum", spec.launch_overhead))
         began_fs = int(gpu.env.now)
-        unit.sum_with(spec.collective_window(spec.collective_cus))
+        cus = spec.collective_cus
+        unit.sum_with(sum_window(gpu, cus) if self.in_software else spec.collective_window(cus))
         yield unit.finished
         gpu.compute.occupied(self.work.operation, spec.collective_cus, int(gpu.env.now) - began_fs)
 

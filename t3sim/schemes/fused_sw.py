@@ -7,6 +7,7 @@ from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.consumer import ConsumerPhase
 from t3sim.schemes.fused import SOFTWARE
+from t3sim.schemes.host import issued
 from t3sim.schemes.peer_plans import by_engines, direct
 from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
@@ -35,6 +36,7 @@ class FusedSoftware(Scheme):
         stored = [direct(work, facts) if work in pairs else work for work in works]
 
         def consumed(gather: CollectiveWork, gemm: GemmWork) -> Iterator[Phase]:
-            yield ConsumerPhase(by_engines(gather, facts), gemm, by_engines=True)
+            yield ConsumerPhase(by_engines(gather, facts), gemm, by_engines=True, by_part=lab.sharing.gathers_by_part)
 
-        return lab.run(fused_phases(stored, SOFTWARE, summing_cus, consumed, in_software=True), "fused-sw")
+        phases = fused_phases(stored, SOFTWARE, summing_cus, consumed, in_software=True)
+        return lab.run(issued(phases, lab.sharing), "fused-sw")

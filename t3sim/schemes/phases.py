@@ -12,6 +12,7 @@ from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.gpu import Gpu, GpuSpec
 from t3sim.hardware.memory.access import Stream
 from t3sim.lowering.work import GemmWork, Work
+from t3sim.units import FS_PER_S
 
 RateTo = Callable[[int], int]
 """Bytes per second from a GPU to another rank."""
@@ -95,6 +96,15 @@ def gemm_alone(phase: Phase) -> Phase | None:
 def gemm_launch_fs(gpu: Gpu, work: GemmWork) -> int:
     """Time from the launch of a GEMM's kernel to its first workgroup."""
     return gpu.launch_fs(work.op.id, gpu.compute.spec.launch_overhead)
+
+
+def sum_window(gpu: Gpu, cus: int) -> int:
+    """Bytes that the last sum of software keeps in flight on ``cus`` CUs (Little's law, for a share of the DRAM)."""
+    spec, memory = gpu.spec, gpu.spec.memory
+    window = gpu.compute.spec.collective_window(cus)
+    if spec.reduction_share == 1:
+        return window
+    return min(window, int(spec.reduction_share * memory.peak_bytes_per_s * memory.load_latency / FS_PER_S))
 
 
 def check_ended(gpu: Gpu, number: int) -> None:

@@ -32,8 +32,14 @@ class Sharing:
     """CUs of a GEMM beside a collective."""
     collective_cus: int
     """CUs of a collective beside a GEMM."""
-    piece_overhead_fs: int
-    """What the launch of a piece takes that nothing hides."""
+    scatter_overhead_fs: int
+    """What comes before a piece of a decomposed GEMM and nothing hides."""
+    gather_overhead_fs: int
+    """The same where its input is gathered."""
+    gathers_by_part: bool
+    """Whether a kernel ends the tiles of one part of its input before it begins those of the next."""
+    call_floor_fs: int
+    """What the host takes to issue all operations."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from t3sim.lowering.work import CollectiveWork, GemmWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.halves import in_halves
+from t3sim.schemes.host import issued
 from t3sim.schemes.kernels import CollectivePhase, GemmPhase
 from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome, Scheme
@@ -38,9 +39,8 @@ class StreamOverlap(Scheme):
         def consumed(work: CollectiveWork, gemm: GemmWork) -> Iterator[Phase]:
             yield self._streams(lab, gemm, (work, gemm))
 
-        return lab.run(
-            in_halves(works, produced, consumed, [work for some in followers.values() for work in some]), self.name
-        )
+        taken = [work for some in followers.values() for work in some]
+        return lab.run(issued(in_halves(works, produced, consumed, taken), lab.sharing), self.name)
 
     def _streams(self, lab: Lab, gemm: GemmWork, works: Sequence[Work]) -> StreamsPhase:
         """Put GEMMs on one stream and collectives on another; what comes second in ``works`` waits for the first."""
@@ -82,13 +82,12 @@ def _cut(lab: Lab, gemm: GemmWork, works: Sequence[Work]) -> list[tuple[Work, ..
 def _piece(operations: Sequence[Gemm | Collective], number: int, rows: int, whole: int) -> list[Gemm | Collective]:
     """Give the part of ``operations`` that is ``rows`` of ``whole`` rows."""
     ids = {op.id: f"{op.id}.{number}" for op in operations}
-    named = [{"id": ids[op.id], "after": tuple(ids[name] for name in op.after if name in ids)} for op in operations]
-    return [
-        op.model_copy(
-            update={**update, "M": rows} if isinstance(op, Gemm) else {**update, "bytes": op.bytes * rows // whole}
-        )
-        for op, update in zip(operations, named, strict=True)
-    ]
+    pieces: list[Gemm | Collective] = []
+    for op in operations:
+        named = {"id": ids[op.id], "after": tuple(ids[name] for name in op.after if name in ids)}
+        size = {"M": rows} if isinstance(op, Gemm) else {"bytes": op.bytes * rows // whole}
+        pieces.append(op.model_copy(update=named | size))
+    return pieces
 
 
 def _rows(rows: int, tile: int, count: int) -> list[int]:

@@ -107,7 +107,10 @@ class SystemLab:
             pieces=software.overlap_pieces,
             gemm_cus=max(1, cus - taken),
             collective_cus=taken,
-            piece_overhead_fs=software.piece_overhead,
+            scatter_overhead_fs=software.scatter_overhead,
+            gather_overhead_fs=software.gather_overhead,
+            gathers_by_part=software.gathers_by_part,
+            call_floor_fs=software.call_floor,
         )
 
     def lower(self, operations: Sequence[Gemm | Collective]) -> tuple[Work, ...]:

@@ -45,6 +45,7 @@ else:
 
 
 MOST_OVERLAP_PIECES = 1024
+LEAST_SHARE = 0.001
 
 
 class SoftwareSpec(Spec):
@@ -58,8 +59,16 @@ class SoftwareSpec(Spec):
     """Pieces that ``stream-overlap`` cuts a GEMM into, along M."""
     overlap_cus: Annotated[int, Field(gt=0, le=MOST_CUS)] = 16
     """CUs that its collectives take from the GEMM that they run beside."""
-    piece_overhead: Femtoseconds = 0
-    """What the launch of each piece of `async-tp` takes beside its kernel's: the host's part, barriers, events."""
+    scatter_overhead: Femtoseconds = 0
+    """Before each piece of a GEMM that `async-tp` decomposes, beside its launch: the host's part, barriers, events."""
+    gather_overhead: Femtoseconds = 0
+    """The same before each piece of a GEMM whose input `async-tp` gathers."""
+    gathers_by_part: bool = False
+    """Whether a kernel of `fused-sw` ends the tiles of one part of its input before it begins those of the next."""
+    reduction_share: Annotated[float, Field(ge=LEAST_SHARE, le=1)] = 1.0
+    """Of the DRAM's peak that the last sum of a rival moves on an idle GPU, at most; 1: as its CUs can."""
+    call_floor: Femtoseconds = 0
+    """What the host takes to issue a rival's operations: none ends before that."""
 
 
 class SystemSpec(Spec):
@@ -134,6 +143,7 @@ class SystemSpec(Spec):
             track_trigger=self.track_trigger,
             protocols=self.available_protocols(),
             host_overhead=self.software.host_overhead,
+            reduction_share=self.software.reduction_share,
         )
 
     def available_protocols(self) -> dict[str, ProtocolSpec]:

@@ -27,6 +27,8 @@ class Stack(Spec):
     """What stands for it."""
     what: str
     """How it does it."""
+    settings: dict[str, str | int | float | bool] = {}
+    """Keys of a system that say how it works and what it costs: stated, or fitted on pairs marked so."""
 
 
 class MeasuredOverlap(Spec):

@@ -5,6 +5,7 @@ others that overlap need a GEMM and a collective of its output.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from t3sim.validation.measured_overlap import (
     MeasuredOverlap,
     MeasuredOverlaps,
     OverlappedPair,
+    Stack,
     completed,
     load_measured_overlaps,
 )
@@ -35,10 +37,10 @@ TWO_STREAMS = "stream-overlap"
 
 
 class Item(NamedTuple):
-    """A pair, and the scheme of each stack that can be simulated."""
+    """A pair, and each of its stacks that can be simulated."""
 
     pair: OverlappedPair
-    schemes: dict[str, str]
+    stacks: dict[str, Stack]
 
 
 @register(KIND, "overlap")
@@ -59,8 +61,8 @@ class MeasuredAgainstOverlap:
     def compare(self, progress: Progress | None = None, jobs: int = 1) -> list[Comparison]:
         """Simulate every pair under ``sequential``, and under the schemes of its stacks as far as there are any."""
         table = self._loaded.spec
-        items = [Item(pair, usable_schemes(table, pair)) for pair in completed(self._loaded)]
-        comparable = [item for item in items if item.schemes or item.pair.sequential_us is not None]
+        items = [Item(pair, usable_stacks(table, pair)) for pair in completed(self._loaded)]
+        comparable = [item for item in items if item.stacks or item.pair.sequential_us is not None]
         found = each(compared, comparable, jobs=jobs, progress=progress, label=_label)
         return sorted((one for of_pair in found for one in of_pair), key=lambda one: one.group)
 
@@ -69,10 +71,10 @@ def _label(item: Item) -> str:
     return f"{item.pair.system} {item.pair.case}"
 
 
-def usable_schemes(table: MeasuredOverlaps, pair: OverlappedPair) -> dict[str, str]:
-    """Name the scheme of each of a pair's stacks, where it is registered and can run such a pair."""
-    schemes = {item.stack: table.stacks[item.stack].scheme for item in pair.overlapped}
-    return {stack: scheme for stack, scheme in schemes.items() if not _hindrance(pair, scheme)}
+def usable_stacks(table: MeasuredOverlaps, pair: OverlappedPair) -> dict[str, Stack]:
+    """Give each of a pair's stacks whose scheme is registered and can run such a pair."""
+    stacks = {item.stack: table.stacks[item.stack] for item in pair.overlapped}
+    return {name: stack for name, stack in stacks.items() if not _hindrance(pair, stack.scheme)}
 
 
 def left_out(table: MeasuredOverlaps) -> Iterator[str]:
@@ -108,12 +110,14 @@ def compared(item: Item) -> list[Comparison]:
     """Simulate a pair one after the other, and at once under each scheme."""
     point = Point(system=load_system(item.pair.system), sublayer=item.pair.sublayer())
     point.check()
-    lab = SystemLab(point.system.spec, item.pair.gpus)
     sequential = run_collective(point)
     found = list(_one_after_the_other(item.pair, sequential))
     for overlapped in item.pair.overlapped:
-        if (scheme := item.schemes.get(overlapped.stack)) is not None:
-            outcome = _at_once(lab, point.works, item.pair, scheme)
+        if (stack := item.stacks.get(overlapped.stack)) is not None:
+            settings = [f"{key}={value}" for key, value in stack.settings.items()]
+            own = replace(point, system=load_system(item.pair.system, settings)) if settings else point
+            lab = SystemLab(own.system.spec, item.pair.gpus)
+            outcome = _at_once(lab, own.works, item.pair, stack.scheme)
             found += _together(item.pair, overlapped, sequential.total_fs, outcome.total_fs)
     return found
 
