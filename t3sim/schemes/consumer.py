@@ -34,8 +34,6 @@ class ConsumerPhase:
     gather: CollectiveWork
     gemm: GemmWork
     by_engines: bool
-    by_part: bool = False
-    """Whether the tiles of one part end before those of the next begin; if not, as many at once as ends soonest."""
 
     @property
     def gemm_alone(self) -> Phase:
@@ -64,7 +62,7 @@ class ConsumerPhase:
     def _run(self, gpu: Gpu, number: int, carrier: Carrier, arrivals: Mapping[int, Event]) -> Process:
         gathered = gpu.env.process(_gather(gpu, number, self.gather, carrier))
         order = consumer_order(self.gather, self.gemm, gpu.index)
-        run = consumer_run(gpu, self.gemm, self.gather, by_part=self.by_part)
+        run = consumer_run(gpu, self.gemm, self.gather)
 
         def gate(stage: int) -> Iterator[Event]:
             first = stage * run.stage_workgroups

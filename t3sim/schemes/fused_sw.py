@@ -36,7 +36,7 @@ class FusedSoftware(Scheme):
         stored = [direct(work, facts) if work in pairs else work for work in works]
 
         def consumed(gather: CollectiveWork, gemm: GemmWork) -> Iterator[Phase]:
-            yield ConsumerPhase(by_engines(gather, facts), gemm, by_engines=True, by_part=lab.sharing.gathers_by_part)
+            yield ConsumerPhase(by_engines(gather, facts), gemm, by_engines=True)
 
         phases = fused_phases(stored, SOFTWARE, summing_cus, consumed, in_software=True)
         return lab.run(issued(phases, lab.sharing), "fused-sw")

@@ -1,6 +1,5 @@
 """GEMMs as their kernels run them: which kernel, in which order of tiles, and what that moves through the LLC."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -38,35 +37,29 @@ def fused_run(gpu: Gpu, work: GemmWork, plan: Plan, mechanism: TrackTriggerSpec,
     return _run(gpu, work, work.fused, traffic, cus)
 
 
-def consumer_run(gpu: Gpu, work: GemmWork, gather: CollectiveWork, *, by_part: bool) -> GemmRun:
+def consumer_run(gpu: Gpu, work: GemmWork, gather: CollectiveWork) -> GemmRun:
     """Give the kernel that runs ``work`` on ``gpu`` in the order in which its input arrives: one workgroup a tile.
 
     A stage runs as one gang, so its workgroups wait for the last of their parts. How many of those that fit on the CUs
     make a stage is what gives the earliest end by arithmetic: parts arrive at the link's rate, and a stage computes.
-    ``by_part``: a stage has tiles of one part alone.
     """
     order, kernel, compute = consumer_order(gather, work, gpu.index), work.fused, gpu.compute
     most, depths = compute.spec.cus * kernel.workgroups_per_cu, kernel.tiling.slab_depths
     slab_fs = compute.slab_fs(kernel.tiling, work.op.dtype, int(depths[0]), most, compute.spec.cus)
     rate = gpu.ports.network.bytes_per_s((gpu.index + 1) % gather.plan.ranks)
     part_fs = gather.op.bytes * FS_PER_S // (rate * gather.plan.parts)
-    sizes = _sizes_by_part(order, most)
-    stage_workgroups = sizes[-1] if by_part else _soonest(order, sizes, len(depths) * slab_fs, part_fs)
+    stage_workgroups = _soonest(order, most, len(depths) * slab_fs, part_fs)
     with_places = gpu.spec.memory.uses_places
     traffic = _consumer_traffic(gpu.spec.llc, work, order, stage_workgroups, with_places=with_places)
     return replace(_run(gpu, work, kernel, traffic, compute.spec.cus), stage_workgroups=stage_workgroups)
 
 
-def _sizes_by_part(order: "ConsumerOrder", most: int) -> list[int]:
-    """List sizes of stages, up to ``most``: as large as can be, then in whole parts, at last those of one part."""
+def _soonest(order: "ConsumerOrder", most: int, stage_fs: int, part_fs: int) -> int:
+    """Choose how many workgroups, up to ``most``, make a stage of ``stage_fs`` where parts come ``part_fs`` apart."""
     of_part = max(1, len(order.tiles) // len(order.parts))
+    sizes = [most, *range(of_part * (most // of_part), 0, -of_part)]
     if of_part > most:
-        return [most, ceil_div(of_part, ceil_div(of_part, most))]
-    return [most, *range(of_part * (most // of_part), 0, -of_part)]
-
-
-def _soonest(order: "ConsumerOrder", sizes: Sequence[int], stage_fs: int, part_fs: int) -> int:
-    """Choose the size of stages of ``stage_fs`` that ends first where parts come ``part_fs`` apart."""
+        sizes = [most, ceil_div(of_part, ceil_div(of_part, most))]
 
     def end_fs(size: int) -> int:
         now = 0

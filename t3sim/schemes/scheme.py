@@ -36,8 +36,6 @@ class Sharing:
     """What comes before a piece of a decomposed GEMM and nothing hides."""
     gather_overhead_fs: int
     """The same where its input is gathered."""
-    gathers_by_part: bool
-    """Whether a kernel ends the tiles of one part of its input before it begins those of the next."""
     call_floor_fs: int
     """What the host takes to issue all operations."""
 

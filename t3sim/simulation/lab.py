@@ -109,7 +109,6 @@ class SystemLab:
             collective_cus=taken,
             scatter_overhead_fs=software.scatter_overhead,
             gather_overhead_fs=software.gather_overhead,
-            gathers_by_part=software.gathers_by_part,
             call_floor_fs=software.call_floor,
         )
 

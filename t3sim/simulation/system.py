@@ -63,8 +63,6 @@ class SoftwareSpec(Spec):
     """Before each piece of a GEMM that `async-tp` decomposes, beside its launch: the host's part, barriers, events."""
     gather_overhead: Femtoseconds = 0
     """The same before each piece of a GEMM whose input `async-tp` gathers."""
-    gathers_by_part: bool = False
-    """Whether a kernel of `fused-sw` ends the tiles of one part of its input before it begins those of the next."""
     reduction_share: Annotated[float, Field(ge=LEAST_SHARE, le=1)] = 1.0
     """Of the DRAM's peak that the last sum of a rival moves on an idle GPU, at most; 1: as its CUs can."""
     call_floor: Femtoseconds = 0
