@@ -57,7 +57,7 @@ def consumer_run(gpu: Gpu, work: GemmWork, gather: CollectiveWork) -> GemmRun:
 def _soonest(order: "ConsumerOrder", most: int, stage_fs: int, part_fs: int) -> int:
     """Choose how many workgroups, up to ``most``, make a stage of ``stage_fs`` where parts come ``part_fs`` apart."""
     of_part = max(1, len(order.tiles) // len(order.parts))
-    sizes = [most, *range(of_part * (most // of_part), 0, -of_part)]
+    sizes: list[int] = [most, *range(of_part * (most // of_part), 0, -of_part)]
     if of_part > most:
         sizes = [most, ceil_div(of_part, ceil_div(of_part, most))]
 
