@@ -96,7 +96,7 @@ class DecomposedConsumerPhase:
         """Set up the copies and the pieces."""
         carrier = _copied(gpu, self.gather, number)
         arrivals = _arrivals(gpu, self.gather, carrier)
-        pieces = prepared([GemmPhase(gemm) for gemm in self.gemms], gpu, number + 1)
+        pieces = prepared([GemmPhase(gemm, issue_fs=self.piece_overhead_fs) for gemm in self.gemms], gpu, number + 1)
         return lambda: self._run(gpu, number, carrier, arrivals, pieces)
 
     def _run(
@@ -113,7 +113,6 @@ class DecomposedConsumerPhase:
             if part in arrivals and not arrivals[part].processed:
                 yield arrivals[part]
             _look_at(gpu, number, (part,))
-            yield gpu.env.timeout(self.piece_overhead_fs)
             yield from piece()
         yield gathered
 

@@ -37,7 +37,7 @@ class DecomposedPhase:
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Prepare the pieces, and what is sent to this GPU."""
-        pieces = prepared([GemmPhase(gemm) for gemm in self.gemms], gpu, number)
+        pieces = prepared([GemmPhase(gemm, issue_fs=self.piece_overhead_fs) for gemm in self.gemms], gpu, number)
         place, work = number + len(pieces), self.scatter
         exchange = Exchange(gpu.ports.network, place, work.plan, work.chunks)
         carriers = engines_and_cus(gpu, sum_window(gpu, gpu.compute.spec.collective_cus))
@@ -49,7 +49,6 @@ class DecomposedPhase:
         copies = gpu.env.process(kernel.run())
         sent = int(gpu.env.now)
         for place, piece in enumerate(pieces):
-            yield gpu.env.timeout(self.piece_overhead_fs)
             yield from piece()
             if place < len(pieces) - 1:
                 kernel.open_gate(place)

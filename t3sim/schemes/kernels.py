@@ -29,6 +29,8 @@ class GemmPhase:
     work: GemmWork
     cus: int | None = None
     """CUs that it runs on; ``None``: all."""
+    issue_fs: int = 0
+    """What comes before its launch, when all that it waits for is there: the host's part, barriers."""
 
     @property
     def gemm_alone(self) -> Phase:
@@ -43,19 +45,20 @@ class GemmPhase:
     def content(self, gpu: GpuSpec, rate_to: RateTo) -> tuple[object, ...]:
         """Describe the kernel and its order of tiles."""
         del gpu, rate_to
-        return self.work.op.dtype, self.work.plain, self.work.order, self.cus
+        return self.work.op.dtype, self.work.plain, self.work.order, self.cus, self.issue_fs
 
     def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
         """Launch a kernel."""
         del rate_to
-        return gpu.compute.launch_overhead
+        return gpu.compute.launch_overhead + self.issue_fs
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Tile in plain dispatch order."""
         return lambda: self._run(gpu, number)
 
     def _run(self, gpu: Gpu, number: int) -> Process:
-        yield from gemm_kernel(gpu, number, self.work, plain_run(gpu, self.work, self.cus))
+        run = plain_run(gpu, self.work, self.cus)
+        yield from gemm_kernel(gpu, number, self.work, run, issue_fs=self.issue_fs)
 
 
 class _ThroughLlc:
@@ -65,12 +68,14 @@ class _ThroughLlc:
         """Do nothing."""
 
 
-def gemm_kernel(gpu: Gpu, number: int, work: GemmWork, run: GemmRun, gate: Gate | None = None) -> Process:
+def gemm_kernel(
+    gpu: Gpu, number: int, work: GemmWork, run: GemmRun, gate: Gate | None = None, issue_fs: int = 0
+) -> Process:
     """Launch a GEMM's kernel and run it as operation ``number``; it ends when its output is in memory.
 
     In what a stage waits for at its gate nothing of the GEMM runs: its time is that of all else.
     """
-    start, launch = int(gpu.env.now), gemm_launch_fs(gpu, work)
+    start, launch = int(gpu.env.now), issue_fs + gemm_launch_fs(gpu, work)
     yield gpu.env.timeout(launch)
     kernel = GemmKernel(gpu.ports, run, _ThroughLlc(), gate)
     gpu.programs.append((number, kernel))
