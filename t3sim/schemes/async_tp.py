@@ -54,7 +54,7 @@ class AsyncTp(Scheme):
             moved, overhead = by_engines(gather, lab.facts), lab.sharing.gather_overhead_fs
             return (DecomposedConsumerPhase(moved, pieces, GemmPhase(gemm), overhead),)
 
-        return lab.run(issued(in_halves(works, produced, consumed), lab.sharing), "async-tp")
+        return lab.run(issued(in_halves(works, produced, consumed), works, lab.sharing), "async-tp")
 
 
 def _pieces(lab: Lab, gemm: GemmWork, ranks: int) -> tuple[GemmWork, ...]:

@@ -39,4 +39,4 @@ class FusedSoftware(Scheme):
             yield ConsumerPhase(by_engines(gather, facts), gemm, by_engines=True)
 
         phases = fused_phases(stored, SOFTWARE, summing_cus, consumed, in_software=True)
-        return lab.run(issued(phases, lab.sharing), "fused-sw")
+        return lab.run(issued(phases, works, lab.sharing), "fused-sw")

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.gpu import Gpu, Span
-from t3sim.lowering.work import Work
+from t3sim.lowering.work import Work, fusable
 from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import Sharing
 
@@ -37,6 +37,7 @@ class IssuePhase:
             gpu.spans.append(Span(last.operation, now, end, end - now))
 
 
-def issued(phases: Sequence[Phase], sharing: Sharing) -> list[Phase]:
-    """Let ``phases`` end no earlier than the host has issued them."""
-    return [*phases, IssuePhase(sharing.call_floor_fs)] if sharing.call_floor_fs else list(phases)
+def issued(phases: Sequence[Phase], works: Sequence[Work], sharing: Sharing) -> list[Phase]:
+    """Let the ``phases`` of ``works`` end no earlier than the host has issued them, if they fuse a reduce-scatter."""
+    waits = sharing.scatter_floor_fs and fusable(works)
+    return [*phases, IssuePhase(sharing.scatter_floor_fs)] if waits else list(phases)

@@ -36,8 +36,8 @@ class Sharing:
     """What comes before a piece of a decomposed GEMM and nothing hides."""
     gather_overhead_fs: int
     """The same where its input is gathered."""
-    call_floor_fs: int
-    """What the host takes to issue all operations."""
+    scatter_floor_fs: int
+    """What the host takes to issue a GEMM and all that its reduce-scatter is made of."""
 
 
 @dataclass(frozen=True, kw_only=True)

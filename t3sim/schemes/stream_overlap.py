@@ -40,7 +40,7 @@ class StreamOverlap(Scheme):
             yield self._streams(lab, gemm, (work, gemm))
 
         taken = [work for some in followers.values() for work in some]
-        return lab.run(issued(in_halves(works, produced, consumed, taken), lab.sharing), self.name)
+        return lab.run(issued(in_halves(works, produced, consumed, taken), works, lab.sharing), self.name)
 
     def _streams(self, lab: Lab, gemm: GemmWork, works: Sequence[Work]) -> StreamsPhase:
         """Put GEMMs on one stream and collectives on another; what comes second in ``works`` waits for the first."""

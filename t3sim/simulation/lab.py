@@ -109,7 +109,7 @@ class SystemLab:
             collective_cus=taken,
             scatter_overhead_fs=software.scatter_overhead,
             gather_overhead_fs=software.gather_overhead,
-            call_floor_fs=software.call_floor,
+            scatter_floor_fs=software.scatter_floor,
         )
 
     def lower(self, operations: Sequence[Gemm | Collective]) -> tuple[Work, ...]:

@@ -65,8 +65,8 @@ class SoftwareSpec(Spec):
     """The same before each piece of a GEMM whose input `async-tp` gathers."""
     reduction_share: Annotated[float, Field(ge=LEAST_SHARE, le=1)] = 1.0
     """Of the DRAM's peak that the last sum of a rival moves on an idle GPU, at most; 1: as its CUs can."""
-    call_floor: Femtoseconds = 0
-    """What the host takes to issue a rival's operations: none ends before that."""
+    scatter_floor: Femtoseconds = 0
+    """What the host takes to issue a rival's GEMM, copies and sums of a reduce-scatter: it does not end before that."""
 
 
 class SystemSpec(Spec):
