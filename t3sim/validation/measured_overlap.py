@@ -27,7 +27,7 @@ class Stack(Spec):
     """What stands for it."""
     what: str
     """How it does it."""
-    settings: dict[str, str | float] = Field(default_factory=dict)
+    settings: dict[str, str | int | float] = Field(default_factory=dict)
     """Keys of a system that say how it works and what it costs: stated, or fitted on pairs marked so."""
 
 

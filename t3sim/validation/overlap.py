@@ -1,6 +1,6 @@
 """GEMM and collective at once, as software runs them, against measured times: each stack beside the scheme for it.
 
-Two kernels that have nothing to do with each other run at once here as ``stream-overlap`` would launch them: all
+Two kernels that have nothing to do with each other run at once as ``stream-overlap`` or ``dma-overlap`` have them: all
 others that overlap need a GEMM and a collective of its output.
 """
 
@@ -15,6 +15,8 @@ from t3sim.processes import Progress, each
 from t3sim.registry import get, names, register
 from t3sim.results.comparison import SPEEDUP, Comparison
 from t3sim.schemes.kernels import CollectivePhase, GemmPhase
+from t3sim.schemes.peer_plans import by_engines
+from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
 from t3sim.schemes.streams import Kernel, StreamsPhase
@@ -33,7 +35,8 @@ from t3sim.validation.measured_overlap import (
     load_measured_overlaps,
 )
 
-TWO_STREAMS = "stream-overlap"
+TWO_STREAMS, BY_ENGINES = "stream-overlap", "dma-overlap"
+"""Schemes that run what is independent at once."""
 
 
 class Item(NamedTuple):
@@ -94,7 +97,7 @@ def _hindrance(pair: OverlappedPair, scheme: str) -> str:
     """Say why a scheme cannot stand for what ran; empty where it can."""
     if scheme not in names(SCHEME):
         return f"there is no scheme {scheme}"
-    if pair.order == "independent" and scheme != TWO_STREAMS:
+    if pair.order == "independent" and scheme not in (TWO_STREAMS, BY_ENGINES):
         return f"{scheme} does not run what is independent at once"
     rival: Scheme = get(SCHEME, scheme)()
     misfit = rival.misfit(_facts(pair.system, pair.gpus))
@@ -126,15 +129,18 @@ def _at_once(lab: SystemLab, works: Sequence[Work], pair: OverlappedPair, scheme
     if pair.order != "independent":
         overlapping: Scheme = get(SCHEME, scheme)()
         return overlapping.simulate(lab, works)
-    sharing = lab.sharing
-    kernels = [
-        GemmPhase(work, sharing.gemm_cus)
-        if isinstance(work, GemmWork)
-        else CollectivePhase(work, cus=sharing.collective_cus)
-        for work in works
-    ]
+    kernels = [_kernel(lab, work, copied=scheme == BY_ENGINES) for work in works]
     alone = next(kernel for kernel in kernels if isinstance(kernel, GemmPhase))
     return lab.run([StreamsPhase(tuple(map(Kernel, kernels)), gemm_alone=alone)], scheme)
+
+
+def _kernel(lab: SystemLab, work: Work, *, copied: bool) -> Phase:
+    """Give each of two kernels at once its CUs: what copy engines gather takes none."""
+    if isinstance(work, GemmWork):
+        return GemmPhase(work, None if copied else lab.sharing.gemm_cus)
+    if copied:
+        return CollectivePhase(by_engines(work, lab.facts), by_engines=True)
+    return CollectivePhase(work, cus=lab.sharing.collective_cus)
 
 
 def _one_after_the_other(pair: OverlappedPair, outcome: Outcome) -> Iterator[Comparison]:

@@ -221,10 +221,10 @@ def test_half_of_the_shipped_pairs_is_held_out():
         ("a100-80g", "flux"): 1,
         ("h100-sxm", "async-tp triton-copy-engine"): 3,
         ("h100-sxm", "async-tp triton-fused"): 6,
-        ("h100-sxm", "flux"): 7,
+        ("h100-sxm", "flux-hopper"): 7,
         ("h100-sxm", "nccl-streams nccl-copy-engine"): 1,
         ("h20", "triton-distributed"): 2,
-        ("h800", "flux triton-distributed"): 11,
+        ("h800", "flux-hopper triton-distributed"): 11,
         ("l20", "flux"): 2,
         ("rtx4090", "flux"): 2,
     }
