@@ -63,6 +63,10 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
             "Pick the points that no other beats in every metric; a metric may be an axis, such as "
             "system.link.bandwidth.",
         ),
+        "winners": Entry(
+            "winners",
+            "Say of every point which scheme is fastest, and what T3 gains over the best of today's software.",
+        ),
         "plot": Entry("plot", "Draw a figure from results: lines, bars, a heat map or a tornado."),
         "report": Entry(
             "report",

@@ -56,6 +56,9 @@ def run(
     timeline_detail: Annotated[
         Detail, typer.Option(help="stage: chunks; tile: tiles, DMA commands and messages; packet: DRAM bursts too.")
     ] = Detail.TILE,
+    tune: Annotated[  # noqa: FBT002 - an option
+        bool, typer.Option("--tune", help="Run rivals with the pieces and CUs that make each fastest, of a few.")
+    ] = False,
     no_cache: NoCacheOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Simulate the sublayers of a trace under the schemes and print times, speedups and DRAM traffic."""
@@ -77,6 +80,7 @@ def run(
             observe=observe,
             data=data,
             data_dtype=data_dtype,
+            tune=tune,
         )
     document = with_command(result.document())
     if out is not None:

@@ -50,16 +50,23 @@ def write_figure(frame: "pd.DataFrame", plot: Plot, path: Path) -> None:
 
     Raises ``InputError`` for columns that do not exist or cannot be drawn so, another suffix, or a disk that refuses.
     """
-    if path.suffix not in FORMATS:
-        raise InputError(Problem(message="unknown kind of figure", key="--out", value=path.suffix, known=FORMATS))
     if plot.kind not in _KINDS:
         raise InputError(Problem(message="unknown name", key="--kind", value=plot.kind, known=tuple(_KINDS)))
     require_columns(frame, {"--x": (plot.x,), "--by": (plot.by,), "--metric": (plot.metric,)})
+    save_figure(path, partial(_KINDS[plot.kind], frame, plot), grid=plot.kind == "line")
+
+
+def save_figure(
+    path: Path, draw: Callable[["Figure"], None], *, size: tuple[float, float] = _SIZE_INCHES, grid: bool = False
+) -> None:
+    """Let ``draw`` draw a figure of ``size`` inches, and write it to ``path``. Raises ``InputError`` as ``write_figure``."""
+    if path.suffix not in FORMATS:
+        raise InputError(Problem(message="unknown kind of figure", key="--out", value=path.suffix, known=FORMATS))
     # Without dates and random ids, a figure changes only when its data do.
     metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
-    with mpl.rc_context({"svg.hashsalt": "t3sim", "axes.grid": plot.kind == "line", "grid.alpha": 0.3}):
-        figure = figures.Figure(figsize=_SIZE_INCHES, layout="constrained")
-        _KINDS[plot.kind](frame, plot, figure)
+    with mpl.rc_context({"svg.hashsalt": "t3sim", "axes.grid": grid, "grid.alpha": 0.3}):
+        figure = figures.Figure(figsize=size, layout="constrained")
+        draw(figure)
         with replacing(path, binary=True) as file:
             figure.savefig(file, format=path.suffix[1:], dpi=_DPI, metadata=metadata)
 

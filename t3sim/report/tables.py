@@ -22,6 +22,10 @@ def result_table(result: RunResult) -> Table:
     with_data = any(row.get("data_errors") is not None for row in result.rows)
     for name in (*numbers, *(("#wrong",) if with_data else ())):
         table.add_column(name, justify="right")
+    tuned = any(row.get("tuned") for row in result.rows)
+    if tuned:
+        table.add_column("untuned us", justify="right")
+        table.add_column("tuned")
     before, name_of = None, namer(result.rows)
     for row in result.rows:
         point = (row["model"], row["tp"], row["phase"], row["sublayer"])
@@ -29,7 +33,8 @@ def result_table(result: RunResult) -> Table:
             table.add_section()
         labels = ("", "", "") if point == before else (row["model"], str(row["tp"]), name_of(row))
         wrong = (_or_blank(row["data_errors"], "{}"),) if with_data else ()
-        table.add_row(*labels, row["scheme"], *_measures(row), *wrong)
+        own = (_or_blank(row.get("untuned_us"), "{:.1f}"), row.get("tuned") or "") if tuned else ()
+        table.add_row(*labels, row["scheme"], *_measures(row), *wrong, *own)
         before = point
     return table
 

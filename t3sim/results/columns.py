@@ -168,6 +168,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("total_us_p99", float, "total_us that 99% of the seeds stay within", "rank ceil(0.99 x seeds) of the seeds"),
     Column("seeds", int, "seeds that were run; more than one only where something is random"),
+    Column("tuned", str, "keys of software and the values that made the scheme fastest; only with --tune"),
+    Column("untuned_us", float, "total_us with what the system says instead; only with --tune"),
     Column(
         "data_errors",
         int,

@@ -1,6 +1,7 @@
 """Fused in software: the GEMM's epilogue stores tiles where they belong, without any new hardware."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work, fusable
 from t3sim.registry import register
@@ -27,6 +28,7 @@ class FusedSoftware(Scheme):
     label = "Fused in software"
     role: Role = "rival"
     order = 23
+    tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {"overlap_cus": (8, 16, 24, 32)}
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Fuse every reduce-scatter with its producer, run the rest as kernels."""

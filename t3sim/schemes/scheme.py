@@ -5,7 +5,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.execution.data import DataReport
@@ -152,6 +152,8 @@ class Scheme(ABC):
     role: Role = "scheme"
     order: int
     """Place in tables."""
+    tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    """Keys of ``software`` that its users choose by shape, each with the values that a search tries."""
 
     def misfit(self, facts: NetworkFacts) -> str:
         """Say why it cannot run on such a network; empty where it can."""

@@ -1,7 +1,8 @@
 """Stream overlap: what software does with two streams, without fusing anything."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import ClassVar
 
 from t3sim.errors import InputError
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work, fusable
@@ -25,6 +26,10 @@ class StreamOverlap(Scheme):
     role: Role = "rival"
     order = 20
     name = "stream-overlap"
+    tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {
+        "overlap_pieces": (1, 2, 4, 8),
+        "overlap_cus": (8, 16, 24, 32),
+    }
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Cut each GEMM whose output a collective takes, or whose input one brings; run the rest as kernels."""

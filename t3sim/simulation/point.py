@@ -32,6 +32,7 @@ from t3sim.simulation.mirror import mirror_shape, size_difference, size_spread
 from t3sim.simulation.plans import wiring_of, works_of
 from t3sim.simulation.seeds import SeedRuns, by_seed
 from t3sim.simulation.system import SystemSpec
+from t3sim.simulation.tuning import tuned
 from t3sim.units import FS_PER_US
 from t3sim.version import __version__
 from t3sim.workload.operations import Gemm, Sublayer
@@ -68,6 +69,8 @@ class Point:
     """``mirror``: one that stands for all, where it is each of them; ``one``: also where it is nearly; ``all``."""
     data: DataMode | None = None
     """Whether memories hold numbers, which are compared with what they have to be; all GPUs are simulated then."""
+    tune: bool = False
+    """Whether schemes that have something to tune run with what makes them fastest."""
 
     @cached_property
     def works(self) -> tuple[Work, ...]:
@@ -132,7 +135,7 @@ class Point:
         """12 hex digits over everything that can change the result."""
         operations = [op.model_dump(mode="json") for op in self.sublayer.operations]
         gpus = self.gpus if self.data is None else ALL
-        key = [__version__, self.system.config_hash, self.sublayer.tp, gpus, operations]
+        key = [__version__, self.system.config_hash, self.sublayer.tp, gpus, operations, *(["tuned"] * self.tune)]
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -169,12 +172,17 @@ def measure(point: Point, schemes: Sequence[str], observe: Observe | None = None
     runs: dict[str, SeedRuns] = {}
     errors: dict[str, SimulationError] = {}
     walls: dict[str, float] = {}
+    tunings: dict[str, Row] = {}
     for name in dict.fromkeys((BASELINE, IDEAL, *schemes)):
         started = time.perf_counter()
         scheme: Scheme = get(SCHEME, name)()
-        labs[0].observe = partial(observe, f"{sublayer.label} {name}") if observe and name in schemes else None
+        of_scheme = labs
+        if point.tune and scheme.tunes:
+            of_scheme, tunings[name] = _tuned(point, scheme)
+        watched = observe is not None and name in schemes
+        of_scheme[0].observe = partial(observe, f"{sublayer.label} {name}") if observe and watched else None
         try:
-            runs[name] = SeedRuns.of(scheme.simulate(lab, point.works) for lab in labs)
+            runs[name] = SeedRuns.of(scheme.simulate(lab, point.works) for lab in of_scheme)
         except SimulationError as error:
             errors[name] = error
         walls[name] = time.perf_counter() - started
@@ -182,6 +190,7 @@ def measure(point: Point, schemes: Sequence[str], observe: Observe | None = None
     measured = []
     for name in schemes:
         row: Row = {**identity(point), "scheme": name, "status": "ok", "wall_s": walls[name], "seeds": len(labs)}
+        row |= tunings.get(name, {})
         if name in runs:
             row |= _measured(point, medians[name], medians.get(BASELINE), medians.get(IDEAL))
             row |= runs[name].spread("total_us")
@@ -195,6 +204,20 @@ def measure(point: Point, schemes: Sequence[str], observe: Observe | None = None
         activity = activity_of(medians[name]) if name in medians else None
         measured.append(Measured(complete(row), activity))
     return measured
+
+
+def _tuned(point: Point, scheme: Scheme) -> tuple[list[SystemLab], Row]:
+    """Give labs of what makes ``scheme`` fastest, and the columns that say what that is."""
+
+    def time_fs(system: SystemSpec) -> int:
+        return scheme.simulate(SystemLab(system, point.sublayer.tp, point.gpus), point.works).total_fs
+
+    best = tuned(point.system.spec, scheme, time_fs)
+    columns: Row = {"tuned": " ".join(f"{key}={value}" for key, value in best.setting.items())}
+    if best.own_fs is not None:
+        columns["untuned_us"] = best.own_fs / FS_PER_US
+    labs = [SystemLab(each, point.sublayer.tp, point.gpus, data=point.data) for each in by_seed(best.system)]
+    return labs, columns
 
 
 def identity(point: Point) -> Row:

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -56,6 +56,7 @@ def simulate(
     observe: Observe | None = None,
     data: bool = False,
     data_dtype: str | None = None,
+    tune: bool = False,
 ) -> RunResult:
     """Simulate the sublayers of a trace: the whole way from files to results.
 
@@ -65,10 +66,12 @@ def simulate(
     all), ``one`` (also where it is nearly), or the number of GPUs, which must be the trace's TP degree. ``observe``
     sees every machine before it runs. ``data``: let every GPU's memory hold numbers and compare what is there at the
     end; ``data_dtype`` (``fp32``, ``fp16``, ``bf16``): and see what rounding does to sums. Both simulate all GPUs.
+    ``tune``: run rivals with what makes them fastest, of what each tries.
     Raises ``InputError`` for anything in these that cannot be.
     """
     mode = data_mode(data=data, dtype=data_dtype)
     points, chosen = load_points(trace, system, sublayers, schemes, overrides, gpus, mode)
+    points = [replace(point, tune=tune) for point in points]
     return run_points(points, chosen, progress, observe)
 
 

@@ -98,7 +98,8 @@ class Resolver:
         sublayer = places[task.phase, task.sublayer]
         # What the system was resolved from is for people: a worker needs the values only.
         simulated = str(task.settings.get("gpus", MIRROR))
-        point = Point(system=replace(system, resolved={}), sublayer=sublayer, gpus=simulated)
+        plain = replace(system, resolved={})
+        point = Point(system=plain, sublayer=sublayer, gpus=simulated, tune=bool(task.settings.get("tune")))
         own = json.dumps([self._code, point_identity(point), task.schemes])
         return Job(point, task.schemes, hashlib.sha256(own.encode()).hexdigest()[:_KEY_DIGITS])
 
@@ -114,6 +115,8 @@ class Resolver:
             for key in ("tp", "tokens")
             if key in settings and type(settings[key]) is not int
         ]
+        if not isinstance(tune := settings.get("tune", False), bool):
+            problems.append(Problem(message="must be true or false", key="tune", value=tune))
         known = {
             "dtype": tuple(DTYPE_BYTES),
             "topology": names(TOPOLOGY),

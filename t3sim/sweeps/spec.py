@@ -18,7 +18,7 @@ from t3sim.sweeps.predicates import Predicate
 SWEEP_FORMAT = "t3sim-sweep"
 
 WORKLOAD_KEYS = ("model", "tp", "tokens", "dtype")
-KEYS = ("system", "trace", *WORKLOAD_KEYS, "sublayer", "scheme", "topology", "algorithm", "gpus")
+KEYS = ("system", "trace", *WORKLOAD_KEYS, "sublayer", "scheme", "topology", "algorithm", "gpus", "tune")
 SYSTEM_PREFIX = "system."
 _MOST_OPTIONS = 10**6
 
