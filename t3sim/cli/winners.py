@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from t3sim import schemes  # noqa: F401 - registers those whose roles are asked for
 from t3sim.cli.app import Format, FormatOption, app
 from t3sim.cli.output import print_tables
 from t3sim.cli.table import ResultsArgument, WhereOption, load_results

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,7 +60,7 @@ def write_figure(frame: "pd.DataFrame", plot: Plot, path: Path) -> None:
 def save_figure(
     path: Path, draw: Callable[["Figure"], None], *, size: tuple[float, float] = _SIZE_INCHES, grid: bool = False
 ) -> None:
-    """Let ``draw`` draw a figure of ``size`` inches, and write it to ``path``. Raises ``InputError`` as ``write_figure``."""
+    """Write what ``draw`` draws, of ``size`` inches, to ``path``. Raises ``InputError`` as ``write_figure`` does."""
     if path.suffix not in FORMATS:
         raise InputError(Problem(message="unknown kind of figure", key="--out", value=path.suffix, known=FORMATS))
     # Without dates and random ids, a figure changes only when its data do.

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from t3sim.errors import InputError, Problem
 from t3sim.report.pivot import require_columns
 from t3sim.report.quantities import quantity
-from t3sim.results import geomean
+from t3sim.results import Row, geomean
 from t3sim.results.schemes import Role, scheme_info
 
 if TYPE_CHECKING:
@@ -39,27 +40,38 @@ def winners(frame: "pd.DataFrame", columns: Sequence[str]) -> list[Winner]:
     where no point is left.
     """
     require_columns(frame, {"--rows, --cols": columns})
-    ok = frame[frame["status"] == "ok"]
+    ok = frame[frame["status"] == "ok"][["point_id", "scheme", "total_us", *columns]]
+    points: dict[str, list[Row]] = {}
+    for row in ok.to_dict("records"):
+        points.setdefault(str(row["point_id"]), []).append({str(name): value for name, value in row.items()})
     found: dict[tuple[str, ...], list[tuple[str, str, float]]] = {}
-    for _, rows in ok.groupby("point_id", sort=False):
-        roles = rows["scheme"].map(lambda name: scheme_info(name).role)
-        software, hardware = rows[roles.isin(SOFTWARE)], rows[roles.isin(HARDWARE)]
-        if software.empty or hardware.empty:
-            continue
-        best, other = (side.loc[side["total_us"].idxmin()] for side in (hardware, software))
-        labels = tuple(str(best[name]) for name in columns)
-        gain = float(other["total_us"] / best["total_us"])
-        found.setdefault(labels, []).append((other["scheme"], best["scheme"], gain))
+    for rows in points.values():
+        software, hardware = (_fastest(rows, roles) for roles in (SOFTWARE, HARDWARE))
+        if software is not None and hardware is not None:
+            labels = tuple(str(hardware[name]) for name in columns)
+            gain = float(software["total_us"] / hardware["total_us"])
+            found.setdefault(labels, []).append((software["scheme"], hardware["scheme"], gain))
     if not found:
         message = "needs points with a scheme of software (sequential or a rival) and one of T3's"
         raise InputError(Problem(message=message, key="RESULTS"))
     return [_together(labels, members) for labels, members in found.items()]
 
 
+def _fastest(rows: Sequence[Row], roles: Sequence[Role]) -> Row | None:
+    """Find the fastest row whose scheme has one of these roles."""
+    own = [row for row in rows if scheme_info(str(row["scheme"])).role in roles]
+    return min(own, key=itemgetter("total_us"), default=None)
+
+
 def _together(labels: tuple[str, ...], members: Sequence[tuple[str, str, float]]) -> Winner:
-    software, hardware = ([member[side] for member in members] for side in (0, 1))
-    gain = geomean([member[2] for member in members])
-    return Winner(labels, max(software, key=software.count), max(hardware, key=hardware.count), gain, len(members))
+    software, hardware = ([str(member[side]) for member in members] for side in (0, 1))
+    return Winner(
+        labels=labels,
+        software=max(software, key=software.count),
+        hardware=max(hardware, key=hardware.count),
+        gain=geomean([gain for _, _, gain in members]),
+        points=len(members),
+    )
 
 
 def draw(found: Sequence[Winner], frame: "pd.DataFrame", columns: tuple[str, str, str], figure: "Figure") -> None:
