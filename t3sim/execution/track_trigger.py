@@ -72,6 +72,11 @@ class TrackTrigger:
             first = self._plane.add("begun", tiles)
             self._plane.perform(kinds.COMPLETE_ALL, first, first + len(tiles))
 
+    @property
+    def sums(self) -> bool:
+        """Whether CUs have anything to sum."""
+        return not self.space.near_memory and any(each.own and each.arrivals for each in self.space.stations)
+
     def sum_with(self, window: int) -> None:
         """Let CUs that keep ``window`` bytes in flight sum what is left to sum; 0: none."""
         units = self._plane.rows("units")

@@ -80,7 +80,7 @@ class FusedPhase:
         units[0].sum_with(spec.collective_window(self.summing_cus))
         began, cus = int(gpu.env.now), spec.cus - self.summing_cus
         yield from _staggered_gemm(gpu, number, self.work, units[0], mechanism, cus)
-        if not mechanism.near_memory:
+        if units[0].sums:
             yield from self._sum_the_rest(gpu, units[0], began)
         for place, (unit, work) in enumerate(zip(units, self.works, strict=True)):
             yield unit.finished

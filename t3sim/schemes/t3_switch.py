@@ -41,11 +41,11 @@ class T3Switch(T3Mca):
         if reason := self.misfit(lab.facts):
             raise SimulationError(f"{self.name} {reason}")
         triggered = lab.track_trigger.model_copy(update={"gathers": True})
-        switched = [_in_switch(work, lab.facts) for work in works]
+        switched = [in_switch(work, lab.facts) for work in works]
         return lab.run(fused_phases(switched, triggered, lab.sharing.collective_cus), T3Mca.name)
 
 
-def _in_switch(work: Work, facts: NetworkFacts) -> Work:
+def in_switch(work: Work, facts: NetworkFacts) -> Work:
     """Give the same collective by the plan of the switch, where it has one over the same parts."""
     if not isinstance(work, CollectiveWork) or work.plan.operation not in _SWITCHED:
         return work
