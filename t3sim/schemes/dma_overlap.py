@@ -16,6 +16,7 @@ class DmaOverlap(StreamOverlap):
     label = "DMA overlap"
     order = 21
     name = "dma-overlap"
+    copies = True
 
     def collective(self, work: CollectiveWork, cus: int | None, lab: Lab) -> Phase:
         """Have a piece's collective copied by engines, and summed on ``cus`` CUs."""

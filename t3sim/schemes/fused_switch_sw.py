@@ -1,6 +1,7 @@
 """Fused in software, with a switch that adds up: GEMM and all-reduce in one kernel, by multimem instructions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from t3sim.collectives.planning import NetworkFacts
 from t3sim.errors import SimulationError
@@ -18,13 +19,14 @@ from t3sim.schemes.t3_switch import T3Switch, in_switch
 class FusedSwitchSoftware(Scheme):
     """The epilogue stores tiles as contributions that the switch sums; their owners multicast what comes back.
 
-    As Triton-distributed's GEMM + all-reduce does (NVLink SHARP). The bytes on links are those of `t3-switch`; memory
-    sums nothing, and tiles that stay pass through the LLC.
+    As Triton-distributed's GEMM + all-reduce does (NVLink SHARP). It moves what `t3-switch` moves; but the instructions
+    that have the switch sum and multiply take CUs, which the GEMM lacks.
     """
 
     label = "Fused in software, in the switch"
     role: Role = "rival"
     order = 24
+    tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {"overlap_cus": (4, 8, 16, 32)}
 
     def misfit(self, facts: NetworkFacts) -> str:
         """Ask for a switch that reduces and multicasts."""
@@ -36,5 +38,5 @@ class FusedSwitchSoftware(Scheme):
             raise SimulationError(f"fused-switch-sw {reason}")
         switched = [in_switch(work, lab.facts) for work in works]
         triggered = SOFTWARE.model_copy(update={"gathers": True})
-        phases = fused_phases(switched, triggered, in_software=True)
+        phases = fused_phases(switched, triggered, lab.sharing.collective_cus, in_software=True)
         return lab.run(issued(phases, works, lab.sharing), "fused-switch-sw")

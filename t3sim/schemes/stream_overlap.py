@@ -26,6 +26,8 @@ class StreamOverlap(Scheme):
     role: Role = "rival"
     order = 20
     name = "stream-overlap"
+    copies = False
+    """Whether a gathering takes no CUs."""
     tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {
         "overlap_pieces": (1, 2, 4, 8),
         "overlap_cus": (8, 16, 24, 32),
@@ -60,7 +62,7 @@ class StreamOverlap(Scheme):
                 last[type(work)] = len(kernels)
                 # Nothing runs beside the first of those that come first, and the last of the others.
                 alone = number == (0 if is_first else len(pieces) - 1)
-                kernels.append(Kernel(self._phase(lab, work, alone=alone), after))
+                kernels.append(Kernel(self._phase(lab, work, alone=alone or (not gemm_first and self.copies)), after))
         return StreamsPhase(tuple(kernels), gemm_alone=GemmPhase(gemm))
 
     def _phase(self, lab: Lab, work: Work, *, alone: bool) -> Phase:

@@ -14,7 +14,7 @@ from t3sim.data import systems_dir, traces_dir
 from t3sim.errors import InputError, Problem
 from t3sim.execution.data import DataMode
 from t3sim.hardware.memory.values import Precision
-from t3sim.lowering.work import fusable
+from t3sim.lowering.work import consumers, fusable
 from t3sim.processes import Progress, each
 from t3sim.registry import get
 from t3sim.results import RunResult
@@ -159,7 +159,14 @@ def _versions() -> tuple[tuple[str, str], ...]:
 def notes_on(point: Point) -> Iterator[str]:
     """Say what a reader of the results could mistake or wonder at: nothing to overlap, all GPUs simulated."""
     yield from (f"{point.sublayer.label}: {note}" for note in point.notes)
-    if not fusable(point.works):
+    if fusable(point.works):
+        return
+    if consumers(point.works):
+        yield (
+            f"{point.sublayer.label}: an all-gather before its GEMM; ideals, rivals and t3-consumer overlap them, "
+            "T3 as published does not"
+        )
+    else:
         yield (
             f"{point.sublayer.label}: nothing to overlap, since no reduce-scatter or "
             "all-reduce waits for one GEMM alone and has its output's bytes and dtype; all schemes run the same kernels"
