@@ -62,6 +62,11 @@ class TrackTrigger:
         """When the first of it was sent or triggered, or -1."""
         return int(self._plane.rows("units")["started"][self._row])
 
+    @property
+    def sums_on_cus(self) -> bool:
+        """Whether CUs have anything to sum: the memory does not add, and contributions arrive at what the GPU has."""
+        return not self.space.near_memory and any(each.own and each.arrivals for each in self.space.stations)
+
     def start(self) -> None:
         """Let go of all chunks whose only contribution is in memory from the start.
 
