@@ -17,6 +17,10 @@ class DmaOverlap(StreamOverlap):
     order = 21
     name = "dma-overlap"
 
+    def takes_cus(self, work: CollectiveWork) -> bool:
+        """Take CUs where something is summed: an all-gather is copies alone."""
+        return work.plan.sums
+
     def collective(self, work: CollectiveWork, cus: int | None, lab: Lab) -> Phase:
         """Have a piece's collective copied by engines, and summed on ``cus`` CUs."""
         return CollectivePhase(by_engines(work, lab.facts), not work.continues, cus, by_engines=True)
