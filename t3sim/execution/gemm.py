@@ -30,7 +30,9 @@ from t3sim.units import FS_PER_S
 READ, WRITE = Cause("gemm", Direction.READ), Cause("gemm", Direction.WRITE)
 
 
-Gate = Callable[[int], Iterable[Event]]
+Arrived = Event
+"""What somebody may wait for."""
+Gate = Callable[[int], Iterable[Arrived]]
 """Gives what a stage waits for."""
 
 
