@@ -46,9 +46,7 @@ def test_the_own_part_is_made_last_and_summed_at_the_end(linked, scatter, watche
 @pytest.mark.parametrize("kib", [1, 2, 8])
 def test_the_sum_s_rate_is_its_window_over_the_latency(kib, linked, scatter, run_scheme, spans_of):
     """Four copies of 4 KiB, 400 ns for each window of them (Little's law)."""
-    outcome = run_scheme(
-        linked(f"compute.collective_outstanding_per_cu={kib} KiB"), scatter(SHAPE), "fused-sw", "all"
-    )
+    outcome = run_scheme(linked(f"compute.collective_outstanding_per_cu={kib} KiB"), scatter(SHAPE), "fused-sw", "all")
     ((_, end),) = spans_of(outcome, "gemm")
     assert outcome.total_fs - end == pytest.approx(16 / kib * 400 * NS, rel=0.01)
     # No CU is taken while the GEMM runs.
