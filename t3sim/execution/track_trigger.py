@@ -97,8 +97,12 @@ class TrackTrigger:
         row = self.rows.first_station + next(
             number for number, station in enumerate(self.space.stations) if station.part == part and not station.own
         )
-        self._plane.rows("stations")["told"][row] = 1
-        return self._complete.setdefault(row, Event(self._ports.env))
+        stations = self._plane.rows("stations")
+        stations["told"][row] = 1
+        event = self._complete.setdefault(row, Event(self._ports.env))
+        if stations["open"][row] == 0 and not event.triggered:
+            event.succeed()  # a part without bytes: nothing of it will ever be complete
+        return event
 
     def tell_chunk(self, station: int) -> None:
         """Let who waits for a part go on."""

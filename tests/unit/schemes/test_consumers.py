@@ -104,6 +104,17 @@ def test_parts_that_share_rows_of_tiles_are_simulated_on_all(scheme, tiny_system
     assert run_scheme(tiny_system(), gather((100, 64, 64)), scheme).gpus_simulated == 4
 
 
+@pytest.mark.parametrize("scheme", AT_ONCE)
+def test_parts_without_bytes_are_there(scheme, linked, gather, run_scheme):
+    """Sixteen bytes for 32 GPUs leave half of the parts empty: nobody waits for them for ever.
+
+    Sixteen GPUs send their byte to 31 others: 15.5 bytes a GPU.
+    """
+    outcome = run_scheme(linked(), gather((1, 64, 8), 32), scheme)
+    assert outcome.link_bytes == 16
+    assert outcome.of("gemm") > 0
+
+
 def test_a_row_of_tiles_waits_for_all_parts_in_it(tiny_system, gather, lowered):
     """100 rows in tiles of 16, parts of 25 from the last home to the first: GPU 0 has part 3, then 2, 1 or 0 come.
 
