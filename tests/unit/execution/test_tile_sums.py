@@ -3,7 +3,8 @@
 import pytest
 
 from t3sim.execution.data import DataMode
-from t3sim.hardware.memory.access import Cause, Direction
+from t3sim.hardware.memory.access import Access, Cause, Direction
+from t3sim.hardware.probe import Probe
 from t3sim.registry import get
 from t3sim.schemes.scheme import KIND
 from t3sim.simulation.lab import ALL, SystemLab
@@ -99,12 +100,39 @@ def test_reads_of_odd_sizes_add_up(outstanding, slow_reads, scattered, lowered):
     assert outcome.served_bytes[READ] == 2 * PART
 
 
-def test_sums_are_written_before_more_is_read(slow_reads, scattered, run_scheme):
-    """What is complete keeps its room until it is written: a slow write bounds the rate as a slow read does.
+class InFlight(Probe):
+    """Notes, at each read of the first GPU's CUs that sum, what of theirs is in flight with it."""
 
-    A tile of 512 B at 1 GB/s is read twice and written once.
+    def __init__(self, machine):
+        self.now, self.found = 0, []
+        machine.observe(self)
+
+    def burst_submitted(self, rank, _stream, access, nbytes, cause, done):
+        """Count a burst till it is complete; what arrives is written by nobody's CUs."""
+        is_read = access is Access.READ
+        if rank or cause.operation != "reduce_scatter" or (not is_read and not self.found):
+            return done
+        self.now += nbytes
+        if is_read:
+            self.found.append(self.now)
+
+        def complete():
+            self.now -= nbytes
+            done()
+
+        return complete
+
+
+@pytest.mark.parametrize("window", [512, 1024, 4096])
+def test_what_is_read_and_what_is_written_fit_in_the_window(window, slow_reads, scattered, lowered):
+    """What is complete keeps its room until it is written: reads are asked for when with both there is room for them.
+
+    And room is used: at some time all of it is.
     """
-    slow = "memory.bandwidth=1 GB/s", "memory.efficiency=1.0", "compute.collective_outstanding_per_cu=512 B"
-    system = slow_reads(*slow, "memory.read_latency=0 ns", WITHOUT_NMC)
-    outcome = run_scheme(system, scattered, "fused-sw", "all")
-    assert outcome.total_fs - gemm_end(outcome) >= 16 * 3 * 512 * NS
+    slow = "memory.bandwidth=10 GB/s", "memory.efficiency=1.0", f"compute.collective_outstanding_per_cu={window} B"
+    probes = []
+    system = slow_reads(*slow)
+    lab = SystemLab(system, 2, ALL, lambda machine: probes.append(InFlight(machine)))
+    get(KIND, "fused-sw")().simulate(lab, lowered(system, scattered))
+    assert sum(probes[0].found) > 2 * PART
+    assert max(probes[0].found) == window
