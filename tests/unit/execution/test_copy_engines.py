@@ -37,10 +37,22 @@ def test_copies_beyond_the_engines_take_turns(count, turns, copied):
 
 
 @pytest.mark.parametrize("kib", [1, 2])
-def test_an_engine_keeps_so_much_in_flight(kib, copied):
-    """On one engine, three copies of 4 KiB with 1 KiB in flight take 12 times 400 ns, whatever CUs could do."""
-    one = "copy_engines.count=1", f"copy_engines.outstanding={kib} KiB"
-    assert copied("all_gather", FULLY_CONNECTED, *one).total_fs == pytest.approx(12 / kib * 400 * NS, rel=0.01)
+@pytest.mark.parametrize(("count", "turns"), [(1, 12), (2, 8), (3, 4)])
+def test_an_engine_keeps_so_much_in_flight(count, turns, kib, copied):
+    """With 1 KiB in flight a copy of 4 KiB takes four times 400 ns, whatever CUs and other engines could do."""
+    engines = f"copy_engines.count={count}", f"copy_engines.outstanding={kib} KiB"
+    outcome = copied("all_gather", FULLY_CONNECTED, *engines)
+    assert outcome.total_fs == pytest.approx(turns / kib * 400 * NS, rel=0.01)
+
+
+@pytest.mark.parametrize("op", ["reduce_scatter", "all_gather"])
+def test_parts_of_one_home_are_copied_as_one(op, copied):
+    """A plan that cuts each GPU's part in two is as any other for engines that copy it straight there."""
+    halves = "topology={kind: switch}", f"algorithms={{{op}: bidirectional-ring}}"
+    cut, whole = (copied(op, *network) for network in (halves, (FULLY_CONNECTED,)))
+    assert cut.link_bytes == 3 * CHUNK
+    assert cut.served_bytes == whole.served_bytes
+    assert cut.total_fs == pytest.approx(whole.total_fs, abs=NS)
 
 
 @pytest.mark.parametrize(("count", "starts"), [(1, 3), (2, 2), (3, 1)])
@@ -83,7 +95,15 @@ def test_copies_hold_no_cus(copied):
     assert scattered.cu_busy_fs["reduce_scatter"] == scattered.total_fs
 
 
-@pytest.mark.parametrize("network", [(), (FULLY_CONNECTED,), ("topology={kind: switch}",)])
+@pytest.mark.parametrize(
+    "network",
+    [
+        (),
+        (FULLY_CONNECTED,),
+        ("topology={kind: switch}",),
+        ("topology={kind: switch}", "algorithms={reduce_scatter: bidirectional-ring, all_gather: bidirectional-ring}"),
+    ],
+)
 @pytest.mark.parametrize("op", ["reduce_scatter", "all_gather"])
 def test_engines_put_the_right_numbers_everywhere(op, network, copied):
     """Of every GPU, every element; with one engine and with more than copies."""

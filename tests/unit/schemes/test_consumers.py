@@ -36,6 +36,13 @@ def test_stages_wait_for_their_parts_and_no_others(linked, gather, watched, span
     assert "all_gather" not in outcome.cu_busy_fs
 
 
+def test_a_stage_waits_for_the_last_of_its_parts(linked, gather, watched, spans_of):
+    """A row of two tiles for each GPU: a stage of four CUs has two parts, and the second stage the last two."""
+    outcome, _ = watched(linked(*ONE_BY_ONE), gather((64, 32, 64)), "fused-sw")
+    starts = [start for start, end in spans_of(outcome, "gemm") if end > start]
+    assert starts == pytest.approx([10_400 * NS, 31_200 * NS], abs=NS)
+
+
 def test_on_a_ring_rows_come_from_the_next_gpu_first(slow_reads, gather, watched, spans_of):
     """Each hop takes 10 us and a read of 400 ns: DMA brings parts at 10.4, 20.8 and 31.2 us."""
     slow = "link.latency=10 us", "link.receive_buffer=64 GiB"
