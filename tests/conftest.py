@@ -100,6 +100,30 @@ def tiny_system(tiny_loaded):
 
 
 @pytest.fixture(scope="session")
+def slow_reads(tiny_system):
+    """Give a builder of a tiny system on which but for GEMMs only reads take time: 400 ns each, however many.
+
+    A collective's CUs keep 4 KiB in flight. Whatever is sent is there when it has been read.
+    """
+    free = (
+        "memory.bandwidth=1000000 TB/s",
+        "memory.read_latency=400 ns",
+        "memory.turnaround=0 ns",
+        "memory.stream_switch=0 ns",
+        "link.bandwidth=1000 TB/s",
+        "link.latency=0 ns",
+        "link.send_buffer=1 MiB",
+        "link.receive_buffer=1 MiB",
+        "compute.store_buffer=1 MiB",
+        "compute.launch_overhead=0 ns",
+        "compute.collective_cus=1",
+        "compute.collective_outstanding_per_cu=4 KiB",
+        "compute.collective_slice=256 B",
+    )
+    return lambda *overrides: tiny_system(*free, *overrides)
+
+
+@pytest.fixture(scope="session")
 def hbm2_banks():
     """Give a builder of bank-level memory of the shipped HBM2, 32 channels of which one is simulated."""
     fields = {

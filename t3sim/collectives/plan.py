@@ -97,6 +97,11 @@ class Plan:
         whole = self.operation is Operation.ALL_REDUCE and self.parts == self.subs
         return 1 if whole or self.operation is Operation.BROADCAST else self.ranks
 
+    @property
+    def sums(self) -> bool:
+        """Whether ranks add what arrives to what they have."""
+        return any(move.kind is Kind.REDUCE for move in self.moves)
+
     @cached_property
     def merged(self) -> Mapping[int, tuple[int, ...]]:
         """By the number of each MERGE move: those that are summed with it, itself included, the lowest first."""

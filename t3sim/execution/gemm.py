@@ -6,7 +6,7 @@ reads; a slab without any arrives after the LLC's hit latency. After a stage's e
 stage starts once the kernel's store buffer has taken them. With split-K, a last step sums the partial outputs.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -30,10 +30,10 @@ from t3sim.units import FS_PER_S
 READ, WRITE = Cause("gemm", Direction.READ), Cause("gemm", Direction.WRITE)
 
 
-Gate = Callable[[int], Iterable[Event]]
+Arrived = Event
+"""What somebody may wait for."""
+Gate = Callable[[int], Iterable[Arrived]]
 """Gives what a stage waits for."""
-Arriving = Mapping[int, Event]
-"""By part of an input: the event of its being there."""
 
 
 class StorePath(Protocol):

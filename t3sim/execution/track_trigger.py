@@ -62,6 +62,11 @@ class TrackTrigger:
         """When the first of it was sent or triggered, or -1."""
         return int(self._plane.rows("units")["started"][self._row])
 
+    @property
+    def sums_on_cus(self) -> bool:
+        """Whether CUs have anything to sum: the memory does not add, and contributions arrive at what the GPU has."""
+        return not self.space.near_memory and any(each.own and each.arrivals for each in self.space.stations)
+
     def start(self) -> None:
         """Let go of all chunks whose only contribution is in memory from the start.
 
@@ -71,11 +76,6 @@ class TrackTrigger:
         if len(tiles):
             first = self._plane.add("begun", tiles)
             self._plane.perform(kinds.COMPLETE_ALL, first, first + len(tiles))
-
-    @property
-    def sums(self) -> bool:
-        """Whether CUs have anything to sum."""
-        return not self.space.near_memory and any(each.own and each.arrivals for each in self.space.stations)
 
     def sum_with(self, window: int) -> None:
         """Let CUs that keep ``window`` bytes in flight sum what is left to sum; 0: none."""
@@ -97,8 +97,12 @@ class TrackTrigger:
         row = self.rows.first_station + next(
             number for number, station in enumerate(self.space.stations) if station.part == part and not station.own
         )
-        self._plane.rows("stations")["told"][row] = 1
-        return self._complete.setdefault(row, Event(self._ports.env))
+        stations = self._plane.rows("stations")
+        stations["told"][row] = 1
+        event = self._complete.setdefault(row, Event(self._ports.env))
+        if stations["open"][row] == 0 and not event.triggered:
+            event.succeed()  # a part without bytes: nothing of it will ever be complete
+        return event
 
     def tell_chunk(self, station: int) -> None:
         """Let who waits for a part go on."""

@@ -1,12 +1,12 @@
 """Phases of the other half: an all-gather and the GEMM that reads what it gathers, at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from t3sim.execution.collective_kernel import CollectiveKernel
 from t3sim.execution.exchange import Exchange
-from t3sim.execution.gemm import Arriving
+from t3sim.execution.gemm import Arrived
 from t3sim.execution.track_trigger import TrackTrigger
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.gpu import Gpu, Span
@@ -58,12 +58,12 @@ class ConsumerPhase:
         arrivals = _arrivals(gpu, self.gather, carrier)
         return lambda: self._run(gpu, number, carrier, arrivals)
 
-    def _run(self, gpu: Gpu, number: int, carrier: Carrier, arrivals: Arriving) -> Process:
+    def _run(self, gpu: Gpu, number: int, carrier: Carrier, arrivals: Mapping[int, Arrived]) -> Process:
         gathered = gpu.env.process(_gather(gpu, number, self.gather, carrier))
         order = consumer_order(self.gather, self.gemm, gpu.index)
         run = consumer_run(gpu, self.gemm, self.gather)
 
-        def gate(stage: int) -> Iterator[Any]:
+        def gate(stage: int) -> Iterator[Arrived]:
             first = stage * run.stage_workgroups
             parts = order.parts[: int(order.needed[first : first + run.stage_workgroups].max())]
             yield from (arrivals[part] for part in parts if part in arrivals)
@@ -103,7 +103,7 @@ class DecomposedConsumerPhase:
         gpu: Gpu,
         number: int,
         carrier: Carrier,
-        arrivals: Arriving,
+        arrivals: Mapping[int, Arrived],
         pieces: Sequence[Callable[[], Process]],
     ) -> Process:
         gathered = gpu.env.process(_gather(gpu, number, self.gather, carrier))
@@ -124,7 +124,7 @@ def _copied(gpu: Gpu, work: CollectiveWork, number: int) -> CollectiveKernel:
     return kernel
 
 
-def _arrivals(gpu: Gpu, gather: CollectiveWork, carrier: Carrier) -> Arriving:
+def _arrivals(gpu: Gpu, gather: CollectiveWork, carrier: Carrier) -> dict[int, Arrived]:
     """Give the event of each part that other GPUs send."""
     parts, own = arriving_parts(gather, gpu.index)
     return {part: carrier.arrived(part) for part in parts[own:]}

@@ -16,7 +16,10 @@ class DmaOverlap(StreamOverlap):
     label = "DMA overlap"
     order = 21
     name = "dma-overlap"
-    copies = True
+
+    def takes_cus(self, work: CollectiveWork) -> bool:
+        """Take CUs where something is summed: an all-gather is copies alone."""
+        return work.plan.sums
 
     def collective(self, work: CollectiveWork, cus: int | None, lab: Lab) -> Phase:
         """Have a piece's collective copied by engines, and summed on ``cus`` CUs."""

@@ -77,10 +77,13 @@ class FusedPhase:
 
     def _run(self, gpu: Gpu, number: int, units: Sequence[TrackTrigger]) -> Process:
         spec, mechanism = gpu.compute.spec, _mechanism(gpu, in_software=self.in_software)
-        units[0].sum_with(spec.collective_window(self.summing_cus))
-        began, cus = int(gpu.env.now), spec.cus - self.summing_cus
-        yield from _staggered_gemm(gpu, number, self.work, units[0], mechanism, cus)
-        if units[0].sums:
+        sums = units[0].sums_on_cus
+        # In software CUs also multiply in the switch what memory need not sum.
+        helped = sums or (self.in_software and self.gather is not None)
+        summing_cus, began = self.summing_cus if helped else 0, int(gpu.env.now)
+        units[0].sum_with(spec.collective_window(summing_cus))
+        yield from _staggered_gemm(gpu, number, self.work, units[0], mechanism, spec.cus - summing_cus)
+        if sums:
             yield from self._sum_the_rest(gpu, units[0], began)
         for place, (unit, work) in enumerate(zip(units, self.works, strict=True)):
             yield unit.finished

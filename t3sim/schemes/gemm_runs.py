@@ -96,9 +96,23 @@ def consumer_order(gather: CollectiveWork, work: GemmWork, rank: int) -> Consume
     first = np.searchsorted(ends, (last_row - tiling.row_heights) * row_bytes, side="right")
     last = np.searchsorted(ends, last_row * row_bytes - 1, side="right")
     of_rows = np.array([place_of[low : high + 1].max() + 1 for low, high in zip(first, last, strict=True)])
-    needed = of_rows[work.tiles.order // tiling.grid_n]
+    tiles = tiling.dispatch_order(_rows_together(work, len(parts)))
+    needed = of_rows[tiles // tiling.grid_n]
     by_arrival = np.argsort(needed, kind="stable")
-    return ConsumerOrder(work.tiles.order[by_arrival], needed[by_arrival], parts, own)
+    return ConsumerOrder(tiles[by_arrival], needed[by_arrival], parts, own)
+
+
+def _rows_together(work: GemmWork, parts: int) -> int:
+    """Rows of tiles that are dispatched together: the fused kernel's, or what of them divides a part of whole rows.
+
+    Groups that reach into another part would be cut differently on each GPU, by what it has itself.
+    """
+    tiling = work.fused.tiling
+    usual = max(1, int(np.argmax(work.tiles.order % tiling.grid_n > 0)))
+    rows, left = divmod(tiling.grid_m, parts)
+    if left or not rows:
+        return usual
+    return max(number for number in range(1, min(rows, usual) + 1) if rows % number == 0)
 
 
 def arriving_parts(gather: CollectiveWork, rank: int) -> tuple[tuple[int, ...], int]:

@@ -141,6 +141,8 @@ class CollectivePhase:
         return (NO_PROTOCOL if self.by_engines else found), load
 
     def _cus(self, gpu: Gpu) -> int:
+        if self.by_engines and not self.work.plan.sums:
+            return 0
         return gpu.compute.spec.collective_cus if self.cus is None else self.cus
 
     def _running(self, protocol: ProtocolSpec) -> ProtocolSpec:

@@ -26,8 +26,6 @@ class StreamOverlap(Scheme):
     role: Role = "rival"
     order = 20
     name = "stream-overlap"
-    copies = False
-    """Whether a gathering takes no CUs."""
     tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {
         "overlap_pieces": (1, 2, 4, 8),
         "overlap_cus": (8, 16, 24, 32),
@@ -52,6 +50,7 @@ class StreamOverlap(Scheme):
     def _streams(self, lab: Lab, gemm: GemmWork, works: Sequence[Work]) -> StreamsPhase:
         """Put GEMMs on one stream and collectives on another; what comes second in ``works`` waits for the first."""
         pieces, gemm_first = _cut(lab, gemm, works), works[0] is gemm
+        takes_cus = any(self.takes_cus(work) for work in works if isinstance(work, CollectiveWork))
         kernels: list[Kernel] = []
         last: dict[type[Work], int] = {}
         for number, piece in enumerate(pieces):
@@ -61,14 +60,19 @@ class StreamOverlap(Scheme):
                 after = tuple(last[stream] for stream in awaited if stream in last)
                 last[type(work)] = len(kernels)
                 # Nothing runs beside the first of those that come first, and the last of the others.
-                alone = number == (0 if is_first else len(pieces) - 1)
-                kernels.append(Kernel(self._phase(lab, work, alone=alone or (not gemm_first and self.copies)), after))
+                alone = number == (0 if is_first else len(pieces) - 1) or not takes_cus
+                kernels.append(Kernel(self._phase(lab, work, alone=alone), after))
         return StreamsPhase(tuple(kernels), gemm_alone=GemmPhase(gemm))
 
     def _phase(self, lab: Lab, work: Work, *, alone: bool) -> Phase:
         if isinstance(work, GemmWork):
             return GemmPhase(work, None if alone else lab.sharing.gemm_cus)
         return self.collective(work, None if alone else lab.sharing.collective_cus, lab)
+
+    def takes_cus(self, work: CollectiveWork) -> bool:
+        """Whether a collective takes CUs from the GEMM that it runs beside."""
+        del work
+        return True
 
     def collective(self, work: CollectiveWork, cus: int | None, lab: Lab) -> Phase:
         """Run a piece's collective on ``cus`` CUs; ``None``: all that collectives have."""

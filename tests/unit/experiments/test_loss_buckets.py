@@ -76,6 +76,32 @@ def test_buckets_add_up_to_the_time_of_the_run(split, machine, setting, simulate
         assert not [name for name, length in found.buckets.items() if length < 0 and name not in SIGNED]
 
 
+OVERLAPPING = ("t3-consumer", "stream-overlap", "dma-overlap", "async-tp", "fused-sw", "ideal-overlap")
+ISSUED = ("software={scatter_overhead: 1 us, gather_overhead: 2 us, overlap_pieces: 4, overlap_cus: 1}",)
+
+
+@pytest.mark.parametrize("simulated", ["mirror", "all"])
+@pytest.mark.parametrize("change", [*SETTINGS.values(), ISSUED, ("software.scatter_floor=50 us",)])
+@pytest.mark.parametrize("side", ["produced", "consumed"])
+def test_buckets_of_both_halves_add_up(
+    side, change, simulated, tiny_loaded, gemm_op, collective_op, sublayer_of, lowered
+):
+    """Whatever waits for what, and whatever the host adds, the buckets are the time to the femtosecond."""
+    rows, columns, depth = shape = (128, 64, 64)
+    if side == "produced":
+        scattered = collective_op("c", "reduce_scatter", rows * columns * 2, "g")
+        sublayer = sublayer_of(4, gemm_op("g", shape), scattered)
+    else:
+        sublayer = sublayer_of(4, collective_op("c", "all_gather", rows * depth * 2), gemm_op("g", shape, "c"))
+    system = tiny_loaded("topology={kind: fully-connected}", "copy_engines.start_up=1 us", *change)
+    for found in losses(Point(system=system, sublayer=sublayer, gpus=simulated), OVERLAPPING):
+        lab = SystemLab(system.spec, 4, simulated)
+        outcome = get("scheme", found.scheme)().simulate(lab, lowered(system.spec, sublayer))
+        assert found.total_fs == outcome.total_fs
+        assert sum(found.buckets.values()) == found.total_fs
+        assert not [name for name, length in found.buckets.items() if length < 0 and name not in SIGNED], found
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_buckets_of_the_baseline_are_its_kernels(split, machine, setting):
     """In sequential, each operation's buckets and its launch are the operation's own span; alone, nothing contends.

@@ -147,17 +147,26 @@ def test_element_size_counts(works, gemm_op, collective_op):
         ((16, 48, 8), "M: g: makes 3 output tiles, too few for 4 chunks, got '16 x 48'"),
     ],
 )
-def test_gemm_that_does_not_fit_is_refused(works, gemm_op, shape, text):
-    """A GEMM with less than a K-slab or fewer tiles than GPUs is refused, naming it, its value and the limit."""
+@pytest.mark.parametrize("op", ["reduce_scatter", "all_gather"])
+def test_gemm_that_does_not_fit_is_refused(works, gemm_op, collective_op, op, shape, text):
+    """A GEMM with less than a K-slab or fewer tiles than chunks is refused, naming it, its value and the limit."""
     with pytest.raises(InputError) as refused:
-        works(gemm_op("g", shape))
+        works(gemm_op("g", shape), collective_op("c", op, shape[0] * shape[1] * 2, "g"))
     assert str(refused.value) == text
 
 
-def test_gemm_that_just_fits_is_accepted(works, gemm_op):
-    """One whole slab and as many tiles as GPUs are enough."""
-    (gemm,) = works(gemm_op("g", (16, 64, 8)))
+@pytest.mark.parametrize("op", ["reduce_scatter", "all_gather"])
+def test_gemm_that_just_fits_is_accepted(works, gemm_op, collective_op, op):
+    """One whole slab and as many tiles as chunks are enough."""
+    gemm, _ = works(gemm_op("g", (16, 64, 8)), collective_op("c", op, 2048, "g"))
     assert gemm.tiles.bounds == (0, 1, 2, 3, 4)
+
+
+def test_gemm_whose_output_stays_is_not_cut(works, gemm_op, collective_op):
+    """Where no collective takes its output, one tile is enough, and all tiles are one part."""
+    assert works(gemm_op("g", (16, 16, 8)))[0].tiles.bounds == (0, 1)
+    gather = collective_op("c", "all_gather", 16 * 8 * 2)
+    assert works(gather, gemm_op("g", (16, 48, 8), "c"))[1].tiles.bounds == (0, 3)
 
 
 def test_collective_smaller_than_the_ring_has_empty_chunks(works, collective_op):

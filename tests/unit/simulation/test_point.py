@@ -29,9 +29,10 @@ def rows(point):
 
 
 def test_schemes_are_in_the_order_of_tables():
-    """The baseline comes first, what T3 does next, then the ideals; then what needs a special network, and rivals."""
+    """The baseline comes first, what T3 does next, then the ideals; then extensions of T3, and rivals."""
     assert schemes_of_any_network() == ALL
-    assert scheme_names() == (*ALL, "t3-switch", "stream-overlap")
+    extensions = ("t3-switch", "t3-consumer")
+    assert scheme_names() == (*ALL, *extensions, "stream-overlap", "dma-overlap", "async-tp", "fused-sw")
 
 
 def test_rows_come_in_the_order_asked_for(point):
