@@ -66,7 +66,7 @@ def test_each_copy_starts_up_once(count, starts, copied):
 
 def test_a_sum_beside_engines_is_launched_and_a_copy_is_not(copied):
     """The collective's call is launched; after its copies so is the kernel that sums; start-ups are the copies'."""
-    late = FULLY_CONNECTED, "compute.launch_overhead=3 us"
+    late = FULLY_CONNECTED, "copy_engines.count=2", "compute.launch_overhead=3 us"
     assert copied("all_gather", *late).total_fs == pytest.approx((3000 + 2 * 400) * NS, abs=NS)
     assert copied("reduce_scatter", *late).total_fs == pytest.approx((2 * 3000 + 6 * 400) * NS, abs=NS)
 

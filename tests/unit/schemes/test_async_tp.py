@@ -11,6 +11,7 @@ SHAPE = (128, 64, 64)
 CHUNK = 32 * 64 * 2
 NS = 10**6
 MISFIT = "needs a network on which every GPU reaches every other without passing a third"
+HIGH_FLOOR = "software.scatter_floor=99 us"
 
 
 def test_a_piece_is_copied_when_it_is_made(linked, scatter, watched, spans_of):
@@ -106,28 +107,26 @@ def test_a_piece_starts_when_its_rows_are_there(linked, gather, run_scheme, span
 
 
 @pytest.mark.parametrize("scheme", ["async-tp", "dma-overlap", "fused-sw", "stream-overlap"])
-def test_no_rival_ends_before_the_host_has_issued_it(scheme, linked, scatter, gather, run_scheme):
-    """A floor above the time is the time, with the rest spent on a launch; one below it changes nothing."""
-    for sublayer in (scatter(SHAPE), gather(SHAPE)):
-        plain = run_scheme(linked(), sublayer, scheme, "all")
-        assert run_scheme(linked("software.scatter_floor=1 us"), sublayer, scheme, "all").total_fs == plain.total_fs
-        floored = run_scheme(linked("software.scatter_floor=99 us"), sublayer, scheme, "all")
-        assert floored.total_fs == 99_000 * NS
-        last = floored.gpus[0].spans[-1]
-        assert (last.start_fs, last.launch_fs) == (plain.total_fs, 99_000 * NS - plain.total_fs)
+def test_no_reduce_scatter_ends_before_the_host_has_issued_it(scheme, linked, scatter, gather, run_scheme):
+    """A floor above the time is the time, the rest a launch; one below it changes nothing, nor one of a gather."""
+    plain = run_scheme(linked(), scatter(SHAPE), scheme, "all")
+    assert run_scheme(linked("software.scatter_floor=1 us"), scatter(SHAPE), scheme, "all").total_fs == plain.total_fs
+    floored = run_scheme(linked(HIGH_FLOOR), scatter(SHAPE), scheme, "all")
+    assert floored.total_fs == 99_000 * NS
+    last = floored.gpus[0].spans[-1]
+    assert (last.start_fs, last.launch_fs) == (plain.total_fs, 99_000 * NS - plain.total_fs)
+    gathers = [run_scheme(linked(*each), gather(SHAPE), scheme, "all").total_fs for each in ((), (HIGH_FLOOR,))]
+    assert gathers[0] == gathers[1]
 
 
 def test_the_host_begins_with_its_gpu(linked, scatter, run_scheme):
     """A GPU that starts 40 us late is told of its operations so much later."""
-    late = "software.call_floor=99 us", "conditions={gpus: {'0': {start: 40 us}}}"
+    late = HIGH_FLOOR, "conditions={gpus: {'0': {start: 40 us}}}"
     assert run_scheme(linked(*late), scatter(SHAPE), "fused-sw", "all").total_fs == 139_000 * NS
 
 
 @pytest.mark.parametrize("scheme", ["sequential", "t3", "t3-mca", "t3-consumer"])
 def test_the_host_s_floor_is_for_rivals(scheme, linked, scatter, run_scheme):
     """What is compared with the paper has none."""
-    totals = [
-        run_scheme(linked(*change), scatter(SHAPE), scheme).total_fs
-        for change in ((), ("software.scatter_floor=99 us",))
-    ]
+    totals = [run_scheme(linked(*change), scatter(SHAPE), scheme).total_fs for change in ((), (HIGH_FLOOR,))]
     assert totals[0] == totals[1]
