@@ -176,6 +176,14 @@ def test_t3_consumer_is_t3_mca_where_nothing_is_gathered(tiny_system, pair, scat
         assert run_scheme(tiny_system(), sublayer, "t3-consumer") == run_scheme(tiny_system(), sublayer, "t3-mca")
 
 
+def test_t3_consumer_arbitrates_as_t3_mca(tiny_system, scatter, run_scheme):
+    """Where the two policies differ, and slow memory shows it, it has that of T3-MCA."""
+    policies = "arbitration.t3={policy: round-robin}", "arbitration.t3-mca={policy: compute-first}"
+    system = tiny_system(*policies, "memory.bandwidth=100 GB/s")
+    totals = {scheme: run_scheme(system, scatter(SHAPE), scheme).total_fs for scheme in ("t3", "t3-mca", "t3-consumer")}
+    assert totals["t3-consumer"] == totals["t3-mca"] != totals["t3"]
+
+
 @pytest.mark.parametrize("bandwidth", [1, 400])
 def test_the_ideal_is_the_longer_of_the_two_on_both_sides(bandwidth, tiny_system, gather, scatter, run_scheme):
     """Whichever that is: a slow link makes it the collective."""
