@@ -176,7 +176,7 @@ def test_t3_consumer_is_t3_mca_where_nothing_is_gathered(tiny_system, pair, scat
         assert run_scheme(tiny_system(), sublayer, "t3-consumer") == run_scheme(tiny_system(), sublayer, "t3-mca")
 
 
-def test_t3_consumer_arbitrates_as_t3_mca(tiny_system, gather, scatter, run_scheme):
+def test_t3_consumer_arbitrates_as_t3_mca(tiny_system, scatter, run_scheme):
     """Where the two policies differ, and slow memory shows it, it has that of T3-MCA."""
     policies = "arbitration.t3={policy: round-robin}", "arbitration.t3-mca={policy: compute-first}"
     system = tiny_system(*policies, "memory.bandwidth=100 GB/s")
