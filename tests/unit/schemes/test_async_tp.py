@@ -125,12 +125,6 @@ def test_the_host_begins_with_its_gpu(linked, scatter, run_scheme):
     assert run_scheme(linked(*late), scatter(SHAPE), "fused-sw", "all").total_fs == 139_000 * NS
 
 
-def test_the_host_begins_with_its_gpu(linked, scatter, run_scheme):
-    """A GPU that starts 40 us late is told of its operations so much later."""
-    late = "software.call_floor=99 us", "conditions={gpus: {'0': {start: 40 us}}}"
-    assert run_scheme(linked(*late), scatter(SHAPE), "fused-sw", "all").total_fs == 139_000 * NS
-
-
 @pytest.mark.parametrize("scheme", ["sequential", "t3", "t3-mca", "t3-consumer"])
 def test_the_host_s_floor_is_for_rivals(scheme, linked, scatter, run_scheme):
     """What is compared with the paper has none."""
