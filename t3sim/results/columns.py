@@ -168,8 +168,6 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("total_us_p99", float, "total_us that 99% of the seeds stay within", "rank ceil(0.99 x seeds) of the seeds"),
     Column("seeds", int, "seeds that were run; more than one only where something is random"),
-    Column("tuned", str, "keys of software and the values that made the scheme fastest; only with --tune"),
-    Column("untuned_us", float, "total_us with what the system says instead; only with --tune"),
     Column(
         "data_errors",
         int,
@@ -218,6 +216,8 @@ COLUMNS: tuple[Column, ...] = (
         "bytes that all links carry, per GPU; without flags and what is sent again",
         "sum over the links of the bytes of all messages on them / GPUs; on every link of its way a message counts",
     ),
+    Column("tuned", str, "keys of software and the values that made the scheme fastest; only with --tune"),
+    Column("untuned_us", float, "total_us with what the system says instead; only with --tune"),
 )
 
 _OF_OPERATION = re.compile(r"dram_\w+_(read|write)_bytes|\w+_us")

@@ -1,8 +1,8 @@
 """What a sweep file says: base settings, axes, and what to skip.
 
 Everything that can vary is a *setting*, one flat mapping of dotted keys: ``system``, ``trace`` or ``model``, ``tp``,
-``tokens`` and ``dtype``, ``sublayer``, ``scheme``, ``topology``, ``algorithm``, ``gpus``, and any value of the system,
-as in ``system.link.bandwidth``.
+``tokens`` and ``dtype``, ``sublayer``, ``scheme``, ``topology``, ``algorithm``, ``gpus``, ``tune``, and any value of
+the system, as in ``system.link.bandwidth``.
 """
 
 from collections.abc import Iterator, Mapping

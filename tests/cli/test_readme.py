@@ -77,7 +77,7 @@ def test_example_of_a_sweep_is_one(tmp_path):
 
 
 def plot_command(path):
-    (command,) = re.findall(r"^# t3sim (plot .*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    (command,) = re.findall(r"^# t3sim ((?:plot|winners) .*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return shlex.split(command)
 
 

@@ -19,10 +19,12 @@ COLUMNS = (  # noqa: SIM905 - easier to compare with the contract than a list
     "link_util tracker_peak_entries wall_s version config_hash seed error_type error_message "
     "algbw_gbps busbw_gbps wire_bytes_max gpus_simulated total_us_min total_us_p50 total_us_p99 seeds data_errors "
     "data_spread dram_activates dram_precharges dram_refreshes dram_row_hits dram_row_misses dram_row_conflicts "
-    "llc_hit_bytes llc_missed_bytes cu_busy_gemm_us cu_busy_collective_us wire_bytes"
+    "llc_hit_bytes llc_missed_bytes cu_busy_gemm_us cu_busy_collective_us wire_bytes tuned untuned_us"
 ).split()
 DATA = ["data_errors", "data_spread"]
 """What data mode alone fills."""
+TUNED = ["tuned", "untuned_us"]
+"""What --tune alone fills."""
 COMMANDS = COLUMNS[COLUMNS.index("dram_activates") : COLUMNS.index("llc_hit_bytes")]
 """What memory without rows leaves empty."""
 SCHEMES = ["sequential", "t3", "t3-mca", "ideal-overlap", "ideal-overlap-nmc"]
@@ -52,9 +54,9 @@ def test_no_column_is_empty(t3sim, trace):
     Commands of the DRAM are counted by memory that has rows.
     """
     for row in table(t3sim("run", trace, "--system", "t3-paper-published", "--format", "csv").out):
-        assert [name for name in COLUMNS if not row[name]] == ["error_type", "error_message", *DATA, *COMMANDS]
+        assert [name for name in COLUMNS if not row[name]] == ["error_type", "error_message", *DATA, *COMMANDS, *TUNED]
     for row in table(t3sim("run", trace, "--format", "csv").out):
-        assert [name for name in COLUMNS if not row[name]] == ["error_type", "error_message", *DATA]
+        assert [name for name in COLUMNS if not row[name]] == ["error_type", "error_message", *DATA, *TUNED]
 
 
 def test_json_is_one_document(document, trace):
@@ -248,3 +250,15 @@ def test_a_failed_run_ends_with_one(t3sim, trace, form, tmp_path):
     assert {row["status"] for row in rows if row["scheme"] != "t3"} == {"ok"}
     if form == "json":
         assert "t3" not in json.loads(result.out)["geomean"]
+
+
+def test_tuned_rivals_say_what_they_took(t3sim, document, trace):
+    """Columns and table hold the settings that were best, and the time without; nobody else has any."""
+    options = ("run", trace, "--sublayer", "op", "--scheme", "sequential,stream-overlap", "--tune")
+    plain, tuned = document(*options)["rows"]
+    assert (plain["tuned"], plain["untuned_us"]) == (None, None)
+    assert tuned["tuned"].startswith("overlap_pieces=")
+    assert tuned["total_us"] <= tuned["untuned_us"]
+    shown = t3sim(*options).out
+    assert "untuned us" in shown
+    assert "untuned us" not in t3sim(*options[:-1]).out

@@ -201,6 +201,7 @@ def memories():
         update=st.sampled_from([2_500, 16_000]),
         to_read=fs,
         to_write=fs,
+        stream_switch=fs,
         read_after=fs,
         write_after=fs,
         refresh=fs,

@@ -11,6 +11,8 @@ from t3sim.simulation.lab import SystemLab
 
 COMMANDS = COLUMN_NAMES[COLUMN_NAMES.index("dram_activates") : COLUMN_NAMES.index("llc_hit_bytes")]
 ALL = ("sequential", "t3", "t3-mca", "ideal-overlap", "ideal-overlap-nmc")
+UNUSUAL = "error_", "data_", "tuned", "untuned_"
+"""Beginnings of the names of columns that are empty in a usual run."""
 
 
 SYSTEM = "t3-paper-published"  # memory in order, so that parts alone and in a row differ by next to nothing
@@ -32,7 +34,8 @@ def test_schemes_are_in_the_order_of_tables():
     """The baseline comes first, what T3 does next, then the ideals; then extensions of T3, and rivals."""
     assert schemes_of_any_network() == ALL
     extensions = ("t3-switch", "t3-consumer")
-    assert scheme_names() == (*ALL, *extensions, "stream-overlap", "dma-overlap", "async-tp", "fused-sw")
+    rivals = ("stream-overlap", "dma-overlap", "async-tp", "fused-sw", "fused-switch-sw")
+    assert scheme_names() == (*ALL, *extensions, *rivals)
 
 
 def test_rows_come_in_the_order_asked_for(point):
@@ -43,14 +46,14 @@ def test_rows_come_in_the_order_asked_for(point):
 def test_a_row_has_all_columns_with_values_of_their_types(rows):
     """Every declared column of a row that is ok has a value of its type.
 
-    Errors and what data mode finds are empty, and so are the commands of a memory without rows.
+    Errors, what data mode finds and what was tuned are empty, and so are the commands of a memory without rows.
     """
     for row in rows.values():
         assert tuple(row) == COLUMN_NAMES
         for column in COLUMNS:
             if column.name in COMMANDS:
                 assert row[column.name] is None
-            elif not column.name.startswith(("error_", "data_")):
+            elif not column.name.startswith(UNUSUAL):
                 assert isinstance(row[column.name], column.kind), column.name
 
 
@@ -58,7 +61,7 @@ def test_memory_with_rows_counts_its_commands(point):
     """Bank by bank, which is the default, all of them are numbers, and so is every other column."""
     (row,) = simulate_point(replace(point, system=load_system()), ["t3"])
     for column in COLUMNS:
-        if not column.name.startswith(("error_", "data_")):
+        if not column.name.startswith(UNUSUAL):
             assert isinstance(row[column.name], column.kind), column.name
     assert row["dram_activates"] > 0
 
