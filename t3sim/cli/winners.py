@@ -30,7 +30,7 @@ def winners_command(
     out: Annotated[Path | None, typer.Option(help="File for the map: .png, .svg or .pdf.", dir_okay=False)] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Say of every point which scheme is fastest, and what T3 gains over the best that today's GPUs run."""
+    """Say of every point which scheme is fastest, and what T3 gains over the best software."""
     frame = load_results(results, where)
     columns = (by, rows, cols)
     found = winners(frame, columns)
