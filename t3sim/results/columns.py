@@ -217,7 +217,7 @@ COLUMNS: tuple[Column, ...] = (
         "sum over the links of the bytes of all messages on them / GPUs; on every link of its way a message counts",
     ),
     Column("tuned", str, "keys of software and the values that made the scheme fastest; only with --tune"),
-    Column("untuned_us", float, "total_us with what the system says instead; only with --tune"),
+    Column("untuned_us", float, "time of the same with nothing tuned; only with --tune", "total_us of its own run"),
 )
 
 _OF_OPERATION = re.compile(r"dram_\w+_(read|write)_bytes|\w+_us")
