@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from t3sim.execution.collective_kernel import CollectiveKernel
-from t3sim.execution.exchange import Exchange
 from t3sim.execution.gemm import Arrived
 from t3sim.execution.track_trigger import TrackTrigger
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.gpu import Gpu, Span
-from t3sim.lowering.protocol import NO_PROTOCOL
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work
 from t3sim.schemes.fused import gathering
 from t3sim.schemes.gemm_runs import arriving_parts, consumer_order, consumer_run
-from t3sim.schemes.kernels import GemmPhase, engines_and_cus, gemm_kernel
+from t3sim.schemes.kernels import GemmPhase, engine_kernel, gemm_kernel
 from t3sim.schemes.phases import Phase, check_ended, prepared
 
 Carrier = TrackTrigger | CollectiveKernel
@@ -54,7 +52,7 @@ class ConsumerPhase:
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Set up what brings the input."""
-        carrier = _copied(gpu, self.gather, number) if self.by_engines else gathering(gpu, self.gather, number)
+        carrier = engine_kernel(gpu, self.gather, number, 0) if self.by_engines else gathering(gpu, self.gather, number)
         arrivals = _arrivals(gpu, self.gather, carrier)
         return lambda: self._run(gpu, number, carrier, arrivals)
 
@@ -93,7 +91,7 @@ class DecomposedConsumerPhase:
 
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Set up the copies and the pieces."""
-        carrier = _copied(gpu, self.gather, number)
+        carrier = engine_kernel(gpu, self.gather, number, 0)
         arrivals = _arrivals(gpu, self.gather, carrier)
         pieces = prepared([GemmPhase(gemm, issue_fs=self.piece_overhead_fs) for gemm in self.gemms], gpu, number + 1)
         return lambda: self._run(gpu, number, carrier, arrivals, pieces)
@@ -114,14 +112,6 @@ class DecomposedConsumerPhase:
             _look_at(gpu, number, (part,))
             yield from piece()
         yield gathered
-
-
-def _copied(gpu: Gpu, work: CollectiveWork, number: int) -> CollectiveKernel:
-    """Prepare copies of copy engines as operation ``number``."""
-    exchange = Exchange(gpu.ports.network, number, work.plan, work.chunks)
-    kernel = CollectiveKernel(gpu.ports, exchange, NO_PROTOCOL, engines_and_cus(gpu, 0))
-    gpu.programs.append((number, kernel))
-    return kernel
 
 
 def _arrivals(gpu: Gpu, gather: CollectiveWork, carrier: Carrier) -> dict[int, Arrived]:

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from t3sim.execution.collective_kernel import CollectiveKernel
-from t3sim.execution.exchange import Exchange
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.gpu import Gpu, Span
-from t3sim.lowering.protocol import NO_PROTOCOL
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work
-from t3sim.schemes.kernels import GemmPhase, engines_and_cus
+from t3sim.schemes.kernels import GemmPhase, engine_kernel
 from t3sim.schemes.phases import Phase, check_ended, prepared, sum_window
 
 
@@ -38,11 +36,9 @@ class DecomposedPhase:
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Prepare the pieces, and what is sent to this GPU."""
         pieces = prepared([GemmPhase(gemm, issue_fs=self.piece_overhead_fs) for gemm in self.gemms], gpu, number)
-        place, work = number + len(pieces), self.scatter
-        exchange = Exchange(gpu.ports.network, place, work.plan, work.chunks)
-        carriers = engines_and_cus(gpu, sum_window(gpu, gpu.compute.spec.collective_cus))
-        kernel = CollectiveKernel(gpu.ports, exchange, NO_PROTOCOL, carriers, gated=True)
-        gpu.programs.append((place, kernel))
+        place = number + len(pieces)
+        window = sum_window(gpu, gpu.compute.spec.collective_cus)
+        kernel = engine_kernel(gpu, self.scatter, place, window, gated=True)
         return lambda: self._run(gpu, place, pieces, kernel)
 
     def _run(self, gpu: Gpu, number: int, pieces: list[Callable[[], Process]], kernel: CollectiveKernel) -> Process:

@@ -161,6 +161,14 @@ class CollectivePhase:
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now), launch))
 
 
+def engine_kernel(gpu: Gpu, work: CollectiveWork, number: int, window: int, *, gated: bool = False) -> CollectiveKernel:
+    """Prepare copies by engines, and sums by CUs that keep ``window`` bytes in flight, as operation ``number``."""
+    exchange = Exchange(gpu.ports.network, number, work.plan, work.chunks)
+    kernel = CollectiveKernel(gpu.ports, exchange, NO_PROTOCOL, engines_and_cus(gpu, window), gated=gated)
+    gpu.programs.append((number, kernel))
+    return kernel
+
+
 def engines_and_cus(gpu: Gpu, window: int) -> Carriers:
     """Let the copy engines of ``gpu`` copy, and CUs that keep ``window`` bytes in flight sum."""
     spec = gpu.spec.copy_engines
