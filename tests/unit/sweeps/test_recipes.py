@@ -101,6 +101,17 @@ def test_the_files_are_all_that_there_are(files):
     assert resolver.job(task).point.system.spec.memory.dram.name == "mine"
 
 
+def test_a_point_is_tuned_where_a_sweep_says_so():
+    """Points of a sweep are run as they are, unless ``tune`` is true; nothing else but a truth value is taken."""
+    resolver = Resolver()
+    settings = {"model": "t-nlg", "tp": 8, "sublayer": "op"}
+    for more, tuned in (({}, False), ({"tune": False}, False), ({"tune": True}, True)):
+        (task,) = resolver.tasks(settings | more)
+        assert resolver.job(task).point.tune is tuned
+    (problem,) = resolver.problems(settings | {"tune": "yes"})
+    assert (problem.key, problem.value) == ("tune", "yes")
+
+
 def test_the_same_files_by_other_paths_are_the_same_recipe(files, tmp_path, monkeypatch):
     """A copy elsewhere, a link, a relative path: what they say counts, not where they lie."""
     before = recipe(files)

@@ -21,6 +21,12 @@ stacks:
   future: {scheme: not-written-yet, what: something else}
 pairs:
 """
+MORE = HEAD.replace(
+    "pairs:\n",
+    "  engines: {scheme: dma-overlap, what: copy engines}\n"
+    "  slow: {scheme: stream-overlap, what: a slow host, settings: {software.scatter_floor: 5 ms}}\n"
+    "pairs:\n",
+)
 SHAPE = "system: t3-paper-published, gpus: 4, M: 1024, N: 1024, K_local: 512, dtype: fp16, source: someone"
 SCATTER = f"{SHAPE}, order: gemm-reduce_scatter"
 BOTH = "overlapped: [{stack: streams, time_us: 80}, {stack: future, time_us: 70}]"
@@ -41,9 +47,9 @@ def compared_speedups():
 def table(tmp_path):
     """Give a function that loads a table of pairs."""
 
-    def read(*pairs):
+    def read(*pairs, head=HEAD):
         path = tmp_path / "table.yaml"
-        path.write_text(HEAD + "".join(f"  - {{{pair}}}\n" for pair in pairs), encoding="utf-8")
+        path.write_text(head + "".join(f"  - {{{pair}}}\n" for pair in pairs), encoding="utf-8")
         return load(MeasuredOverlaps, path, folder=tmp_path, format_name=FORMAT)
 
     return read
@@ -53,8 +59,8 @@ def table(tmp_path):
 def simulated(table):
     """Give a function that compares the one pair of a table: figures by group and quantity."""
 
-    def run(pair):
-        loaded = table(pair)
+    def run(pair, head=HEAD):
+        loaded = table(pair, head=head)
         (found,) = completed(loaded)
         return {(one.group, one.quantity): one for one in compared(Item(found, usable_stacks(loaded.spec, found)))}
 
@@ -118,6 +124,27 @@ def test_independent_kernels_run_at_once(simulated):
     both = found["t3-paper-published, streams", "overlapped_us"].simulated
     gemm = found["t3-paper-published", "gemm_us"].simulated
     assert gemm < both < found["t3-paper-published", "sequential_us"].simulated
+
+
+def test_what_engines_gather_leaves_the_gemm_its_cus(simulated):
+    """Beside copy engines a long GEMM takes what it takes alone; beside a kernel it lacks 16 of 80 CUs."""
+    pair = f"{SHAPE}, order: independent, gathered: 64 KiB, fit: true, sequential_us: 100, gemm_us: 60"
+    times = "overlapped: [{stack: streams, time_us: 80}, {stack: engines, time_us: 70}]"
+    found = simulated(f"{pair}, {times}".replace("M: 1024", "M: 1280").replace("K_local: 512", "K_local: 8192"), MORE)
+    gemm = found["t3-paper-published", "gemm_us"].simulated
+    names = (f"t3-paper-published, {stack}" for stack in ("streams", "engines"))
+    streams, engines = (found[name, "overlapped_us"].simulated for name in names)
+    assert engines == pytest.approx(gemm, rel=0.05)
+    assert streams > 1.1 * gemm
+
+
+def test_a_stack_has_its_own_settings(simulated):
+    """What the table says of a stack is simulated for it, and for it alone: a host that takes 5 ms."""
+    times = "overlapped: [{stack: streams, time_us: 80}, {stack: slow, time_us: 5000}]"
+    found = simulated(f"{SCATTER}, fit: true, sequential_us: 100, {times}", MORE)
+    assert found["t3-paper-published, slow", "overlapped_us"].simulated == 5000
+    assert found["t3-paper-published, streams", "overlapped_us"].simulated < 1000
+    assert found["t3-paper-published", "sequential_us"].simulated < 1000
 
 
 @pytest.mark.parametrize(
