@@ -10,7 +10,7 @@ from t3sim.workload.operations import Collective, Gemm, Sublayer
 @pytest.mark.parametrize("k", [512, 8192])
 def test_both_at_once_take_as_long_as_the_longer_on_its_share(k):
     """Neither waits for the other, and each has its share alone: the longer one, and at most a fifth for contention."""
-    gemm = Gemm(id="g", phase="forward", sublayer="s", M=2048, N=2048, K_local=k, dtype="fp16")
+    gemm = Gemm(id="g", phase="forward", sublayer="s", M=2560, N=2048, K_local=k, dtype="fp16")
     names = {"phase": "forward", "sublayer": "s", "dtype": "fp16", "bytes": gemm.output_bytes}
     scatter = Collective(id="rs", op="reduce_scatter", after=("g",), **names)
     gather = Collective(id="ag", op="all_gather", after=("rs",), **names)
