@@ -59,11 +59,11 @@ class ConsumerPhase:
     def _run(self, gpu: Gpu, number: int, carrier: Carrier, arrivals: Mapping[int, Arrived]) -> Process:
         gathered = gpu.env.process(_gather(gpu, number, self.gather, carrier))
         order = consumer_order(self.gather, self.gemm, gpu.index)
-        run = consumer_run(gpu, self.gemm, self.gather)
+        run, resident = consumer_run(gpu, self.gemm, self.gather)
 
         def gate(stage: int) -> Iterator[Arrived]:
-            first = stage * run.stage_workgroups
-            parts = order.parts[: int(order.needed[first : first + run.stage_workgroups].max())]
+            first = stage * resident
+            parts = order.parts[: int(order.needed[first : first + resident].max())]
             yield from (arrivals[part] for part in parts if part in arrivals)
             _look_at(gpu, number, parts)
 

@@ -1,6 +1,6 @@
 """GEMMs as their kernels run them: which kernel, in which order of tiles, and what that moves through the LLC."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -8,8 +8,10 @@ import numpy as np
 from t3sim.collectives.plan import Arrival, Plan, arrivals_of, part_of
 from t3sim.compiled import IntArray
 from t3sim.execution.address_space import Dispatch, dispatch, own_chunks, stations
-from t3sim.execution.gemm import GemmRun
-from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic, gemm_traffic
+from t3sim.execution.gemm import READ, GemmRun
+from t3sim.execution.gemm_stages import OwnCus, SharedCus, Stages, settled
+from t3sim.hardware.compute.cu_pool import CuPool
+from t3sim.hardware.compute.llc import LlcReplay, LlcSpec, LlcTraffic, gemm_traffic
 from t3sim.hardware.gpu import Gpu
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.lowering.kernel_choice import KernelChoice
@@ -17,12 +19,24 @@ from t3sim.lowering.work import CollectiveWork, GemmWork
 from t3sim.units import FS_PER_S, ceil_div
 
 
-def plain_run(gpu: Gpu, work: GemmWork, cus: int | None = None) -> GemmRun:
-    """Give the plain kernel that runs ``work`` on ``gpu``, on ``cus`` CUs; ``None``: all."""
+@dataclass(frozen=True)
+class Beside:
+    """How a kernel runs while others do."""
+
+    priority: int
+    """Whose workgroups go first to CUs that come free: the lower one's."""
+    is_displaced: bool = False
+    """Whether what a collective moves drives a GEMM's operands out of the LLC."""
+
+
+def plain_run(gpu: Gpu, work: GemmWork, cus: int | None = None, beside: Beside | None = None) -> GemmRun:
+    """Give the plain kernel that runs ``work`` on ``gpu``, on ``cus`` CUs; ``None``: all, or those of ``beside``."""
+    if beside is not None:
+        return _run(gpu, work, work.plain, _shared(gpu, work, cus, beside))
     cus = gpu.compute.spec.cus if cus is None else cus
     stage_workgroups = cus * work.plain.workgroups_per_cu
     traffic = _plain_traffic(gpu.spec.llc, work, stage_workgroups, with_places=gpu.spec.memory.uses_places)
-    return _run(gpu, work, work.plain, traffic, cus)
+    return _run(gpu, work, work.plain, _own(work.plain, stage_workgroups, cus, traffic))
 
 
 def fused_run(gpu: Gpu, work: GemmWork, plan: Plan, mechanism: TrackTriggerSpec, cus: int | None = None) -> GemmRun:
@@ -34,11 +48,11 @@ def fused_run(gpu: Gpu, work: GemmWork, plan: Plan, mechanism: TrackTriggerSpec,
     stage_workgroups = cus * work.fused.workgroups_per_cu
     with_places = gpu.spec.memory.uses_places
     traffic = _fused_traffic(gpu.spec.llc, work, own, bypassing, stage_workgroups, with_places=with_places)
-    return _run(gpu, work, work.fused, traffic, cus)
+    return _run(gpu, work, work.fused, _own(work.fused, stage_workgroups, cus, traffic))
 
 
-def consumer_run(gpu: Gpu, work: GemmWork, gather: CollectiveWork) -> GemmRun:
-    """Give the kernel that runs ``work`` on ``gpu`` in the order in which its input arrives: one workgroup a tile.
+def consumer_run(gpu: Gpu, work: GemmWork, gather: CollectiveWork) -> tuple[GemmRun, int]:
+    """Give the kernel that runs ``work`` on ``gpu`` as its input arrives, and its stage's workgroups.
 
     A stage runs as one gang, so its workgroups wait for the last of their parts. How many of those that fit on the CUs
     make a stage is what gives the earliest end by arithmetic: parts arrive at the link's rate, and a stage computes.
@@ -51,7 +65,8 @@ def consumer_run(gpu: Gpu, work: GemmWork, gather: CollectiveWork) -> GemmRun:
     stage_workgroups = _soonest(order, most, len(depths) * slab_fs, part_fs)
     with_places = gpu.spec.memory.uses_places
     traffic = _consumer_traffic(gpu.spec.llc, work, order, stage_workgroups, with_places=with_places)
-    return replace(_run(gpu, work, kernel, traffic, compute.spec.cus), stage_workgroups=stage_workgroups)
+    run = _run(gpu, work, kernel, _own(kernel, stage_workgroups, compute.spec.cus, traffic))
+    return run, stage_workgroups
 
 
 def _soonest(order: "ConsumerOrder", most: int, stage_fs: int, part_fs: int) -> int:
@@ -128,15 +143,33 @@ def _when(plan: Plan, arrival: Arrival) -> tuple[int, int]:
     return move.step, move.lane
 
 
-def _run(gpu: Gpu, work: GemmWork, kernel: KernelChoice, traffic: LlcTraffic, cus: int) -> GemmRun:
-    return GemmRun(
-        kernel=kernel,
-        dtype=work.op.dtype,
-        traffic=traffic,
-        stage_workgroups=cus * kernel.workgroups_per_cu,
-        cus=cus,
-        prefetch_slabs=gpu.spec.gemm.prefetch_slabs,
+def _run(gpu: Gpu, work: GemmWork, kernel: KernelChoice, stages: Stages) -> GemmRun:
+    return GemmRun(kernel=kernel, dtype=work.op.dtype, stages=stages, prefetch_slabs=gpu.spec.gemm.prefetch_slabs)
+
+
+def _own(kernel: KernelChoice, resident: int, cus: int, traffic: LlcTraffic) -> OwnCus:
+    return OwnCus(workgroups=kernel.workgroups, resident=resident, cus=cus, traffic=traffic)
+
+
+def _shared(gpu: Gpu, work: GemmWork, cus: int | None, beside: Beside) -> SharedCus:
+    """Form stages as CUs come free; of a fixed share, if it has one."""
+    kernel, memory = work.plain, gpu.memory
+    replay = LlcReplay(
+        gpu.spec.llc,
+        kernel.tiling,
+        work.order,
+        write_allocate=kernel.split_k == 1,
+        split_k=kernel.split_k,
+        with_places=memory.spec.uses_places,
     )
+    pool = gpu.pool if cus is None else CuPool(gpu.env, cus)
+    if not beside.is_displaced:
+        return SharedCus(kernel, replay, pool, beside.priority)
+
+    def strange_bytes() -> int:
+        return sum(nbytes for cause, nbytes in memory.submitted.items() if cause.operation != READ.operation)
+
+    return SharedCus(kernel, replay, pool, beside.priority, strange_bytes)
 
 
 @lru_cache(maxsize=64)
@@ -168,18 +201,16 @@ def _fused_traffic(
 def _plain_traffic(llc: LlcSpec, work: GemmWork, stage_workgroups: int, *, with_places: bool) -> LlcTraffic:
     """Traffic of the plain kernel, whose output allocates in the LLC."""
     kernel = work.plain
-    whole = kernel.split_k == 1
     traffic = gemm_traffic(
         llc,
         kernel.tiling,
         work.order,
         stage_workgroups,
-        write_allocate=whole,
+        write_allocate=kernel.split_k == 1,
         split_k=kernel.split_k,
         with_places=with_places,
     )
-    # Partial sums stay in the LLC; what is left of them is the output, when they have been added up.
-    return traffic if whole else replace(traffic, flush_bytes=kernel.tiling.output_bytes)
+    return settled(traffic, kernel)
 
 
 @lru_cache(maxsize=64)
