@@ -10,7 +10,8 @@ from t3sim.cli.app import app
 from t3sim.cli.output import print_tables
 from t3sim.data import models_dir, traces_dir
 from t3sim.files import prepare_folder, write_files
-from t3sim.workload.models import load_model, transformer_trace
+from t3sim.workload.model_traces import transformer_trace
+from t3sim.workload.models import load_model
 from t3sim.workload.operations import Gemm
 from t3sim.workload.trace import load_trace, render_trace
 

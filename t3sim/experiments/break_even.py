@@ -13,7 +13,8 @@ from t3sim.results.schemes import baseline
 from t3sim.simulation import Point, SystemSpec, simulate_point
 from t3sim.simulation.plans import facts_of
 from t3sim.simulation.run import choose_gpus, choose_schemes, choose_sublayers, manifest, notes_on
-from t3sim.workload.models import ModelSpec, transformer_trace
+from t3sim.workload.model_traces import transformer_trace
+from t3sim.workload.models import ModelSpec
 from t3sim.workload.operations import Sublayer
 
 _CLOSE = 1.1

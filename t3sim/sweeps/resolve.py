@@ -21,7 +21,8 @@ from t3sim.simulation.point import identity as point_identity
 from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.sweeps.spec import SYSTEM_PREFIX, WORKLOAD_KEYS, Settings
 from t3sim.version import __version__, code_version
-from t3sim.workload.models import MODEL_FORMAT, SUBLAYERS, ModelSpec, transformer_trace
+from t3sim.workload.model_traces import SUBLAYERS, transformer_trace
+from t3sim.workload.models import MODEL_FORMAT, ModelSpec
 from t3sim.workload.operations import DTYPE_BYTES, Sublayer, Trace, picked
 from t3sim.workload.trace import TRACE_FORMAT
 

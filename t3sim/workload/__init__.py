@@ -1,6 +1,7 @@
 """What is executed: operations and their dependencies, as traces; it knows no clock and no hardware."""
 
-from t3sim.workload.models import ModelSpec, load_model, transformer_trace
+from t3sim.workload.model_traces import transformer_trace
+from t3sim.workload.models import ModelSpec, load_model
 from t3sim.workload.operations import (
     DTYPE_BYTES,
     Collective,

@@ -1,93 +1,194 @@
-"""Transformer models as a few numbers, and the sublayers that tensor parallelism makes of them."""
+"""Transformer models as a few numbers: what one file of `configs/models` says."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
 from t3sim.config import Loaded, Spec, load
 from t3sim.errors import InputError, Problem
-from t3sim.results import short_name
 from t3sim.workload.faults import fault, refuse
-from t3sim.workload.operations import (
-    DTYPE_BYTES,
-    MOST_EXTENT,
-    MOST_GPUS,
-    Collective,
-    Degree,
-    Dtype,
-    Extent,
-    Gemm,
-    Name,
-    Trace,
-    TracedOperation,
-)
+from t3sim.workload.operations import MOST_EXTENT, Degree, Dtype, Extent, Name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from pydantic_core import InitErrorDetails
+
 MODEL_FORMAT = "t3sim-model"
+
+Block = Literal["pre-ln", "post-ln", "peri-ln", "no-ln", "parallel"]
+Activation = Literal["gelu", "relu", "silu", "swiglu", "geglu"]
+_GATED: tuple[Activation, ...] = ("swiglu", "geglu")
 _DIVISORS_SHOWN = 4
+_NORMS: dict[Block, int] = {"pre-ln": 2, "post-ln": 2, "peri-ln": 4, "no-ln": 0, "parallel": 1}
 
 
-class ModelSpec(Spec):
-    """A Transformer as far as its tensor-parallel GEMMs need it.
+class ExpertsSpec(Spec):
+    """A mixture of experts in place of the MLP: each token goes to `active` of `count` experts."""
 
-    `hidden` is the width H (the MLP is 4 H wide), `tokens` the rows that one iteration pushes through a
-    layer (sequence length x batch), and `tp` the tensor-parallel degrees at which the model is studied.
-    """
-
-    name: Name
-    hidden: Annotated[int, Field(gt=0, le=MOST_EXTENT // 4)]
-    layers: PositiveInt
-    tokens: Extent
-    tp: Annotated[tuple[Degree, ...], Field(min_length=1)]
-    dtype: Dtype
+    count: Annotated[int, Field(gt=1, le=MOST_EXTENT)]
+    active: PositiveInt
+    """Experts that a token goes to."""
+    intermediate: Extent
+    """Width of one expert."""
+    shared: Annotated[int, Field(ge=0)] = 0
+    """Experts of the same width that every token goes to as well."""
+    dense_layers: Annotated[int, Field(ge=0)] = 0
+    """First layers that have the MLP instead."""
 
     @model_validator(mode="after")
-    def _tp_divides_hidden(self) -> Self:
-        uneven = [(i, tp) for i, tp in enumerate(self.tp) if self.hidden % tp]
-        refuse(self, [fault(("tp", i), _indivisible(self.hidden, tp), tp) for i, tp in uneven])
+    def _no_more_than_there_are(self) -> Self:
+        if self.active > self.count:
+            message = f"a token goes to {self.active} of {self.count} experts"
+            refuse(self, [fault(("active",), message, self.active)])
         return self
 
 
-class _Slice(NamedTuple):
-    """A sublayer whose GEMM tensor parallelism slices: along K, so that outputs are to be summed, or along N."""
+class SparseMlpSpec(Spec):
+    """A wide MLP of which few rows are active for a token, as a transcoder that stands in for the MLP has it."""
 
-    sublayer: str
-    phase: str
-    width: int
-    """Length of what is sliced, in hidden sizes."""
-    gathers: bool = False
-    """Whether N is sliced, and the whole input is gathered first."""
+    width: Extent
+    """Rows of the wide layer, which its encoder computes all of."""
+    active: Annotated[float, Field(gt=0, le=1)]
+    """Share of them that is active: what the decoder reads."""
 
 
-# In execution order: going back through a layer, the MLP comes before the attention.
-_SLICES = (
-    _Slice("op", "forward", 1),  # attention output projection: K = H
-    _Slice("fc2", "forward", 4),  # second MLP layer: K = 4 H
-    _Slice("fc1", "backward", 4),  # input gradient of the first MLP layer: K = 4 H
-    _Slice("ip", "backward", 3),  # input gradient of the Q, K and V projections: K = 3 H
-)
+class LatentAttentionSpec(Spec):
+    """Queries, keys and values by way of low ranks (DeepSeek-V2, arXiv 2405.04434, section 2.1)."""
 
-# With sequence parallelism (arXiv 2205.05198) each GPU has whole rows of some tokens between the GEMMs of a block.
-# Each all-gather there turns into a reduce-scatter on the way back, and the other way round.
-_SEQUENCE_PARALLEL = (
-    _Slice("ip", "forward", 3, gathers=True),
-    _Slice("op", "forward", 1),
-    _Slice("fc1", "forward", 4, gathers=True),
-    _Slice("fc2", "forward", 4),
-    _Slice("fc2", "backward", 4, gathers=True),
-    _Slice("fc1", "backward", 4),
-    _Slice("op", "backward", 1, gathers=True),
-    _Slice("ip", "backward", 3),
-)
+    query_rank: Extent
+    key_value_rank: Extent
+    nope_dim: Extent
+    """Of a head's query and key: without position."""
+    rope_dim: Extent
+    """With a rotary position; one key for all heads."""
+    value_dim: Extent
+    """Of a head's value."""
 
-SUBLAYERS = tuple((part.phase, part.sublayer) for part in _SLICES)
-"""Phase and name of each sublayer that a model's trace has, in its order."""
+
+class ModelSpec(Spec):
+    """A Transformer; the first six keys are all that its tensor-parallel GEMMs need of a GPT."""
+
+    name: Name
+    hidden: Annotated[int, Field(gt=0, le=MOST_EXTENT // 4)]
+    """Width H."""
+    layers: PositiveInt
+    tokens: Extent
+    """Rows that one iteration pushes through a layer: sequence length x batch."""
+    tp: Annotated[tuple[Degree, ...], Field(min_length=1)]
+    """Tensor-parallel degrees at which the model is studied."""
+    dtype: Dtype
+    sequence: Extent | None = None
+    """Tokens of one sequence; none: all tokens are one."""
+    heads: Extent | None = None
+    """Attention heads; without them the model has no attention to be timed."""
+    kv_heads: Extent | None = None
+    """Heads of keys and values, which query heads share (GQA; 1: MQA); none: as many as heads."""
+    head_dim: Extent | None = None
+    """Width of a head; none: `hidden` / `heads`."""
+    intermediate: Extent | None = None
+    """Width of the MLP; none: 4 H."""
+    activation: Activation = "gelu"
+    """Gated ones (`swiglu`, `geglu`) have a third matrix."""
+    norm: Literal["layernorm", "rmsnorm"] = "layernorm"
+    block: Block = "pre-ln"
+    """Where norms stand: before each part, after it, around it, nowhere; `parallel`: attention beside the MLP."""
+    qk_norm: bool = False
+    """Whether queries and keys are normed, head by head."""
+    vocabulary: Extent | None = None
+    """Rows of the embedding; without them a model has neither embedding nor LM head."""
+    tied_embeddings: bool = True
+    """Whether the LM head is the embedding."""
+    positions: Annotated[int, Field(ge=0, le=MOST_EXTENT)] = 0
+    """Rows of a learned position embedding; 0: rotary positions, or none."""
+    biases: bool | Literal["qkv"] = True
+    """Whether matrices have biases; `qkv`: only those of queries, keys and values."""
+    experts: ExpertsSpec | None = None
+    sparse_mlp: SparseMlpSpec | None = None
+    latent_attention: LatentAttentionSpec | None = None
+    pruned: dict[str, tuple[Literal["attention", "mlp"], ...]] = Field(default_factory=dict)
+    """Parts that layers have lost, by number from 0, as SPRINT leaves them."""
+
+    @property
+    def gated(self) -> bool:
+        """Whether the MLP has a gate."""
+        return self.activation in _GATED
+
+    @property
+    def mlp_width(self) -> int:
+        """Width of the MLP."""
+        return 4 * self.hidden if self.intermediate is None else self.intermediate
+
+    @property
+    def entering_width(self) -> int:
+        """Columns that the first matrix of the MLP makes: with a gate, twice its width."""
+        return self.mlp_width * (2 if self.gated else 1)
+
+    @property
+    def head_width(self) -> int:
+        """Width of a head; without `heads`, of one head of all."""
+        return self.hidden // (self.heads or 1) if self.head_dim is None else self.head_dim
+
+    @property
+    def key_value_heads(self) -> int:
+        """Heads of keys, and of values."""
+        return (self.heads or 1) if self.kv_heads is None else self.kv_heads
+
+    @property
+    def attention_width(self) -> int:
+        """Columns that all heads give to the output projection."""
+        if self.latent_attention is not None:
+            return (self.heads or 1) * self.latent_attention.value_dim
+        return self.hidden if self.heads is None else self.heads * self.head_width
+
+    @property
+    def qkv_width(self) -> int:
+        """Columns of queries, keys and values together."""
+        if self.heads is None:
+            return 3 * self.hidden
+        return (self.heads + 2 * self.key_value_heads) * self.head_width
+
+    @property
+    def norms(self) -> int:
+        """Norms of a block."""
+        return _NORMS[self.block]
+
+    def has_experts(self, layer: int) -> bool:
+        """Whether a layer, counted from 0, has experts."""
+        return self.experts is not None and layer >= self.experts.dense_layers
+
+    def keeps(self, layer: int, part: str) -> bool:
+        """Whether a layer, counted from 0, still has its `attention` or `mlp`."""
+        return part not in self.pruned.get(str(layer), ())
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        refuse(self, self._faults())
+        return self
+
+    def _faults(self) -> Iterator[InitErrorDetails]:
+        for i, tp in enumerate(self.tp):
+            if self.hidden % tp:
+                yield fault(("tp", i), indivisible("hidden size", self.hidden, tp), tp)
+        heads, kv_heads = self.heads, self.kv_heads
+        if heads is None and (kv_heads or self.head_dim or self.latent_attention):
+            yield fault(("heads",), "needs the number of heads that the other keys are about", heads)
+        elif heads is not None and self.head_dim is None and not self.latent_attention and self.hidden % heads:
+            yield fault(("heads",), indivisible("hidden size", self.hidden, heads, "heads"), heads)
+        if heads is not None and kv_heads is not None and heads % kv_heads:
+            yield fault(("kv_heads",), f"{heads} heads cannot share {kv_heads} heads of keys and values", kv_heads)
+        if self.experts is not None and self.sparse_mlp is not None:
+            yield fault(("sparse_mlp",), "stands for the MLP, as experts do: a model has one of them", "sparse_mlp")
+        if self.experts is not None and self.experts.dense_layers > self.layers:
+            yield fault(("experts", "dense_layers"), f"the model has {self.layers} layers", self.experts.dense_layers)
+        for name in self.pruned:
+            if not (name.isdecimal() and int(name) < self.layers):
+                message = f"is no layer: they are counted from 0 to {self.layers - 1}"
+                yield fault(("pruned", name), message, name)
 
 
 def load_model(ref: str | Path, *, folder: Path, overrides: Sequence[str] = ()) -> Loaded[ModelSpec]:
@@ -100,94 +201,22 @@ def load_model(ref: str | Path, *, folder: Path, overrides: Sequence[str] = ()) 
     return load(ModelSpec, ref, folder=folder, format_name=MODEL_FORMAT, overrides=overrides)
 
 
-def transformer_trace(
-    model: ModelSpec,
-    tp: int,
-    *,
-    tokens: int | None = None,
-    dtype: str | None = None,
-    sequence_parallel: bool = False,
-) -> Trace:
-    """Make the trace of one layer: four sublayers, each a GEMM, its reduce-scatter and its all-gather.
-
-    `tp` is the number of GPUs that share the layer and need not be one of the model's own; `tokens` (rows
-    of every GEMM) and `dtype` replace the model's. With `sequence_parallel` there are eight sublayers, four
-    a phase: an all-gather and the GEMM that takes what it gathers, or a GEMM and its reduce-scatter.
+def require(model: ModelSpec, *keys: str) -> None:
+    """Ask for keys that a model may lack.
 
     Raises:
-        InputError: tp does not divide the hidden size, or with `sequence_parallel` the tokens, a number is
-            out of range, or the dtype is unknown.
+        InputError: it does; one problem each.
 
     """
-    tokens = model.tokens if tokens is None else tokens
-    dtype = model.dtype if dtype is None else dtype
-    if problems := list(_problems(model, tp, tokens, dtype, sequence_parallel=sequence_parallel)):
-        raise InputError(*problems)
-    operations: list[TracedOperation] = []
-    for part in _SEQUENCE_PARALLEL if sequence_parallel else _SLICES:
-        # With both phases of each name, ids start with what tells them apart.
-        name = f"{part.phase}/{part.sublayer}" if sequence_parallel else part.sublayer
-        gemm = _gemm(part, name, model.hidden // tp, tp, tokens, cast("Dtype", dtype))
-        for step in _gathered(gemm) if part.gathers else _reduced(gemm, whole=not sequence_parallel):
-            after = (operations[-1].id,) if operations else ()
-            operations.append(step.model_copy(update={"after": after}))
-    how = ", sequence-parallel" if sequence_parallel else ""
-    return Trace(
-        model=model.name,
-        tp=tp,
-        description=f"one of {model.layers} layers of {model.name}, {tokens} tokens, {dtype}, TP {tp}{how}",
-        operations=tuple(operations),
-    )
+    missing = [key for key in keys if getattr(model, key) is None]
+    if missing:
+        raise InputError(*(Problem(message=f"{model.name} does not say this", key=key) for key in missing))
 
 
-def _gemm(part: _Slice, name: str, share: int, tp: int, tokens: int, dtype: Dtype) -> Gemm:
-    """Make the GEMM of a sublayer; `share`: what one GPU has of the hidden size."""
-    sliced, whole = part.width * share, tp * share
-    return Gemm(
-        id=f"{name}.gemm",
-        phase=part.phase,
-        sublayer=part.sublayer,
-        M=tokens,
-        N=sliced if part.gathers else whole,
-        K_local=whole if part.gathers else sliced,
-        dtype=dtype,
-    )
-
-
-def _gathered(gemm: Gemm) -> tuple[TracedOperation, ...]:
-    """Put the all-gather of its input, of which each GPU has some rows, before a GEMM."""
-    return _beside(gemm, "all_gather", gemm.input_bytes), gemm
-
-
-def _reduced(gemm: Gemm, *, whole: bool) -> tuple[TracedOperation, ...]:
-    """Sum the partial outputs of a GEMM up; `whole`: every GPU gets all of the sum, and not its share alone."""
-    scatter = _beside(gemm, "reduce_scatter", gemm.output_bytes)
-    return (gemm, scatter, _beside(gemm, "all_gather", gemm.output_bytes)) if whole else (gemm, scatter)
-
-
-def _beside(gemm: Gemm, op: Literal["all_gather", "reduce_scatter"], nbytes: int) -> Collective:
-    """Make a collective of the same sublayer."""
-    name = f"{gemm.id.removesuffix('.gemm')}.{short_name(op)}"
-    return Collective(op=op, id=name, phase=gemm.phase, sublayer=gemm.sublayer, bytes=nbytes, dtype=gemm.dtype)
-
-
-def _problems(model: ModelSpec, tp: int, tokens: int, dtype: str, *, sequence_parallel: bool) -> Iterator[Problem]:
-    if not 2 <= tp <= MOST_GPUS:  # noqa: PLR2004  a group is at least a pair
-        yield Problem(message=f"a tensor-parallel group has 2 to {MOST_GPUS} GPUs", key="tp", value=tp)
-    elif model.hidden % tp:
-        yield Problem(message=f"{model.name}: {_indivisible(model.hidden, tp)}", key="tp", value=tp)
-    if not 0 < tokens <= MOST_EXTENT:
-        yield Problem(message=f"a trace has 1 to {MOST_EXTENT} tokens", key="tokens", value=tokens)
-    elif sequence_parallel and tp > 1 and tokens % tp:
-        message = f"{tp} GPUs cannot share {tokens} tokens evenly, which sequence parallelism divides among them"
-        yield Problem(message=message, key="tokens", value=tokens)
-    if dtype not in DTYPE_BYTES:
-        yield Problem(message="unknown dtype", key="dtype", value=dtype, known=tuple(DTYPE_BYTES))
-
-
-def _indivisible(hidden: int, tp: int) -> str:
-    near = ", ".join(map(str, _divisors_near(hidden, tp))) or "none"
-    return f"{tp} GPUs cannot share the hidden size {hidden} evenly (near degrees that can: {near})"
+def indivisible(what: str, length: int, wanted: int, sharers: str = "GPUs") -> str:
+    """Say that so many cannot share a length evenly, and who near that number could."""
+    near = ", ".join(map(str, _divisors_near(length, wanted))) or "none"
+    return f"{wanted} {sharers} cannot share the {what} {length} evenly (near degrees that can: {near})"
 
 
 def _divisors_near(number: int, wanted: int) -> list[int]:

@@ -12,7 +12,8 @@ import pytest
 
 from t3sim import compiled
 from t3sim.version import source_hash
-from t3sim.workload.models import load_model, transformer_trace
+from t3sim.workload.model_traces import transformer_trace
+from t3sim.workload.models import load_model
 from t3sim.workload.trace import render_trace
 
 
