@@ -8,6 +8,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from t3sim import schemes  # noqa: F401 - registers the schemes whose names are checked below
 from t3sim.config import Femtoseconds, Spec, one_of
 from t3sim.errors import nearest
+from t3sim.hardware.cluster import ClusterSpec
 from t3sim.hardware.compute.cus import MOST_CUS, ComputeSpec
 from t3sim.hardware.compute.llc import LlcSpec
 from t3sim.hardware.conditions import SOUND, ConditionsSpec
@@ -28,6 +29,7 @@ from t3sim.hardware.t3.dma import DmaSpec
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.hardware.t3.tracker import TrackerSpec
 from t3sim.lowering.kernel_choice import GemmRates
+from t3sim.lowering.other_kernels import OtherKernelsSpec
 from t3sim.lowering.protocol import ProtocolSpec
 from t3sim.lowering.tiling import GemmKernelSpec
 from t3sim.registry import names
@@ -86,6 +88,8 @@ class SystemSpec(Spec):
     """The CUs."""
     gemm: GemmKernelSpec
     """GEMM kernels."""
+    other_kernels: OtherKernelsSpec = Field(default_factory=OtherKernelsSpec)
+    """Kernels that are neither GEMMs nor collectives."""
     llc: LlcSpec
     """The last-level cache."""
     memory: MemoryModelSpec
@@ -110,6 +114,8 @@ class SystemSpec(Spec):
     """Which of them are run, and what the host adds."""
     arbitration: dict[str, PolicySpec]
     """Policy of the memory controller by scheme; ``default`` is for those that are not named."""
+    cluster: ClusterSpec = Field(default_factory=ClusterSpec)
+    """The nodes around it, as far as whole models need them."""
     conditions: ConditionsSpec = SOUND
     """What is wrong with GPUs and links."""
 

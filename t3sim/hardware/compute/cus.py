@@ -56,6 +56,10 @@ class ComputeSpec(Spec):
     collective_slice: PositiveBytes
     """Grain at which a collective kernel sends and writes; it reads in smaller ones where it keeps little in flight."""
 
+    def peak_flops_per_s(self, dtype: str) -> float:
+        """Matrix FLOP per second of all CUs."""
+        return self.cus * self.matrix_flops_per_cycle[dtype] * self.clock
+
     def collective_window(self, cus: int) -> int:
         """Bytes that a collective kernel keeps in flight on ``cus`` CUs."""
         return cus * self.collective_outstanding_per_cu
