@@ -36,6 +36,10 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
             "break_even",
             "Find the number of tokens from which on a scheme is faster than sequential, by simulating more and more.",
         ),
+        "model": Entry(
+            "model",
+            "Time one iteration of a whole model: a training step, a prompt to its first token, or a generated token.",
+        ),
         "reproduce": Entry(
             "reproduce",
             "Simulate T3's published experiments and print each published figure beside the simulated one.",

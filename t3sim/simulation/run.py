@@ -140,12 +140,17 @@ def label(point: Point) -> str:
 
 def manifest(points: Sequence[Point], notes: Sequence[str]) -> dict[str, Any]:
     """Say what made a result: versions, configuration, seed; and what there is to note on it."""
+    return manifest_of([point.system for point in points], notes)
+
+
+def manifest_of(systems: Sequence[Loaded[SystemSpec]], notes: Sequence[str]) -> dict[str, Any]:
+    """Say the same of what was simulated on ``systems``."""
     return {
         "t3sim": __version__,
         "python": platform.python_version(),
         "libraries": dict(_versions()),
-        "systems": {point.system.spec.name: point.system.config_hash for point in points},
-        "seed": points[0].system.spec.conditions.seed,
+        "systems": {system.spec.name: system.config_hash for system in systems},
+        "seed": systems[0].spec.conditions.seed,
         "notes": list(notes),
     }
 

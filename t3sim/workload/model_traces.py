@@ -70,12 +70,16 @@ SUBLAYERS = tuple((part.phase, part.sublayer) for part in _SLICES)
 
 def slices(model: ModelSpec, *, sequence_parallel: bool = False) -> tuple[Slice, ...]:
     """List the sliced sublayers of a layer in execution order; of experts, whose GEMMs end in no such pair, none."""
-    if model.block == "parallel":
-        return _PARALLEL_SEQUENCE_PARALLEL if sequence_parallel else _PARALLEL
-    found = _SEQUENCE_PARALLEL if sequence_parallel else _SLICES
+    found = _of_block(model, sequence_parallel=sequence_parallel)
     if model.experts is not None or model.sparse_mlp is not None:
         return tuple(part for part in found if part.sublayer in ("ip", "op"))
     return found
+
+
+def _of_block(model: ModelSpec, *, sequence_parallel: bool) -> tuple[Slice, ...]:
+    if model.block == "parallel":
+        return _PARALLEL_SEQUENCE_PARALLEL if sequence_parallel else _PARALLEL
+    return _SEQUENCE_PARALLEL if sequence_parallel else _SLICES
 
 
 def share(model: ModelSpec, sublayer: str, tp: int) -> int:
@@ -103,7 +107,7 @@ def sliced_sublayer(
     """Make one sublayer of `transformer_trace`: a GEMM with the collectives before or after it."""
     part = next(
         part
-        for part in slices(model, sequence_parallel=sequence_parallel)
+        for part in _of_block(model, sequence_parallel=sequence_parallel)
         if (part.sublayer, part.phase) == (sublayer, phase)
     )
     name = f"{phase}/{sublayer}" if sequence_parallel else sublayer

@@ -8,6 +8,7 @@ LAYERS = (
     ("cli",),
     ("report",),
     ("experiments", "studies", "validation", "sweeps"),
+    ("iterations",),
     ("simulation",),
     ("schemes",),
     ("execution",),
