@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from simpy.events import Event
 
+from t3sim.execution.gemm_stages import Stage, Stages
 from t3sim.hardware.clock import fire_now
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.compute.llc import LlcTraffic
@@ -49,11 +50,7 @@ class GemmRun:
 
     kernel: KernelChoice
     dtype: str
-    traffic: LlcTraffic
-    stage_workgroups: int
-    """Workgroups resident at once: a stage."""
-    cus: int
-    """CUs that it runs on."""
+    stages: Stages
     prefetch_slabs: int
     """Slabs loaded ahead of the one that computes."""
 
@@ -75,41 +72,47 @@ class GemmKernel:
         self._depths = run.kernel.tiling.slab_depths.tolist()
         self._plane = plane_of(ports.env)
         self._computed = Event(ports.env)
-        self._lay_out()
+        self._traffic: LlcTraffic | None = None
+        self._slab_times: dict[tuple[int, int], list[int]] = {}
+        """By workgroups of a stage and the CUs that they run on."""
+        self._room = 0
+        """Blocks of a stage whose places fit into the plane."""
+        self._first_region = 0
+        self._row = self._new_pipeline()
 
     def process(self) -> Process:
         """Run all stages; ends when the last stage's output is issued."""
         env, cus, memory, run = self._ports.env, self._ports.cus, self._ports.memory, self.run
         memory.start_kernel()
-        cus.loaded(run.traffic.asked_bytes, int(run.traffic.read_bytes.sum()))
-        total = run.kernel.workgroups
         started, own_before = int(env.now), self._own_bytes()
-        for stage, first in enumerate(range(0, total, run.stage_workgroups)):
-            last = min(first + run.stage_workgroups, total)
-            yield from self._wait_for_gate(stage)
-            begun = int(env.now)
-            yield from self._stage(stage, last - first)
-            yield from self._busy(cus.epilogue_fs(run.kernel, last - first))
-            if stage == 0:
+        first = number = held = 0
+        while first < run.kernel.workgroups:
+            yield from self._wait_for_gate(number)
+            stage = yield from run.stages.begin(number, first)
+            begun, workgroups, held = int(env.now), stage.last - stage.first, stage.cus
+            yield from self._stage(number, stage)
+            yield from self._busy(cus.epilogue_fs(run.kernel, workgroups))
+            if number == 0:
                 elapsed_fs = int(env.now) - started
                 # The share of the bandwidth that the first stage's own accesses took.
                 memory.tune((self._own_bytes() - own_before) * FS_PER_S / (elapsed_fs * memory.spec.peak_bytes_per_s))
-            self._stores.store_stage(first, last, self.store_buffer)
-            self.last_store_fs = int(env.now)
-            evicted = int(run.traffic.store_evicted_bytes[stage])
-            if evicted:
-                self.write_back(evicted, partial(run.traffic.store_evicted, stage))
-            room = self.store_buffer.room()
-            if room is not None:
-                yield room
+            yield from self._store(stage)
             # A workgroup keeps its CU until its output has left it; several of them share one.
-            cus.occupied(READ.operation, min(run.cus, last - first), int(env.now) - begun)
+            cus.occupied(READ.operation, min(held, workgroups), int(env.now) - begun)
+            first, number = stage.last, number + 1
         if run.kernel.split_k > 1:
             begun = int(env.now)
             yield from self._busy(cus.reduction_fs(run.kernel))
             self.last_store_fs = int(env.now)
-            cus.occupied(READ.operation, run.cus, int(env.now) - begun)
+            cus.occupied(READ.operation, held, int(env.now) - begun)
+        run.stages.end()
         memory.end_kernel()
+
+    def flush(self) -> None:
+        """Write back what the LLC still holds of the output."""
+        traffic = self._traffic
+        if traffic is not None and traffic.flush_bytes:
+            self.write_back(traffic.flush_bytes, traffic.flushed)
 
     def missing(self) -> list[str]:
         """Say which stores have not left."""
@@ -133,16 +136,30 @@ class GemmKernel:
         if duration_fs:
             yield self._ports.env.timeout(duration_fs)
 
-    def _stage(self, stage: int, workgroups: int) -> Process:
-        """Run the K loop of one stage of ``workgroups``: the data plane does (``hardware.plane.pipeline``)."""
-        cus, slabs = self._ports.cus, len(self._depths)
+    def _store(self, stage: Stage) -> Process:
+        """Issue the output of a stage, and wait until there is room for that of the next."""
+        self._stores.store_stage(stage.first, stage.last, self.store_buffer)
+        self.last_store_fs = int(self._ports.env.now)
+        evicted = int(stage.traffic.store_evicted_bytes[stage.place])
+        if evicted:
+            self.write_back(evicted, partial(stage.traffic.store_evicted, stage.place))
+        room = self.store_buffer.room()
+        if room is not None:
+            yield room
+
+    def _stage(self, number: int, stage: Stage) -> Process:
+        """Run the K loop of one stage: the data plane does (``hardware.plane.pipeline``)."""
+        cus = self._ports.cus
         if cus.probe is not None:
-            cus.probe.stage_started(self._ports.rank, stage, workgroups)
+            cus.probe.stage_started(self._ports.rank, number, stage.last - stage.first)
+        if stage.traffic is not self._traffic:
+            self._traffic = stage.traffic
+            cus.loaded(stage.traffic.asked_bytes, int(stage.traffic.read_bytes.sum()))
         if self._ports.memory.spec.uses_places:
             self._locate(stage)
         self._computed = Event(self._ports.env)
-        first = self._first_slab + stage * slabs
-        self._plane.perform(kinds.STAGE, self._row, first, first + slabs)
+        first = self._lay_out(stage)
+        self._plane.perform(kinds.STAGE, self._row, first, first + len(self._depths))
         yield self._computed
         row = self._plane.rows("pipelines")[self._row]
         cus.stall_fs += int(row["stall"])
@@ -150,20 +167,14 @@ class GemmKernel:
         if cus.probe is not None:
             cus.probe.stage_ended(self._ports.rank)
 
-    def _lay_out(self) -> None:
-        """Put the kernel's slabs into the data plane, stage by stage."""
-        ports, run, plane = self._ports, self.run, self._plane
+    def _new_pipeline(self) -> int:
+        """Put the kernel into the data plane; return its row."""
+        ports, plane = self._ports, self._plane
         causes = ports.memory.number_of(READ), ports.memory.number_of(WRITE)
-        of_llc = run.prefetch_slabs + 1, ports.cus.llc.hit_latency
-        row = ports.memory.number, self.store_buffer.number, *causes, *of_llc, 0, 0, NONE, 0, 0, 0
-        self._row = plane.add("pipelines", [row])
-        stages = -(-run.kernel.workgroups // run.stage_workgroups)
-        shape = stages, len(self._depths)
-        slabs = np.zeros(shape, SLAB)
-        slabs["read"], slabs["evicted"] = run.traffic.read_bytes[:stages], run.traffic.evicted_bytes[:stages]
-        last = run.kernel.workgroups - (stages - 1) * run.stage_workgroups
-        slabs["time"][:-1], slabs["time"][-1] = self._times(run.stage_workgroups), self._times(last)
-        self._first_slab = plane.add("slabs", slabs.reshape(-1))
+        of_llc = self.run.prefetch_slabs + 1, ports.cus.llc.hit_latency
+        number = plane.add(
+            "pipelines", [(ports.memory.number, self.store_buffer.number, *causes, *of_llc, 0, 0, NONE, 0, 0, 0)]
+        )
         kernels = plane.parts.setdefault("pipelines", [])
         kernels.append(self)
         plane.handlers |= {
@@ -173,16 +184,29 @@ class GemmKernel:
         if ports.memory.spec.uses_places:
             # Of one stage at a time: a burst's addresses are looked at as it is submitted.
             self._first_spot = plane.add("spots", np.zeros(len(self._depths), SPOT))
-            plane.rows("pipelines")["spots"][self._row] = self._first_spot + len(self._depths)
-            self._first_region = plane.add("regions", np.zeros(run.traffic.most_blocks, REGION))
+            plane.rows("pipelines")["spots"][number] = self._first_spot + len(self._depths)
+        return number
 
-    def _times(self, workgroups: int) -> list[int]:
-        """Time of each slab of a stage of ``workgroups``."""
-        cus, run = self._ports.cus, self.run
-        times = {
-            depth: cus.slab_fs(run.kernel.tiling, run.dtype, depth, workgroups, run.cus) for depth in set(self._depths)
-        }
-        return [times[depth] for depth in self._depths]
+    def _lay_out(self, stage: Stage) -> int:
+        """Put the slabs of a stage into the data plane; return the first one's row."""
+        slabs = np.zeros(len(self._depths), SLAB)
+        slabs["read"], slabs["evicted"] = (
+            stage.traffic.read_bytes[stage.place],
+            stage.traffic.evicted_bytes[stage.place],
+        )
+        slabs["time"] = self._times(stage.last - stage.first, stage.cus)
+        return self._plane.add("slabs", slabs)
+
+    def _times(self, workgroups: int, on_cus: int) -> list[int]:
+        """Time of each slab of a stage of ``workgroups`` on ``on_cus`` CUs."""
+        if (workgroups, on_cus) not in self._slab_times:
+            cus, run = self._ports.cus, self.run
+            times = {
+                depth: cus.slab_fs(run.kernel.tiling, run.dtype, depth, workgroups, on_cus)
+                for depth in set(self._depths)
+            }
+            self._slab_times[workgroups, on_cus] = [times[depth] for depth in self._depths]
+        return self._slab_times[workgroups, on_cus]
 
     def tell_computed(self) -> None:
         """Go on after a stage's K loop, at this very moment."""
@@ -194,11 +218,14 @@ class GemmKernel:
         since = int(self._plane.rows("pipelines")["since"][self._row])
         self._ports.cus.probe.operands_awaited(self._ports.rank, since)
 
-    def _locate(self, stage: int) -> None:
+    def _locate(self, stage: Stage) -> None:
         """Tell the plane where lies what the slabs of a stage miss, and what they drive out."""
+        if stage.traffic.most_blocks > self._room:
+            self._room = stage.traffic.most_blocks
+            self._first_region = self._plane.add("regions", np.zeros(self._room, REGION))
         spots, first = np.zeros(len(self._depths), SPOT), self._first_region
         blocks = blocks_of(self._plane.rows("regions"))
-        for kind, (region, counts) in zip(("missed", "evicted"), self.run.traffic.of_stage(stage), strict=True):
+        for kind, (region, counts) in zip(("missed", "evicted"), stage.traffic.of_stage(stage.place), strict=True):
             blocks[first : first + len(region)] = region
             spots[kind], spots[f"first_{kind}"] = counts, first + np.cumsum(counts) - counts
             first += len(region)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from t3sim.hardware.clock import Environment
+from t3sim.hardware.compute.cu_pool import CuPool
 from t3sim.hardware.compute.cus import ComputeArray, ComputeSpec
 from t3sim.hardware.compute.llc import LlcSpec
 from t3sim.hardware.conditions import SOUND, ConditionsSpec
@@ -86,6 +87,7 @@ class Gpu:
         """When it begins with its program."""
         self.memory = MemoryController(env, spec.memory, policy, index)
         self.compute = ComputeArray(spec.compute, spec.llc, own.speed)
+        self.pool = CuPool(env, spec.compute.cus)
         self.tracker = Tracker(env, spec.tracker, index)
         self.dma = DmaEngine(env, spec.dma, index)
         self.ports = Ports(

@@ -15,7 +15,7 @@ from t3sim.hardware.memory.access import Stream
 from t3sim.lowering.load import Load, load_of
 from t3sim.lowering.protocol import NO_PROTOCOL, ProtocolSpec, chosen, usable
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work
-from t3sim.schemes.gemm_runs import plain_run
+from t3sim.schemes.gemm_runs import Beside, plain_run
 from t3sim.schemes.phases import Phase, RateTo, check_ended, gemm_launch_fs
 
 
@@ -31,6 +31,8 @@ class GemmPhase:
     """CUs that it runs on; ``None``: all."""
     issue_fs: int = 0
     """What comes before its launch, when all that it waits for is there: the host's part, barriers."""
+    beside: Beside | None = None
+    """How it runs while others do; ``None``: on CUs of its own, its operands alone in the LLC."""
 
     @property
     def gemm_alone(self) -> Phase:
@@ -45,7 +47,7 @@ class GemmPhase:
     def content(self, gpu: GpuSpec, rate_to: RateTo) -> tuple[object, ...]:
         """Describe the kernel and its order of tiles."""
         del gpu, rate_to
-        return self.work.op.dtype, self.work.plain, self.work.order, self.cus, self.issue_fs
+        return self.work.op.dtype, self.work.plain, self.work.order, self.cus, self.issue_fs, self.beside
 
     def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
         """Launch a kernel."""
@@ -57,7 +59,7 @@ class GemmPhase:
         return lambda: self._run(gpu, number)
 
     def _run(self, gpu: Gpu, number: int) -> Process:
-        run = plain_run(gpu, self.work, self.cus)
+        run = plain_run(gpu, self.work, self.cus, self.beside)
         yield from gemm_kernel(gpu, number, self.work, run, issue_fs=self.issue_fs)
 
 
@@ -80,9 +82,7 @@ def gemm_kernel(
     kernel = GemmKernel(gpu.ports, run, _ThroughLlc(), gate)
     gpu.programs.append((number, kernel))
     yield from kernel.process()
-    traffic = kernel.run.traffic
-    if traffic.flush_bytes:
-        kernel.write_back(traffic.flush_bytes, traffic.flushed)
+    kernel.flush()
     drained = kernel.store_buffer.drained()
     if drained is not None:
         yield drained
@@ -107,6 +107,8 @@ class CollectivePhase:
     """CUs that it runs on; ``None``: as many as collectives have with the GPU to themselves."""
     by_engines: bool = False
     """Whether copy engines copy, and its CUs sum only."""
+    beside: Beside | None = None
+    """How it takes its CUs while a GEMM runs; ``None``: they are its own."""
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -117,7 +119,8 @@ class CollectivePhase:
         """Describe plan and chunks, and how the kernel starts."""
         protocol, _ = self._protocol(gpu, rate_to, 0)
         launch = self.launch_fs(gpu, rate_to)
-        return self.work.plan, self.work.chunks, self._running(protocol), launch, self.cus, self.by_engines
+        running = self._running(protocol)
+        return self.work.plan, self.work.chunks, running, launch, self.cus, self.by_engines, self.beside
 
     def launch_fs(self, gpu: GpuSpec, rate_to: RateTo) -> int:
         """Launch a kernel, or go on in one."""
@@ -153,10 +156,15 @@ class CollectivePhase:
         start = int(gpu.env.now)
         if self.launched:
             yield gpu.env.timeout(launch)
+        cus = self._cus(gpu)
+        if self.beside is not None:
+            yield from gpu.pool.take(cus, self.beside.priority)
         began = int(gpu.env.now)
         yield from kernel.run()
         # Its workgroups stay on their CUs while they wait for data.
-        gpu.compute.occupied(self.work.operation, self._cus(gpu), int(gpu.env.now) - began)
+        gpu.compute.occupied(self.work.operation, cus, int(gpu.env.now) - began)
+        if self.beside is not None:
+            gpu.pool.give(cus)
         check_ended(gpu, number)
         gpu.spans.append(Span(self.work.operation, start, int(gpu.env.now), launch))
 

@@ -34,6 +34,12 @@ class Sharing:
     """CUs of a GEMM beside a collective."""
     collective_cus: int
     """CUs of a collective beside a GEMM."""
+    gemm_first: bool | None
+    """Whose workgroups take CUs that come free first; ``None``: each has its own for as long as both run."""
+    displaces: bool
+    """Whether collectives on CUs take places in the LLC."""
+    event_fs: int
+    """What a stream takes to see another one's event."""
     scatter_overhead_fs: int
     """What comes before a piece of a decomposed GEMM and nothing hides."""
     gather_overhead_fs: int

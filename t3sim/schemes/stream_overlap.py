@@ -8,6 +8,7 @@ from t3sim.errors import InputError
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
+from t3sim.schemes.gemm_runs import Beside
 from t3sim.schemes.halves import in_halves
 from t3sim.schemes.host import issued
 from t3sim.schemes.kernels import CollectivePhase, GemmPhase
@@ -26,6 +27,8 @@ class StreamOverlap(Scheme):
     role: Role = "rival"
     order = 20
     name = "stream-overlap"
+    copies_on_cus: ClassVar[bool] = True
+    """Whether collectives use loads and stores of CUs."""
     tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {
         "overlap_pieces": (1, 2, 4, 8),
         "overlap_cus": (8, 16, 24, 32),
@@ -49,35 +52,41 @@ class StreamOverlap(Scheme):
 
     def _streams(self, lab: Lab, gemm: GemmWork, works: Sequence[Work]) -> StreamsPhase:
         """Put GEMMs on one stream and collectives on another; what comes second in ``works`` waits for the first."""
-        pieces, gemm_first = _cut(lab, gemm, works), works[0] is gemm
+        pieces, gemm_first, sharing = _cut(lab, gemm, works), works[0] is gemm, lab.sharing
         takes_cus = any(self.takes_cus(work) for work in works if isinstance(work, CollectiveWork))
         kernels: list[Kernel] = []
         last: dict[type[Work], int] = {}
         for number, piece in enumerate(pieces):
             for work in piece:
                 is_first = isinstance(work, GemmWork) == gemm_first
-                awaited = (type(work),) if is_first else (GemmWork, CollectiveWork)
-                after = tuple(last[stream] for stream in awaited if stream in last)
+                after = (last[type(work)],) if type(work) in last else ()
+                events = () if is_first else tuple(last[stream] for stream in last if stream is not type(work))
                 last[type(work)] = len(kernels)
                 # Nothing runs beside the first of those that come first, and the last of the others.
                 alone = number == (0 if is_first else len(pieces) - 1) or not takes_cus
-                kernels.append(Kernel(self._phase(lab, work, alone=alone), after))
-        return StreamsPhase(tuple(kernels), gemm_alone=GemmPhase(gemm))
+                kernels.append(Kernel(self._phase(lab, work, alone=alone), after, events))
+        return StreamsPhase(tuple(kernels), gemm_alone=GemmPhase(gemm), event_fs=sharing.event_fs)
 
     def _phase(self, lab: Lab, work: Work, *, alone: bool) -> Phase:
-        if isinstance(work, GemmWork):
-            return GemmPhase(work, None if alone else lab.sharing.gemm_cus)
-        return self.collective(work, None if alone else lab.sharing.collective_cus, lab)
+        sharing, fixed = lab.sharing, lab.sharing.gemm_first is None
+        if isinstance(work, CollectiveWork):
+            beside = None if fixed else Beside(priority=int(bool(sharing.gemm_first)))
+            return self.collective(work, None if alone else sharing.collective_cus, beside, lab)
+        displaced = sharing.displaces and self.copies_on_cus
+        if fixed and (alone or not displaced):
+            return GemmPhase(work, None if alone else sharing.gemm_cus)
+        beside = Beside(priority=int(not sharing.gemm_first), is_displaced=displaced)
+        return GemmPhase(work, sharing.gemm_cus if fixed else None, beside=beside)
 
     def takes_cus(self, work: CollectiveWork) -> bool:
         """Whether a collective takes CUs from the GEMM that it runs beside."""
         del work
         return True
 
-    def collective(self, work: CollectiveWork, cus: int | None, lab: Lab) -> Phase:
+    def collective(self, work: CollectiveWork, cus: int | None, beside: Beside | None, lab: Lab) -> Phase:
         """Run a piece's collective on ``cus`` CUs; ``None``: all that collectives have."""
         del lab
-        return CollectivePhase(work, not work.continues, cus)
+        return CollectivePhase(work, not work.continues, cus, beside=beside)
 
 
 def _cut(lab: Lab, gemm: GemmWork, works: Sequence[Work]) -> list[tuple[Work, ...]]:

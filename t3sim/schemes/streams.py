@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from t3sim.execution.streams import at_once
+from t3sim.execution.streams import Before, at_once
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.gpu import Gpu
 from t3sim.lowering.work import Work
@@ -19,6 +19,8 @@ class Kernel:
     phase: Phase
     after: tuple[int, ...] = ()
     """Kernels that must have ended before it is launched, by their places."""
+    events: tuple[int, ...] = ()
+    """Kernels of other streams whose events it waits for, by their places."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class StreamsPhase:
     kernels: tuple[Kernel, ...]
     gemm_alone: Phase
     """Their GEMMs as one kernel with the machine to itself."""
+    event_fs: int = 0
+    """From a kernel's end until another stream has seen its event."""
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -38,4 +42,5 @@ class StreamsPhase:
     def prepare(self, gpu: Gpu, number: int) -> Callable[[], Process]:
         """Prepare all of them."""
         runs = prepared([kernel.phase for kernel in self.kernels], gpu, number)
-        return partial(at_once, gpu.env, runs, [kernel.after for kernel in self.kernels])
+        before = [Before(kernel.after, kernel.events) for kernel in self.kernels]
+        return partial(at_once, gpu.env, runs, before, self.event_fs)

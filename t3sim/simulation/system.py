@@ -1,7 +1,7 @@
 """The system under study: the specs of all components, as one file describes them."""
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
@@ -59,6 +59,12 @@ class SoftwareSpec(Spec):
     """Pieces that ``stream-overlap`` cuts a GEMM into, along M."""
     overlap_cus: Annotated[int, Field(gt=0, le=MOST_CUS)] = 16
     """CUs that its collectives take from the GEMM that they run beside."""
+    cu_sharing: Literal["fixed", "collective-first", "gemm-first"] = "fixed"
+    """How its kernels at once share CUs: a split for as long as both run, or whose workgroups take what comes free."""
+    collectives_displace: bool = False
+    """Whether what its collectives move takes places in the LLC beside a GEMM's operands, or streams past them."""
+    event_overhead: Femtoseconds = 0
+    """From a kernel's end until a stream that waits for its event launches the next kernel."""
     scatter_overhead: Femtoseconds = 0
     """Before each piece of a GEMM that `async-tp` decomposes, beside its launch: the host's part, barriers, events."""
     gather_overhead: Femtoseconds = 0

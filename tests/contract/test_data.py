@@ -135,8 +135,10 @@ def test_every_fused_collective_puts_the_right_numbers_everywhere(
         ("track_trigger.gathers=true",),
         ("track_trigger.near_memory=false",),
         ("track_trigger.staggered=false", "track_trigger.tiles_per_command=3"),
+        ("software={overlap_cus: 1, cu_sharing: collective-first, collectives_displace: true, event_overhead: 1 us}",),
+        ("software={overlap_cus: 1, cu_sharing: gemm-first}",),
     ],
-    ids=["gathering", "without near-memory compute", "coarse"],
+    ids=["gathering", "without near-memory compute", "coarse", "collective first", "GEMM first"],
 )
 def test_every_scheme_puts_the_right_numbers_everywhere(scheme, changes, tiny_system, pair):
     """A GEMM and the all-reduce of its output, over each topology, by each algorithm that does it."""

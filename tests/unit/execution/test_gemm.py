@@ -8,6 +8,7 @@ import pytest
 import simpy
 
 from t3sim.execution.gemm import GemmKernel, GemmRun
+from t3sim.execution.gemm_stages import OwnCus
 from t3sim.hardware.clock import Order, call_after
 from t3sim.hardware.compute.cus import ComputeArray, ComputeSpec
 from t3sim.hardware.compute.llc import LlcSpec, LlcTraffic
@@ -129,14 +130,8 @@ class _Rig:
             store_evicted_bytes=np.array(store_evicted or [0] * shape[0]),
             flush_bytes=0,
         )
-        run = GemmRun(
-            kernel=choice,
-            dtype="fp16",
-            traffic=traffic,
-            stage_workgroups=resident,
-            cus=cus,
-            prefetch_slabs=self.prefetch,
-        )
+        stages = OwnCus(workgroups=choice.workgroups, resident=resident, cus=cus, traffic=traffic)
+        run = GemmRun(kernel=choice, dtype="fp16", stages=stages, prefetch_slabs=self.prefetch)
         ports = Ports(env=self.env, rank=0, memory=self.memory, cus=self.array, tracker=None, dma=None, network=None)
         return GemmKernel(ports, run, self.stores)
 

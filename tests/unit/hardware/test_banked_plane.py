@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from t3sim.compiled import compiled
 from t3sim.execution.gemm import GemmKernel, GemmRun
+from t3sim.execution.gemm_stages import OwnCus
 from t3sim.hardware.compute.cus import ComputeArray
 from t3sim.hardware.compute.llc import LlcSpec, gemm_traffic
 from t3sim.hardware.memory.access import Access, Cause, Direction, Stream
@@ -95,14 +96,9 @@ def test_a_gemm_reads_where_its_operands_lie(hbm2_banks, tiny_system, split_k):
     env = simpy.Environment(0)
     memory = MemoryController(env, spec, get(KIND, "round-robin")(), 0)
     array = ComputeArray(tiny_system().compute, llc)
-    run = GemmRun(
-        kernel=KernelChoice(tiling=tiling, workgroups_per_cu=1, split_k=split_k),
-        dtype="fp16",
-        traffic=traffic,
-        stage_workgroups=4,
-        cus=4,
-        prefetch_slabs=1,
-    )
+    kernel = KernelChoice(tiling=tiling, workgroups_per_cu=1, split_k=split_k)
+    stages = OwnCus(workgroups=kernel.workgroups, resident=4, cus=4, traffic=traffic)
+    run = GemmRun(kernel=kernel, dtype="fp16", stages=stages, prefetch_slabs=1)
 
     class Nowhere:
         def store_stage(self, *_):

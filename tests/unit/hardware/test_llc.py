@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import replace
+from itertools import count, pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from t3sim.hardware.compute.llc import LlcSpec, gemm_traffic
+from t3sim.hardware.compute.llc import LlcReplay, LlcSpec, gemm_traffic
 from t3sim.lowering.layout import Layout
 from t3sim.lowering.tiling import Tiling
 from t3sim.units import ceil_div
@@ -40,8 +41,13 @@ class _Cache:
         return sum(sum(blocks.values()) for blocks in self.sets)
 
 
-def slow_traffic(spec, tiling, order, resident, *, write_allocate):
-    """Replay the GEMM tile by tile in plain Python: (reads, evicted, store evicted, flush)."""
+def slow_traffic(spec, tiling, order, bounds, *, write_allocate, strange=None):
+    """Replay the GEMM tile by tile in plain Python: (reads, evicted, store evicted, flush).
+
+    ``bounds`` of its stages; ``strange``: bytes of others that pass during each, evenly over its slabs.
+    """
+    strange = strange or [0] * (len(bounds) - 1)
+    passed = count(2**62)
     cache = _Cache(spec.sets, spec.ways)
     slabs = [min(tiling.slab_k, tiling.K - at) for at in range(0, tiling.K, tiling.slab_k)]
     per_a = -(-tiling.tile_m * tiling.slab_k * tiling.element_bytes // spec.block)
@@ -65,8 +71,8 @@ def slow_traffic(spec, tiling, order, resident, *, write_allocate):
         return np.array([missed, left])
 
     reads, evicted, stored = [], [], []
-    for first in range(0, len(tiles), resident):
-        stage = list(enumerate(tiles))[first : first + resident]
+    for (first, last), others in zip(pairwise(bounds), strange, strict=True):
+        stage = list(enumerate(tiles))[first:last]
         totals = []
         for number, depth in enumerate(slabs):
             total = np.array([0, 0])
@@ -77,6 +83,9 @@ def slow_traffic(spec, tiling, order, resident, *, write_allocate):
                 b_block = after_a + (column_rank[column] * len(slabs) + number) * per_b
                 total += walk(a_block, height * depth * tiling.element_bytes)
                 total += walk(b_block, width * depth * tiling.element_bytes)
+            passing = others * (number + 1) // len(slabs) - others * number // len(slabs)
+            for _ in range(ceil_div(passing, spec.block)):
+                total[1] += cache.touch(next(passed))[1]
             totals.append(total)
         reads.append([int(missed) for missed, _ in totals])
         evicted.append([int(left) for _, left in totals])
@@ -104,9 +113,9 @@ def gemms(draw):
         tile_n=draw(st.sampled_from([8, 12, 16])),
         slab_k=draw(st.sampled_from([4, 8])),
     )
-    count = -(-tiling.M // tiling.tile_m) * -(-tiling.N // tiling.tile_n)
-    order = np.array(draw(st.permutations(range(count))), np.int64)
-    return tiling, order, draw(st.integers(1, count))
+    tiles = -(-tiling.M // tiling.tile_m) * -(-tiling.N // tiling.tile_n)
+    order = np.array(draw(st.permutations(range(tiles))), np.int64)
+    return tiling, order, draw(st.integers(1, tiles))
 
 
 @st.composite
@@ -123,11 +132,32 @@ def test_equals_a_plain_lru_cache(gemm, spec, data):
     tiling, order, resident = gemm
     write_allocate = np.array(data.draw(st.lists(st.booleans(), min_size=len(order), max_size=len(order))))
     got = gemm_traffic(spec, tiling, order, resident, write_allocate=write_allocate)
-    reads, evicted, stored, flush = slow_traffic(spec, tiling, order, resident, write_allocate=write_allocate)
+    bounds = [*range(0, len(order), resident), len(order)]
+    reads, evicted, stored, flush = slow_traffic(spec, tiling, order, bounds, write_allocate=write_allocate)
     assert got.read_bytes.tolist() == reads
     assert got.evicted_bytes.tolist() == evicted
     assert got.store_evicted_bytes.tolist() == stored
     assert got.flush_bytes == flush
+
+
+@QUICK
+@given(gemms(), caches(), st.data())
+def test_stages_of_any_size_beside_others_equal_a_plain_lru_cache(gemm, spec, data):
+    """Replayed one by one, with workgroups as CUs come free, and with bytes of others between the slabs."""
+    tiling, order, _ = gemm
+    inner = data.draw(st.sets(st.integers(1, len(order)), max_size=4)) - {len(order)}
+    bounds = [0, *sorted(inner), len(order)]
+    strange = data.draw(st.lists(st.integers(0, 500), min_size=len(bounds) - 1, max_size=len(bounds) - 1))
+    whole = slow_traffic(spec, tiling, order, bounds, write_allocate=[True] * len(order), strange=strange)
+    replay = LlcReplay(spec, tiling, order, write_allocate=True)
+    steps = [
+        replay.go_on(np.array(bound), np.array([others]))
+        for bound, others in zip(pairwise(bounds), strange, strict=True)
+    ]
+    assert [step.read_bytes[0].tolist() for step in steps] == whole[0]
+    assert [step.evicted_bytes[0].tolist() for step in steps] == whole[1]
+    assert [int(step.store_evicted_bytes[0]) for step in steps] == whole[2]
+    assert steps[-1].flush_bytes == whole[3]
 
 
 @QUICK

@@ -5,6 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t3sim.schemes import stream_overlap
+from t3sim.schemes.gemm_runs import Beside
+from t3sim.schemes.kernels import GemmPhase
+from t3sim.simulation.lab import SystemLab
 from t3sim.units import ceil_div
 
 MANY = "software.overlap_pieces=4", "software.overlap_cus=1"
@@ -74,6 +77,83 @@ def test_cus_are_not_given_twice(cus, tiny_system, pair, run_scheme):
     # Those of the last piece have the GPU to themselves, and their launch takes no time here.
     *others, last = [span.end_fs - span.start_fs for span in spans if span.operation == "reduce_scatter"]
     assert outcome.cu_busy_fs["reduce_scatter"] == cus * sum(others) + 4 * last
+
+
+@pytest.mark.parametrize("first", ["collective-first", "gemm-first"])
+def test_workgroups_take_what_comes_free(first, tiny_system, pair, run_scheme):
+    """Four CUs: none is held twice, and a GEMM that runs longer than a collective has them all again."""
+    split = tiny_system(*MANY)
+    taken = tiny_system(*MANY, f"software.cu_sharing={first}")
+    sublayer = pair(4, (256, 64, 400))
+    outcome, fixed = (run_scheme(system, sublayer, "stream-overlap") for system in (taken, split))
+    assert sum(outcome.cu_busy_fs.values()) <= 4 * outcome.total_fs
+    assert outcome.of("gemm") < fixed.of("gemm")
+    assert outcome.served_bytes["reduce_scatter", "read"] == fixed.served_bytes["reduce_scatter", "read"]
+
+
+def test_a_gemm_that_comes_first_leaves_its_collective_what_it_does_not_need(tiny_system, pair, run_scheme):
+    """Stages of 16 tiles on four CUs: a collective begins when the last stage of a GEMM leaves CUs, not before."""
+    late, early = (
+        run_scheme(tiny_system(*MANY, f"software.cu_sharing={first}"), pair(4, (256, 64, 400)), "stream-overlap")
+        for first in ("gemm-first", "collective-first")
+    )
+    assert late.of("gemm") < early.of("gemm")
+    assert late.of("reduce_scatter") > early.of("reduce_scatter")
+
+
+def test_a_stream_sees_an_event_later(tiny_system, pair, run_scheme):
+    """Communication is the longer part: only the first collective waits for a GEMM, and once for its event."""
+    slow = "link.bandwidth=1 GB/s", "software.overlap_pieces=4", "software.overlap_cus=1"
+    at_once, later = (
+        run_scheme(tiny_system(*slow, f"software.event_overhead={event}"), pair(4, SHAPE), "stream-overlap")
+        for event in ("0 us", "3 us")
+    )
+    spans = [[span for span in outcome.gpus[0].spans if span.operation != "gemm"] for outcome in (at_once, later)]
+    assert spans[1][0].start_fs - spans[0][0].start_fs == 3 * 10**9
+    assert later.total_fs - at_once.total_fs == pytest.approx(3 * 10**9, rel=0.01)
+
+
+def test_what_a_collective_moves_can_take_places_in_the_llc(tiny_system, pair, run_scheme):
+    """Then operands that a GEMM would have found again are read again; copies by engines never take any."""
+    small = (*MANY, "llc.capacity=16 KiB")
+    sublayer = pair(4, (256, 128, 128))
+
+    def read(scheme, displaces):
+        system = tiny_system(*small, f"software.collectives_displace={displaces}")
+        return run_scheme(system, sublayer, scheme).served_bytes["gemm", "read"]
+
+    assert read("stream-overlap", "true") > read("stream-overlap", "false")
+    assert read("dma-overlap", "true") == read("dma-overlap", "false")
+    assert read("sequential", "true") == read("sequential", "false")
+
+
+@pytest.mark.parametrize("scheme", ["stream-overlap", "dma-overlap"])
+@pytest.mark.parametrize("first", ["fixed", "collective-first", "gemm-first"])
+@pytest.mark.parametrize("displaces", ["true", "false"])
+def test_one_gpu_stands_for_all_however_cus_are_shared(scheme, first, displaces, tiny_system, pair, run_scheme):
+    """Equal GPUs take the same CUs at the same times."""
+    ways = f"software.cu_sharing={first}", f"software.collectives_displace={displaces}", "software.event_overhead=1 us"
+    system, sublayer = tiny_system(*MANY, *ways), pair(4, SHAPE)
+    one, every = (run_scheme(system, sublayer, scheme, gpus) for gpus in ("mirror", "all"))
+    assert one.gpus_simulated == 1
+    assert (one.total_fs, one.operation_fs, one.served_bytes) == (
+        every.total_fs,
+        every.operation_fs,
+        every.served_bytes,
+    )
+
+
+@pytest.mark.parametrize("cus", [None, 3])
+@pytest.mark.parametrize("displaced", [False, True])
+def test_alone_a_gemm_that_shares_is_one_that_does_not(cus, displaced, tiny_system, pair, lowered):
+    """With nobody to share with it has the same CUs in every stage, and the LLC to itself: equal in all numbers."""
+    system = tiny_system()
+    (gemm, *_) = lowered(system, pair(4, (100, 90, 70)))
+    own, shared = (
+        SystemLab(system, 4).run([GemmPhase(gemm, cus, beside=beside)], "default")
+        for beside in (None, Beside(priority=0, is_displaced=displaced))
+    )
+    assert shared == own
 
 
 def test_nothing_is_faster_than_its_longer_stream(tiny_system, pair, run_scheme):
