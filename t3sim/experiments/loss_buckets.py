@@ -22,7 +22,7 @@ from t3sim.registry import get
 from t3sim.results.losses import BUCKETS, Losses
 from t3sim.schemes.phases import Phase, gemm_alone
 from t3sim.schemes.scheme import KIND as SCHEME
-from t3sim.schemes.scheme import Outcome, Scheme, Sharing
+from t3sim.schemes.scheme import Outcome, Scheme, Sharing, Speeds
 from t3sim.simulation import Point
 from t3sim.simulation.activity import activity_of
 from t3sim.simulation.lab import SystemLab
@@ -67,6 +67,11 @@ class RecordingLab:
     def sharing(self) -> Sharing:
         """How kernels that run at once divide the CUs."""
         return self.lab.sharing
+
+    @property
+    def speeds(self) -> Speeds:
+        """What software that tunes itself knows of the system."""
+        return self.lab.speeds
 
     def lower(self, operations: Sequence[Gemm | Collective]) -> tuple[Work, ...]:
         """Lower other operations than the sublayer's."""
