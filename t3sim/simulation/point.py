@@ -33,7 +33,7 @@ from t3sim.simulation.mirror import mirror_shape, size_difference, size_spread
 from t3sim.simulation.plans import wiring_of, works_of
 from t3sim.simulation.seeds import SeedRuns, by_seed
 from t3sim.simulation.system import SystemSpec
-from t3sim.simulation.tuning import tuned
+from t3sim.simulation.tuning import tuned_once
 from t3sim.units import FS_PER_US
 from t3sim.version import __version__
 from t3sim.workload.operations import Gemm, Sublayer
@@ -232,7 +232,7 @@ def _tuned(point: Point, scheme: Scheme) -> tuple[list[SystemLab], Row]:
     def time_fs(system: SystemSpec) -> int:
         return scheme.simulate(SystemLab(system, point.sublayer.tp, point.gpus), point.works).total_fs
 
-    best = tuned(point.system.spec, scheme, time_fs)
+    best = tuned_once(point.system.spec, scheme, time_fs, point.sublayer, point.gpus)
     columns: Row = {"tuned": " ".join(f"{key}={value}" for key, value in best.setting.items())}
     if best.own_fs is not None:
         columns["untuned_us"] = best.own_fs / FS_PER_US
