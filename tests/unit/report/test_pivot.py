@@ -50,6 +50,14 @@ def test_cells_are_aggregates_with_their_count_and_range(frame):
     assert result.cells[(), ("t3",)].n == 3, "and over all rows"
 
 
+def test_a_sum_is_of_all_points(frame):
+    """20 and 50 us are 70; one that is short of a point is none, and the message names the point."""
+    whole = frame[frame[RATE] == "100 GB/s"]
+    assert pivot(whole, [RATE], ["scheme"], "total_us", "sum").cells[("100 GB/s",), ("t3",)].value == 70.0
+    with pytest.raises(InputError, match=r"a sum needs all points.*t3.*StallError: stuck"):
+        pivot(frame, [RATE], ["scheme"], "total_us", "sum")
+
+
 def test_points_that_are_left_out_are_named(frame):
     """A failed point and one without the metric are in no cell, and the result says which they are and why."""
     failed, lacking = pivot(frame, [RATE], ["scheme"], "speedup", "mean").excluded
