@@ -62,7 +62,8 @@ def winners(frame: "pd.DataFrame", columns: Sequence[str]) -> list[Winner]:
     """
     require_columns(frame, {"--rows, --cols": columns})
     told = [each.column for each in SPENT if each.column in frame.columns]
-    ok = frame[frame["status"] == "ok"][["point_id", "scheme", "total_us", *columns, *told]]
+    needed = list(dict.fromkeys(["point_id", "scheme", "total_us", *columns, *told]))
+    ok = frame[frame["status"] == "ok"][needed]
     points: dict[str, list[Row]] = {}
     for row in ok.to_dict("records"):
         points.setdefault(str(row["point_id"]), []).append({str(name): value for name, value in row.items()})

@@ -42,6 +42,13 @@ def test_the_fastest_of_each_side_is_named():
     assert winners(frame(FIRST), COLUMNS) == [Winner(("op", "1024", "8"), "fused-sw", "t3-mca", 1.5, 1)]
 
 
+@pytest.mark.filterwarnings("error")
+def test_points_can_be_listed_one_by_one():
+    """A column that is looked at anyway is a label as any other."""
+    (one,) = winners(frame(FIRST), ("sublayer", "point_id", "scheme"))
+    assert one.labels == ("op", "a", "t3-mca")
+
+
 def test_an_extension_is_hardware_and_software_may_win():
     """T3-Consumer needs the tracker; where software is faster, the gain is below 1."""
     (one,) = winners(frame(rows("b", "op", 1, 2, {"async-tp": 30.0, "t3-consumer": 40.0})), COLUMNS)
