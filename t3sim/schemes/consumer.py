@@ -88,6 +88,11 @@ class DecomposedConsumerPhase:
     """What the launch of each takes that nothing hides."""
 
     @property
+    def pieces_alone(self) -> tuple[Phase, ...]:
+        """The GEMM of each part, without what the launch of each takes beside its own."""
+        return tuple(map(GemmPhase, self.gemms))
+
+    @property
     def works(self) -> tuple[Work, ...]:
         """The all-gather, and the pieces."""
         return self.gather, *self.gemms
