@@ -29,7 +29,7 @@ class FusedSoftware(Scheme):
     label = "Fused in software"
     role: Role = "rival"
     order = 23
-    tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {"overlap_cus": (8, 16, 24, 32)}
+    tunes: ClassVar[Mapping[str, tuple[int | str, ...]]] = {"overlap_cus": (8, 16, 24, 32)}
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Fuse every reduce-scatter with its producer, run the rest as kernels."""

@@ -183,7 +183,7 @@ class Scheme(ABC):
     role: Role = "scheme"
     order: int
     """Place in tables."""
-    tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    tunes: ClassVar[Mapping[str, tuple[int | str, ...]]] = {}
     """Keys of ``software`` that its users choose by shape, each with the values that a search tries."""
 
     def misfit(self, facts: NetworkFacts) -> str:

@@ -21,7 +21,7 @@ from t3sim.simulation.part_store import REMEMBERED
 from t3sim.simulation.system import SystemSpec
 from t3sim.workload.operations import Sublayer
 
-Setting = Mapping[str, int]
+Setting = Mapping[str, int | str]
 """Keys of ``software`` and their values."""
 
 
@@ -83,8 +83,8 @@ def _key(system: SystemSpec, scheme: Scheme, sublayer: Sublayer, simulated: str)
     return None
 
 
-_FOUND: TypeAdapter[tuple[dict[str, PositiveInt], PositiveInt | None]] = TypeAdapter(
-    tuple[dict[str, PositiveInt], PositiveInt | None]
+_FOUND: TypeAdapter[tuple[dict[str, PositiveInt | str], PositiveInt | None]] = TypeAdapter(
+    tuple[dict[str, PositiveInt | str], PositiveInt | None]
 )
 
 
@@ -99,7 +99,7 @@ def _read(text: str, system: SystemSpec, scheme: Scheme) -> Tuned | None:
 
 
 def _own(system: SystemSpec, scheme: Scheme) -> Setting:
-    return {key: int(getattr(system.software, key)) for key in scheme.tunes}
+    return {key: getattr(system.software, key) for key in scheme.tunes}
 
 
 def _with(system: SystemSpec, setting: Setting) -> SystemSpec:

@@ -76,11 +76,15 @@ def test_buckets_add_up_to_the_time_of_the_run(split, machine, setting, simulate
 
 
 OVERLAPPING = ("t3-consumer", "stream-overlap", "dma-overlap", "async-tp", "fused-sw", "ideal-overlap")
+SHARED = [
+    (f"software={{overlap_cus: 1, cu_sharing: {first}, collectives_displace: true, event_overhead: 1 us}}",)
+    for first in ("fixed", "collective-first", "gemm-first")
+]
 ISSUED = ("software={scatter_overhead: 1 us, gather_overhead: 2 us, overlap_pieces: 4, overlap_cus: 1}",)
 
 
 @pytest.mark.parametrize("simulated", ["mirror", "all"])
-@pytest.mark.parametrize("change", [*SETTINGS.values(), ISSUED, ("software.scatter_floor=50 us",)])
+@pytest.mark.parametrize("change", [*SETTINGS.values(), ISSUED, *SHARED, ("software.scatter_floor=50 us",)])
 @pytest.mark.parametrize("side", ["produced", "consumed"])
 def test_buckets_of_both_halves_add_up(
     side, change, simulated, tiny_loaded, gemm_op, collective_op, sublayer_of, lowered

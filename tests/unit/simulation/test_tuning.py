@@ -113,9 +113,9 @@ def rows_and_runs(monkeypatch):
 
 @pytest.mark.usefixtures("cached")
 def test_what_a_search_has_found_is_not_searched_for_again(point, rows_and_runs):
-    """First the system's own and 16 settings are run, and the best for the row; then that alone: equal rows."""
+    """First the system's own and 32 settings are run, and the best for the row; then that alone: equal rows."""
     first, ran = rows_and_runs(point)
-    assert ran == (18, 18)
+    assert ran == (34, 34)
     again, ran = rows_and_runs(point)
     assert ran == (1, 1)
     assert again == first
@@ -130,13 +130,18 @@ def test_what_says_something_else_is_searched_for_again(point, rows_and_runs, ca
     assert len(kept) == 2
     for path in kept:
         path.write_text("damaged")
-    assert rows_and_runs(point) == (first, (18, 18))
+    assert rows_and_runs(point) == (first, (34, 34))
     assert {path: path.read_text() for path in kept} == kept
     disk = REMEMBERED.disk
     for path in kept:
-        for text in ("", "[]", '[{"overlap_pieces": 3, "overlap_cus": 8}, 5]', '[{"overlap_pieces": 1}, 5]'):
+        for text in (
+            "",
+            "[]",
+            '[{"overlap_pieces": 3, "overlap_cus": 8, "cu_sharing": "fixed"}, 5]',
+            '[{"overlap_pieces": 1}, 5]',
+        ):
             disk.put(path.name, text)
-            assert rows_and_runs(point)[1] in {(18, 1), (1, 18)}
+            assert rows_and_runs(point)[1] in {(34, 1), (1, 34)}
 
 
 @pytest.mark.usefixtures("cached")
@@ -152,7 +157,7 @@ def test_every_thing_that_may_change_the_best_is_searched_for(point, rows_and_ru
         replace(point, gpus="all"),
     )
     for other in others:
-        assert rows_and_runs(other)[1] == (18, 18)
+        assert rows_and_runs(other)[1] == (34, 34)
         assert rows_and_runs(other)[1] == (1, 1)
     assert rows_and_runs(point)[1] == (1, 1)
 
@@ -163,7 +168,7 @@ def test_another_version_searches_again(point, rows_and_runs, monkeypatch):
     rows_and_runs(point)
     monkeypatch.setattr(part_store, "code_version", lambda: "another")
     part_store._version.cache_clear()
-    assert rows_and_runs(point)[1] == (18, 18)
+    assert rows_and_runs(point)[1] == (34, 34)
     part_store._version.cache_clear()
 
 
@@ -171,7 +176,7 @@ def test_without_a_cache_every_run_searches(point, rows_and_runs, cached, monkey
     """Nothing is taken, and nothing kept."""
     monkeypatch.setenv(FOLDER, OFF)
     for _ in range(2):
-        assert rows_and_runs(point)[1] == (18, 18)
+        assert rows_and_runs(point)[1] == (34, 34)
     assert not cached.exists()
 
 
