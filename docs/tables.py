@@ -9,6 +9,7 @@ A table is what its marker says, ``<!-- table: KIND WHAT -->`` to ``<!-- end -->
 - ``choices KIND``: what is registered under a name of its own;
 - ``reproduce``: published figures beside simulated ones;
 - ``validate`` and ``validate all``: errors against references, by group and by band;
+- ``sides``: measured overlap whose gain or loss comes out as the other;
 - ``explain TRACE SUBLAYER``: where the time went, in us, under the schemes that a machine can run;
 - ``sweep NAME``: speedups from ``out/NAME``, which ``t3sim sweep NAME`` makes;
 - ``slowdown NAME``: what each change of such a sweep adds to the time without;
@@ -28,6 +29,7 @@ from t3sim.experiments.explanations import explain
 from t3sim.registry import get, names
 from t3sim.report.pivot import pivot
 from t3sim.results import Row, read_frame
+from t3sim.results.comparison import SPEEDUP, Comparison
 from t3sim.results.losses import BUCKETS
 from t3sim.results.provenance import is_sourced, plain
 from t3sim.results.published import EvaluatedTarget
@@ -40,8 +42,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(r"<!-- table: (?P<kind>\w+)(?: (?P<what>[^\n]+?))? -->\n(?P<body>(?:\|[^\n]*\n)*)<!-- end -->")
 ALL = "all"
-POOLED = ("ring", "dram", "network")
-"""Families whose groups all agree so well that the short table gives one line a quantity."""
+POOLED = ("ring", "dram", "network", "contention")
+"""Families of which the short table gives one line a quantity: groups agree well, or are of few figures."""
+TOSS_UP = 0.05
+"""Measured speedups this near to 1 may fall on either side: bars are read within 0.02, and times vary as much."""
 _DIMENSIONS = {item.example: item for item in (units.SIZE, units.RATE, units.DURATION, units.FREQUENCY)}
 
 
@@ -200,6 +204,23 @@ def validation_rows(summaries: Sequence[Row]) -> str:
     return markdown(("check", "group", "quantity", "band", "n", "mean error", "bias", "worst", "worst case"), rows)
 
 
+def side_rows(comparisons: Sequence[Comparison]) -> str:
+    """One line per speedup on the wrong side of 1, with the errors of its times, as far as they were published."""
+    errors = {(item.group, item.case, item.quantity, item.source): item.error for item in comparisons}
+    rows = []
+    for item in comparisons:
+        if item.quantity != SPEEDUP or item.same_side:
+            continue
+        before = errors.get((item.group.split(",")[0], item.case, "sequential_us", item.source))
+        at_once = errors.get((item.group, item.case, "overlapped_us", item.source))
+        cells = ("" if error is None else f"{error:+.0%}" for error in (before, at_once))
+        toss_up = "yes" if abs(item.reference - 1) <= TOSS_UP else ""
+        speedups = f"{item.reference:.2f}", f"{item.simulated:.2f}"
+        rows.append((item.group, item.case, item.band, *speedups, toss_up, *cells))
+    header = ("stack", "pair", "band", "measured", "simulated", "within 5% of 1")
+    return markdown((*header, "error one after the other", "error at once"), rows)
+
+
 def sweep_rows(results: Path) -> str:
     """Pivot a sweep of single changes: geomean, smallest and largest speedup by scheme."""
     table = pivot(read_frame(results / "results.csv"), ("change", "change.note"), ("scheme",), "speedup", "geomean")
@@ -279,9 +300,13 @@ def _reproduce_table(_what: str) -> str:
 
 
 @cache
+def _comparisons(name: str) -> list[Comparison]:
+    return validation.checks()[name].compare()
+
+
+@cache
 def _summaries() -> tuple[Row, ...]:
-    checks = validation.checks()
-    return tuple(row for name, check in checks.items() for row in validation.summary(name, check.compare()))
+    return tuple(row for name in validation.checks() for row in validation.summary(name, _comparisons(name)))
 
 
 def _validation_table(what: str) -> str:
@@ -293,6 +318,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "choices": _choice_table,
     "reproduce": _reproduce_table,
     "validate": _validation_table,
+    "sides": lambda _what: side_rows([*_comparisons("overlap"), *_comparisons("sublayers")]),
     "explain": explain_rows,
     "costs": _cost_table,
     "sweep": lambda name: sweep_rows(ROOT / "out" / name),

@@ -69,7 +69,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
         ),
         "winners": Entry(
             "winners",
-            "Say of every point which scheme is fastest, and what T3 gains over the best software.",
+            "Say of every point which scheme is fastest, what T3 gains over the best software, and why.",
         ),
         "plot": Entry("plot", "Draw a figure from results: lines, bars, a heat map or a tornado."),
         "report": Entry(

@@ -29,7 +29,7 @@ def plot(
     kind: Annotated[PlotKind, typer.Option(help="Kind of figure.")] = PlotKind.LINE,
     metric: Annotated[str, typer.Option(help="Column of numbers that is shown.")] = "speedup",
     by: Annotated[str, typer.Option(help="Column of lines or groups; of a heat map, the vertical axis.")] = "scheme",
-    agg: Annotated[str, typer.Option(help="geomean, mean, median, min or max of the points of a mark.")] = "geomean",
+    agg: Annotated[str, typer.Option(help="geomean, mean, median, min, max or sum of a mark's points.")] = "geomean",
     where: WhereOption = None,
     log_x: Annotated[bool, typer.Option("--log-x", help="Logarithmic horizontal axis.")] = False,  # noqa: FBT002
     baseline: Annotated[str, typer.Option(help="Value of --x that a tornado compares with; the first.")] = "",

@@ -33,7 +33,7 @@ def table(
     rows: Annotated[str, typer.Option(help="Columns whose values label the rows, comma-separated.")] = "model,tp",
     cols: Annotated[str, typer.Option(help="Columns whose values label the columns.")] = "scheme",
     metric: Annotated[str, typer.Option(help="Column of numbers.")] = "speedup",
-    agg: Annotated[str, typer.Option(help="geomean, mean, median, min or max of the points of a cell.")] = "geomean",
+    agg: Annotated[str, typer.Option(help="geomean, mean, median, min, max or sum of a cell's points.")] = "geomean",
     where: WhereOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:

@@ -114,7 +114,8 @@ def _cache_state() -> str:
     if disk is None:
         return f"not kept: {FOLDER} says so, or names no folder that is yours alone"
     held = disk.usage()
-    return f"{held.files} parts, {held.nbytes / 2**20:.1f} MiB of at most {disk.most_bytes >> 20}, in {disk.root}"
+    size = f"{held.nbytes / 2**20:.1f} MiB of at most {disk.most_bytes >> 20}"
+    return f"{held.files} parts and tuned settings, {size}, in {disk.root}"
 
 
 def _small_run() -> str:

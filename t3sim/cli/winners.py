@@ -30,7 +30,11 @@ def winners_command(
     out: Annotated[Path | None, typer.Option(help="File for the map: .png, .svg or .pdf.", dir_okay=False)] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Say of every point which scheme is fastest, and what T3 gains over the best software."""
+    """Say of every point which scheme is fastest, what T3 gains over the best software, and why.
+
+    Why: where the slower of the two loses most time, in us and as a share of how far they are apart. Sweeps tell it of
+    the schemes that their setting `losses` names.
+    """
     frame = load_results(results, where)
     columns = (by, rows, cols)
     found = winners(frame, columns)
@@ -50,7 +54,7 @@ def winners_command(
         for name in lines[0]:
             shown.add_column(name)
         for line in lines:
-            shown.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in line.values()))
+            shown.add_row(*map(_shown, line.values()))
         print_tables([shown])
 
 
@@ -61,4 +65,13 @@ def _measured(one: Winner) -> Row:
         "gain": one.gain,
         "fastest": one.hardware if one.gain > 1 else one.software,
         "points": one.points,
+        "why": one.why and one.why.words,
+        "why_us": one.why_us,
+        "why_share": one.why_share,
     }
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

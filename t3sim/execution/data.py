@@ -378,9 +378,14 @@ def _hands_over(first: Work, second: CollectiveWork) -> bool:
     if first.op.bytes != second.op.bytes or first.plan.operation in (Operation.ALL_TO_ALL, Operation.SEND):
         return False
     if first.plan.operation is Operation.REDUCE_SCATTER:
-        alike = first.plan.subs == second.plan.subs and first.chunks.chunk_bytes == second.chunks.chunk_bytes
-        return second.plan.operation is Operation.ALL_GATHER and alike
+        return second.plan.operation is Operation.ALL_GATHER and _of_homes(first) == _of_homes(second)
     return True
+
+
+def _of_homes(work: CollectiveWork) -> list[int]:
+    """Give the bytes of each home's parts, which lie side by side, in the order of the buffer."""
+    sizes, subs = work.chunks.chunk_bytes, work.plan.subs
+    return [sum(sizes[first : first + subs]) for first in range(0, len(sizes), subs)]
 
 
 def _all_pieces(opened: OperationValues, part: int) -> range:

@@ -87,7 +87,8 @@ class SharedCus:
         # Few workgroups spread over as many CUs as there are.
         self._held = yield from self._pool.exchange(self._held, total - first, self._priority)
         last = min(first + self._held * self._kernel.workgroups_per_cu, total)
-        strange, self._seen = self._strange_bytes() - self._seen, self._strange_bytes()
+        seen = self._strange_bytes()
+        strange, self._seen = seen - self._seen, seen
         traffic = self._replay.go_on(np.array([first, last]), np.array([strange]))
         return Stage(first, last, self._held, settled(traffic, self._kernel), 0)
 

@@ -77,11 +77,15 @@ class TileRows:
         return sum(int(count) for each, count in zip(self.stations, self._counts, strict=True) if self.stays(each))
 
     def begin_in_turns(self) -> IntArray:
-        """List the tiles whose only contribution is in memory from the start: chunk by chunk, one tile of each."""
+        """List the tiles whose only contribution is in memory from the start: one tile of each chunk in turn.
+
+        Chunks of which the plan sends one after the other do not take turns.
+        """
         ready = self._numbers(lambda each: each.own and not each.arrivals)
         counts = self._counts[ready]
         pieces = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-        order = np.argsort(pieces, kind="stable")
+        steps = np.repeat(np.array([self._first_step(self.stations[number]) for number in ready], np.int64), counts)
+        order = np.lexsort((pieces, steps))
         found: IntArray = self.of(np.repeat(ready, counts)[order], pieces[order])
         return found
 
@@ -113,6 +117,10 @@ class TileRows:
         number, groups = group - int(row["first_group"]), int(row["groups"])
         count = int(self._counts[station - self.first_station])
         return range(number * count // groups, (number + 1) * count // groups)
+
+    def _first_step(self, station: Station) -> int:
+        """Give the step of the plan at which a station is first sent; 0 where it is not."""
+        return min((self._exchange.plan.moves[fire.move.number].step for fire in station.fires), default=0)
 
     @cached_property
     def _arrivals(self) -> IntArray:

@@ -1,17 +1,18 @@
 """Explains sublayers: where the time went under each scheme, and what would help, by simulating again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 from t3sim.errors import InputError, Problem
-from t3sim.experiments.loss_buckets import losses
 from t3sim.experiments.what_if import what_if
 from t3sim.processes import Progress, each
 from t3sim.results import GLOSSARY, Column
 from t3sim.results.explanation import WHERE, Explanation, Explanations, WhatIf
 from t3sim.results.losses import BUCKET_COLUMNS, Losses
 from t3sim.simulation import Point
+from t3sim.simulation.lab import SystemLab
+from t3sim.simulation.loss_buckets import losses_of
 from t3sim.simulation.point import identity
 from t3sim.simulation.run import label, load_points, manifest, notes_on
 
@@ -47,6 +48,11 @@ def explain(
     )
     notes = [note for point in points for note in notes_on(point)]
     return Explanations(tuple(items), manifest(points, notes))
+
+
+def losses(point: Point, schemes: Iterable[str]) -> list[Losses]:
+    """Split the time of ``point`` under each of ``schemes``. Raises ``SimulationError`` as ``losses_of`` does."""
+    return losses_of(SystemLab(point.system.spec, point.sublayer.tp, point.gpus), point.works, schemes)
 
 
 def _relaxed(pair: tuple[Point, Losses], system: str | Path, overrides: Sequence[str]) -> list[WhatIf]:

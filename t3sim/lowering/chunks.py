@@ -54,6 +54,17 @@ def resliced(chunks: Chunks, piece_bytes: int) -> Chunks:
     return Chunks(piece_bytes=tuple(pieces_of(size, piece_bytes) for size in chunks.chunk_bytes))
 
 
+def cut_evenly(chunks: Chunks, count: int) -> Chunks:
+    """Cut each part into ``count`` parts of the same bytes, in pieces no larger than before.
+
+    Raises ``ValueError`` where whole bytes do not allow that.
+    """
+    if any(size % count for size in chunks.chunk_bytes):
+        raise ValueError(f"parts of {sorted(set(chunks.chunk_bytes))} B cannot be cut into {count} equal ones")
+    cut = (pieces_of(sum(pieces) // count, max(pieces, default=1)) for pieces in chunks.piece_bytes)
+    return Chunks(piece_bytes=tuple(pieces for pieces in cut for _ in range(count)))
+
+
 def pieces_of(total_bytes: int, piece_bytes: int) -> tuple[int, ...]:
     """Cut ``total_bytes`` into pieces of ``piece_bytes``; the last one holds the rest."""
     whole, rest = divmod(total_bytes, piece_bytes)

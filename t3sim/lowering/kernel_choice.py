@@ -117,14 +117,15 @@ def estimate_s(choice: KernelChoice, dtype: str, rates: GemmRates) -> float:
     tiling = choice.tiling
     resident = rates.cus * choice.workgroups_per_cu
     full, rest = divmod(choice.workgroups, resident)
-    busy = full * _stage_s(choice, resident, dtype, rates) + (_stage_s(choice, rest, dtype, rates) if rest else 0.0)
+    busy = full * stage_s(choice, resident, dtype, rates) + (stage_s(choice, rest, dtype, rates) if rest else 0.0)
     operands = (tiling.M + tiling.N) * tiling.K * choice.split_k * tiling.element_bytes
     moved = (operands + tiling.output_bytes) / rates.dram_bytes_per_s
     reduced = (choice.partial_bytes + tiling.output_bytes) / rates.llc_bytes_per_s + rates.stage_overhead_s
     return max(busy, moved) + (reduced if choice.split_k > 1 else 0.0)
 
 
-def _stage_s(choice: KernelChoice, workgroups: int, dtype: str, rates: GemmRates) -> float:
+def stage_s(choice: KernelChoice, workgroups: int, dtype: str, rates: GemmRates) -> float:
+    """Estimate the time of a stage of so many workgroups, s."""
     tiling = choice.tiling
     flops = 2 * tiling.tile_m * tiling.tile_n * tiling.K * ceil_div(workgroups, rates.cus)
     matrix = flops / rates.flops_per_s[dtype]

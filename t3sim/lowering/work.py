@@ -1,7 +1,7 @@
 """From a sublayer's operations to work: tiled GEMMs, and collectives by plan, with what can be fused marked."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from t3sim.collectives.plan import Operation, Plan
 from t3sim.compiled import IntArray
@@ -177,6 +177,16 @@ def _gemm(op: Gemm, kernel: GemmKernelSpec, parts: int, rates: GemmRates | None)
         fused=fused,
         tiles=TileChunks(tiling=fused.tiling, order=fused.tiling.dispatch_order(inside_chunks), count=parts),
     )
+
+
+def whole_row_kernels(work: GemmWork, kernel: GemmKernelSpec, parts: int) -> Iterator[GemmWork]:
+    """List ``work`` with every fused kernel whose rows of tiles end where those of ``parts`` equal parts of M do."""
+    for tile in _fitting(work.op, kernel, parts):
+        if work.op.M % (parts * tile.tile_m) == 0:
+            fused = tiled(work.op, kernel, tile)
+            _, rows = group_rows(fused.tiling.grid_m, parts, kernel.group_rows)
+            order = fused.tiling.dispatch_order(rows)
+            yield replace(work, fused=fused, tiles=TileChunks(tiling=fused.tiling, order=order, count=work.tiles.count))
 
 
 def _producer(op: Collective, plan: Plan, producers: dict[str, GemmWork], sublayer: Sublayer) -> GemmWork | None:

@@ -2,9 +2,9 @@
 
 The parts are sets of moments, taken from records, so their lengths add up to the run's time exactly. Let ``[0, T)`` be
 the run. Time in which a GEMM runs is the GEMM's; what a collective takes beside it, or beside one before it in the
-program, is hidden, and what is left is its *exposed* time. What the GPU begins late counts as launch of its first
-operation. A GEMM ends with the issue of its last store where its collective is fused with it, and else when its last
-store is in memory.
+program, is hidden, and what is left is its *exposed* time. Time in which no operation runs, at the beginning or where
+a stream waits for another one's event, counts as launch of the operation that comes next. A GEMM ends with the issue
+of its last store where its collective is fused with it, and else when its last store is in memory.
 
 GEMM, ``[start, end)``:
 
@@ -50,9 +50,13 @@ def last_gpu(recorder: Recorder) -> GpuRecord:
 
 def split(gpu: GpuRecord) -> dict[TimePart, int]:
     """Split the time of one GPU's program, fs by part."""
-    first = min(gpu.gpu.spans, key=attrgetter("start_fs"))
-    parts = {TimePart(first.operation, "launch"): first.start_fs}
-    taken = union([(0, first.start_fs)])
+    parts: dict[TimePart, int] = {}
+    taken = []
+    for gap in _gaps(gpu.gpu.spans):
+        later = (span for span in gpu.gpu.spans if span.start_fs >= gap.end_fs)
+        part = TimePart(min(later, key=attrgetter("start_fs")).operation, "launch")
+        parts[part] = parts.get(part, 0) + gap.end_fs - gap.start_fs
+        taken.append(gap)
     for span in sorted(gpu.gpu.spans, key=lambda span: span.operation != "gemm"):
         own = union([(span.start_fs, span.end_fs)])
         exposed = difference(own, taken)
@@ -62,6 +66,12 @@ def split(gpu: GpuRecord) -> dict[TimePart, int]:
             parts[part] = parts.get(part, 0) + length_fs(moments)
         taken = union([*taken, *own])
     return parts
+
+
+def _gaps(spans: Sequence[Span]) -> Moments:
+    """Find when no operation runs, up to the end of the last one."""
+    end = max(span.end_fs for span in spans)
+    return difference(union([(0, end)]), union((span.start_fs, span.end_fs) for span in spans))
 
 
 def _gemm(gpu: GpuRecord, span: Span) -> dict[str, Moments]:

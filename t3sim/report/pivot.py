@@ -19,6 +19,7 @@ AGGREGATES: Mapping[str, Callable[[Sequence[float]], float]] = {
     "median": median,
     "min": min,
     "max": max,
+    "sum": sum,
 }
 _ALL = "all"
 _IDENTITY = ("system", "model", "tp", "phase", "sublayer", "scheme")
@@ -67,7 +68,8 @@ def pivot(frame: "pd.DataFrame", rows: Sequence[str], cols: Sequence[str], metri
     """Aggregate ``metric`` over the rows of ``frame`` that share their values of ``rows`` and ``cols``.
 
     Labels keep the order in which they first appear. Failed points and those without the metric are left out and
-    named. Raises ``InputError`` for columns that do not exist, and for values that have no such aggregate.
+    named. Raises ``InputError`` for columns that do not exist, for values that have no such aggregate, and for a sum
+    that would lack a point.
     """
     require_columns(frame, {"--rows": rows, "--cols": cols, "--metric": (metric,)})
     if agg not in AGGREGATES:
@@ -77,6 +79,9 @@ def pivot(frame: "pd.DataFrame", rows: Sequence[str], cols: Sequence[str], metri
     for record in frame.to_dict("records"):
         value = _number(record, metric)
         if value is None:
+            if agg == "sum":
+                message = f"a sum needs all points: {_named(record, (*rows, *cols), metric)}"
+                raise InputError(Problem(message=message, key="--agg", value=agg))
             excluded[_named(record, (*rows, *cols), metric)] = None
             continue
         row, column = (tuple(str(record[name]) for name in names) for names in (rows, cols))

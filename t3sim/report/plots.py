@@ -26,6 +26,7 @@ FORMATS: Final = (".png", ".svg", ".pdf")
 _SIZE_INCHES: Final = (7.0, 4.2)
 _DPI: Final = 150
 _MARKERS: Final = "osD^vPX*"
+_MOST_GROWTHS: Final = 5
 _MOST_MARKS: Final = 200
 """Labels on an axis, or cells of a heat map's side, beyond which nothing could be read."""
 
@@ -68,8 +69,22 @@ def save_figure(
     with mpl.rc_context({"svg.hashsalt": "t3sim", "axes.grid": grid, "grid.alpha": 0.3}):
         figure = figures.Figure(figsize=size, layout="constrained")
         draw(figure)
+        _grow_to_fit(figure)
         with replacing(path, binary=True) as file:
             figure.savefig(file, format=path.suffix[1:], dpi=_DPI, metadata=metadata)
+
+
+def _grow_to_fit(figure: "Figure") -> None:
+    """Make a figure as large as its labels need: above long names, axes may be too short for their own label."""
+    for _ in range(_MOST_GROWTHS):
+        figure.draw_without_rendering()
+        width, height = figure.get_size_inches()
+        drawn = figure.get_tightbbox()
+        over = max(0.0, -drawn.x0, drawn.x1 - width), max(0.0, -drawn.y0, drawn.y1 - height)
+        if not any(over):
+            break
+        # A label is in the middle of its axes, which grow by as much as the figure does, or less where it is crowded.
+        figure.set_size_inches(width + 2 * over[0], height + 2 * over[1])
 
 
 def _line(frame: "pd.DataFrame", plot: Plot, figure: "Figure") -> None:

@@ -1,22 +1,21 @@
 """Who wins where: of every point the fastest scheme, and what new hardware gains over the best software."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from math import isnan
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from t3sim.errors import InputError, Problem
 from t3sim.report.pivot import require_columns
 from t3sim.report.quantities import quantity
 from t3sim.results import Row, geomean
-from t3sim.results.schemes import Role, scheme_info
+from t3sim.results.losses import SPENT, Spent
+from t3sim.results.schemes import HARDWARE, SOFTWARE, Role, scheme_info
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-SOFTWARE: tuple[Role, ...] = ("baseline", "rival")
-HARDWARE: tuple[Role, ...] = ("scheme", "extension")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,28 @@ class Winner:
     gain: float
     """Time of the first over time of the second; of several points, the geomean."""
     points: int
+    why: Spent | None = None
+    """Where the slower of the two loses most against the other; ``None`` where results do not say (``losses``)."""
+    why_us: float | None = None
+    """How much that is, us: the mean of the points."""
+    why_share: float | None = None
+    """The same as a share of how far the two are apart; above 1 where the slower one makes up for a part elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """The fastest of both sides at one point."""
+
+    software: Row
+    hardware: Row
+
+    @property
+    def gain(self) -> float:
+        return float(self.software["total_us"] / self.hardware["total_us"])
+
+    def lost_us(self, column: str) -> float:
+        """How much more software spends on something; NaN where a row does not say."""
+        return float(self.software[column]) - float(self.hardware[column])
 
 
 def winners(frame: "pd.DataFrame", columns: Sequence[str]) -> list[Winner]:
@@ -40,42 +61,65 @@ def winners(frame: "pd.DataFrame", columns: Sequence[str]) -> list[Winner]:
     where no point is left.
     """
     require_columns(frame, {"--rows, --cols": columns})
-    ok = frame[frame["status"] == "ok"][["point_id", "scheme", "total_us", *columns]]
+    told = [each.column for each in SPENT if each.column in frame.columns]
+    needed = list(dict.fromkeys(["point_id", "scheme", "total_us", *columns, *told]))
+    ok = frame[frame["status"] == "ok"][needed]
     points: dict[str, list[Row]] = {}
     for row in ok.to_dict("records"):
         points.setdefault(str(row["point_id"]), []).append({str(name): value for name, value in row.items()})
-    found: dict[tuple[str, ...], list[tuple[str, str, float]]] = {}
+    found: dict[tuple[str, ...], list[_Pair]] = {}
     for rows in points.values():
         software, hardware = (_fastest(rows, roles) for roles in (SOFTWARE, HARDWARE))
         if software is not None and hardware is not None:
             labels = tuple(str(hardware[name]) for name in columns)
-            gain = float(software["total_us"] / hardware["total_us"])
-            found.setdefault(labels, []).append((software["scheme"], hardware["scheme"], gain))
+            found.setdefault(labels, []).append(_Pair(software, hardware))
     if not found:
         message = "needs points with a scheme of software (sequential or a rival) and one of T3's"
         raise InputError(Problem(message=message, key="RESULTS"))
-    return [_together(labels, members) for labels, members in found.items()]
+    return [_together(labels, pairs, told) for labels, pairs in found.items()]
 
 
-def _fastest(rows: Sequence[Row], roles: Sequence[Role]) -> Row | None:
+def _fastest(rows: Sequence[Row], roles: Collection[Role]) -> Row | None:
     """Find the fastest row whose scheme has one of these roles."""
     own = [row for row in rows if scheme_info(str(row["scheme"])).role in roles]
     return min(own, key=itemgetter("total_us"), default=None)
 
 
-def _together(labels: tuple[str, ...], members: Sequence[tuple[str, str, float]]) -> Winner:
-    software, hardware = ([str(member[side]) for member in members] for side in (0, 1))
-    return Winner(
+def _together(labels: tuple[str, ...], pairs: Sequence[_Pair], told: Sequence[str]) -> Winner:
+    software = [str(pair.software["scheme"]) for pair in pairs]
+    hardware = [str(pair.hardware["scheme"]) for pair in pairs]
+    winner = Winner(
         labels=labels,
         software=max(software, key=software.count),
         hardware=max(hardware, key=hardware.count),
-        gain=geomean([gain for _, _, gain in members]),
-        points=len(members),
+        gain=geomean([pair.gain for pair in pairs]),
+        points=len(pairs),
     )
+    return replace(winner, **_why(pairs, told, sign=1 if winner.gain >= 1 else -1))
+
+
+def _why(pairs: Sequence[_Pair], told: Sequence[str], *, sign: int) -> dict[str, Any]:
+    """Say where the slower side loses most; ``sign`` is 1 where that is software.
+
+    A point counts by its loss as a share of its time under T3, as it does for the gain: a long one no more than others.
+    """
+    if len(told) < len(SPENT) or any(isnan(pair.lost_us(name)) for pair in pairs for name in told):
+        return {}
+
+    def lost(column: str) -> float:
+        return sign * sum(pair.lost_us(column) / float(pair.hardware["total_us"]) for pair in pairs)
+
+    most = max(SPENT, key=lambda each: lost(each.column))
+    apart = sum(map(lost, told))
+    return {
+        "why": most,
+        "why_us": sign * sum(pair.lost_us(most.column) for pair in pairs) / len(pairs),
+        "why_share": lost(most.column) / apart if apart else None,
+    }
 
 
 def draw(found: Sequence[Winner], frame: "pd.DataFrame", columns: tuple[str, str, str], figure: "Figure") -> None:
-    """Draw a map: colour is the gain over the best software, whose name stands in the cell.
+    """Draw a map: colour is the gain over the best software, whose name stands in the cell; below it why, if known.
 
     ``columns``: those that the labels of ``found`` are of; a map for every value of the first, then rows and columns.
     """
@@ -99,7 +143,9 @@ def draw(found: Sequence[Winner], frame: "pd.DataFrame", columns: tuple[str, str
                 if (row, col) in cells:
                     one = cells[row, col]
                     ink = "white" if abs(one.gain - 1) > 0.6 * far else "black"
-                    axes.text(x, y, f"{one.gain:.2f}\n{one.software}", ha="center", va="center", color=ink, size=7)
+                    why = [f"{'' if one.gain >= 1 else 'T3: '}{one.why.short}"] if one.why is not None else []
+                    text = "\n".join([f"{one.gain:.2f}", one.software, *why])
+                    axes.text(x, y, text, ha="center", va="center", color=ink, size=7)
     all_axes[0].set_ylabel(rows)
     figure.colorbar(image, ax=list(all_axes), label="T3 over the best software (named)")
 

@@ -52,6 +52,12 @@ def _command(name: str, meaning: str, counted: str) -> Column:
     return Column(f"dram_{name}", int, f"{meaning}; empty for memory without rows", formula)
 
 
+def _spent(name: str, meaning: str, buckets: str) -> Column:
+    """Describe one part of a run's time; all of them add up to ``total_us``."""
+    told = f"us: {meaning}; only of the fastest of what a sweep's `losses` names"
+    return Column(f"spent_{name}_us", float, told, f"sum of the loss buckets {buckets}")
+
+
 COLUMNS: tuple[Column, ...] = (
     Column(
         "point_id",
@@ -218,6 +224,24 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("tuned", str, "keys of software and the values that made the scheme fastest; only with --tune"),
     Column("untuned_us", float, "time of the same with nothing tuned; only with --tune", "total_us of its own run"),
+    _spent("gemm", "the GEMM's kernel alone, in the pieces that it is cut into", "gemm_compute gemm_waits gemm_pieces"),
+    _spent("cus_taken", "more time of the GEMM on the CUs that others leave it", "gemm_cus_taken"),
+    _spent(
+        "dram_contention",
+        "more waits of the GEMM for operands and stores, since the DRAM serves others too",
+        "gemm_dram_contention gemm_store_pressure",
+    ),
+    _spent(
+        "communication",
+        "exposed communication: wires, what is on its way, memory of all but reduce-scatters; waits to store remotely",
+        "gemm_link_pressure, fill, link and latency of all collectives, ag_memory other_memory",
+    ),
+    _spent("reduction", "exposed final reduction: memory reads and reduces, and the wire is idle", "rs_memory"),
+    _spent(
+        "launch",
+        "exposed launches and synchronisation: kernels, the host's part, waits for a neighbour or a tracker entry",
+        "launch tracker, neighbour of all collectives",
+    ),
 )
 
 _OF_OPERATION = re.compile(r"dram_\w+_(read|write)_bytes|\w+_us")

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from t3sim.results.activity import Activity
-from t3sim.results.columns import Column
+from t3sim.results.columns import Column, Row
+from t3sim.units import FS_PER_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,12 @@ BUCKETS: tuple[Bucket, ...] = (
         "alone: operand_wait + store_wait",
     ),
     Bucket(
+        "gemm_pieces",
+        "compute",
+        "more time of a GEMM that is cut, when its pieces run alone, one by one on all CUs (a gain if negative)",
+        "pieces alone - alone: compute + operand_wait + store_wait; `alone` below is the pieces, where there are any",
+    ),
+    Bucket(
         "gemm_dram_contention",
         "DRAM",
         "more waits for operands than alone: the DRAM serves others too (a gain if negative)",
@@ -72,6 +79,43 @@ BUCKETS: tuple[Bucket, ...] = (
     Bucket("launch", "latency", "launches of all kernels, and what the GPU begins late", "all operations: launch"),
     Bucket("hidden", "", "what an ideal takes as overlapped (negative)", "total - sum of the runs of its phases alone"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Buckets put together as one column of results."""
+
+    column: str
+    words: str
+    """What a reader is told of it."""
+    short: str
+    """The same for a cell of a map."""
+    buckets: tuple[str, ...]
+
+
+def _of_all(*kinds: str) -> tuple[str, ...]:
+    return tuple(f"{short}_{kind}" for short in ("rs", "ag", "other") for kind in kinds)
+
+
+SPENT: tuple[Spent, ...] = (
+    Spent("spent_gemm_us", "slower GEMM", "GEMM", ("gemm_compute", "gemm_waits", "gemm_pieces")),
+    Spent("spent_cus_taken_us", "CUs taken", "CUs taken", ("gemm_cus_taken",)),
+    Spent(
+        "spent_dram_contention_us",
+        "DRAM contention",
+        "contention",
+        ("gemm_dram_contention", "gemm_store_pressure"),
+    ),
+    Spent(
+        "spent_communication_us",
+        "exposed communication",
+        "exposed",
+        ("gemm_link_pressure", *_of_all("fill", "link", "latency"), "ag_memory", "other_memory"),
+    ),
+    Spent("spent_reduction_us", "exposed final reduction", "reduction", ("rs_memory",)),
+    Spent("spent_launch_us", "launch and synchronisation", "launch", ("launch", "tracker", *_of_all("neighbour"))),
+)
+"""Every bucket but ``hidden``, which is no time of a run, is in one of them."""
 BOUNDS = tuple(dict.fromkeys(bucket.bound for bucket in BUCKETS if bucket.bound))
 """What time is bound by."""
 BUCKET_COLUMNS = tuple(
@@ -97,6 +141,10 @@ class Losses:
         if self.buckets["hidden"]:
             return ""
         return max(BOUNDS, key=self.bound_fs)
+
+    def spent(self) -> Row:
+        """Give the columns of results that say where the time went. Only of what is one run, not of an ideal."""
+        return {each.column: sum(self.buckets[bucket] for bucket in each.buckets) / FS_PER_US for each in SPENT}
 
     def bound_fs(self, bound: str) -> int:
         """Time bound by ``bound``, fs."""

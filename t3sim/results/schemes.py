@@ -10,6 +10,10 @@ Role = Literal["baseline", "scheme", "ideal", "extension", "rival"]
 the paper evaluates; ``rival``: what software does on today's GPUs. These two are run where they are asked for."""
 USUAL: frozenset[Role] = frozenset({"baseline", "scheme", "ideal"})
 """Roles of schemes that are run where none is named."""
+SOFTWARE: frozenset[Role] = frozenset({"baseline", "rival"})
+"""Roles of schemes that today's GPUs run."""
+HARDWARE: frozenset[Role] = frozenset({"scheme", "extension"})
+"""Roles of schemes that need T3's hardware."""
 
 _KIND: Final = "scheme"
 

@@ -10,8 +10,9 @@ from t3sim.execution.track_trigger import TrackTrigger
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.gpu import Gpu, Span
 from t3sim.lowering.work import CollectiveWork, GemmWork, Work
+from t3sim.schemes.consumer_order import arriving_parts, consumer_order
 from t3sim.schemes.fused import gathering
-from t3sim.schemes.gemm_runs import arriving_parts, consumer_order, consumer_run
+from t3sim.schemes.gemm_runs import consumer_run
 from t3sim.schemes.kernels import GemmPhase, engine_kernel, gemm_kernel
 from t3sim.schemes.phases import Phase, check_ended, prepared
 
@@ -31,6 +32,8 @@ class ConsumerPhase:
     gather: CollectiveWork
     gemm: GemmWork
     by_engines: bool
+    stage_workgroups: int
+    """Workgroups that start at once, when the parts are there that they need."""
 
     @property
     def gemm_alone(self) -> Phase:
@@ -58,12 +61,12 @@ class ConsumerPhase:
 
     def _run(self, gpu: Gpu, number: int, carrier: Carrier, arrivals: Mapping[int, Arrived]) -> Process:
         gathered = gpu.env.process(_gather(gpu, number, self.gather, carrier))
-        order = consumer_order(self.gather, self.gemm, gpu.index)
-        run, resident = consumer_run(gpu, self.gemm, self.gather)
+        engines = gpu.spec.copy_engines.count if self.by_engines else 0
+        order, size = consumer_order(self.gather, self.gemm, gpu.index, engines), self.stage_workgroups
+        run = consumer_run(gpu, self.gemm, order, size)
 
         def gate(stage: int) -> Iterator[Arrived]:
-            first = stage * resident
-            parts = order.parts[: int(order.needed[first : first + resident].max())]
+            parts = order.parts_of(stage * size, (stage + 1) * size)
             yield from (arrivals[part] for part in parts if part in arrivals)
             _look_at(gpu, number, parts)
 
@@ -83,6 +86,11 @@ class DecomposedConsumerPhase:
     """The GEMM as one kernel with the machine to itself."""
     piece_overhead_fs: int
     """What the launch of each takes that nothing hides."""
+
+    @property
+    def pieces_alone(self) -> tuple[Phase, ...]:
+        """The GEMM of each part, without what the launch of each takes beside its own."""
+        return tuple(map(GemmPhase, self.gemms))
 
     @property
     def works(self) -> tuple[Work, ...]:

@@ -29,6 +29,11 @@ class DecomposedPhase:
     """What the launch of each takes that nothing hides."""
 
     @property
+    def pieces_alone(self) -> tuple[Phase, ...]:
+        """The GEMM of each part, without what the launch of each takes beside its own."""
+        return tuple(map(GemmPhase, self.gemms))
+
+    @property
     def works(self) -> tuple[Work, ...]:
         """The pieces, and the reduce-scatter."""
         return (*self.gemms, self.scatter)

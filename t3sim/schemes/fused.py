@@ -71,7 +71,7 @@ class FusedPhase:
         units = [_track_trigger(gpu, self.work, number, stored_locally=True, in_software=self.in_software)]
         if self.gather is not None:
             gather = replace(self.gather, producer=self.work.producer)
-            units.append(_track_trigger(gpu, gather, number + 1, stored_locally=False))
+            units.append(_track_trigger(gpu, gather, number + 1, stored_locally=False, in_software=self.in_software))
             units[0].hand_on(units[1])
         return lambda: self._run(gpu, number, units)
 

@@ -7,6 +7,7 @@ from t3sim.lowering.work import CollectiveWork, GemmWork, Work, fusable
 from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.consumer import ConsumerPhase
+from t3sim.schemes.consumer_order import soonest_by_engines
 from t3sim.schemes.fused import SOFTWARE
 from t3sim.schemes.host import issued
 from t3sim.schemes.peer_plans import by_engines, direct
@@ -28,7 +29,7 @@ class FusedSoftware(Scheme):
     label = "Fused in software"
     role: Role = "rival"
     order = 23
-    tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {"overlap_cus": (8, 16, 24, 32)}
+    tunes: ClassVar[Mapping[str, tuple[int | str, ...]]] = {"overlap_cus": (8, 16, 24, 32)}
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Fuse every reduce-scatter with its producer, run the rest as kernels."""
@@ -38,7 +39,8 @@ class FusedSoftware(Scheme):
         stored = [direct(work, facts) if work in pairs else work for work in works]
 
         def consumed(gather: CollectiveWork, gemm: GemmWork) -> Iterator[Phase]:
-            yield ConsumerPhase(by_engines(gather, facts), gemm, by_engines=True)
+            cut = soonest_by_engines(by_engines(gather, facts), gemm, lab.speeds)
+            yield ConsumerPhase(cut.gather, cut.gemm, by_engines=True, stage_workgroups=cut.stage_workgroups)
 
         phases = fused_phases(stored, SOFTWARE, summing_cus, consumed, in_software=True)
         return lab.run(issued(phases, works, lab.sharing), "fused-sw")

@@ -26,7 +26,7 @@ class FusedSwitchSoftware(Scheme):
     label = "Fused in software, in the switch"
     role: Role = "rival"
     order = 24
-    tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {"overlap_cus": (4, 8, 16, 32)}
+    tunes: ClassVar[Mapping[str, tuple[int | str, ...]]] = {"overlap_cus": (4, 8, 16, 32)}
 
     def misfit(self, facts: NetworkFacts) -> str:
         """Ask for a switch that reduces and multicasts."""

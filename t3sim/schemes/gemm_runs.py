@@ -5,9 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from t3sim.collectives.plan import Arrival, Plan, arrivals_of, part_of
-from t3sim.compiled import IntArray
-from t3sim.execution.address_space import Dispatch, dispatch, own_chunks, stations
+from t3sim.collectives.plan import Plan
+from t3sim.execution.address_space import Dispatch, dispatch, stations
 from t3sim.execution.gemm import READ, GemmRun
 from t3sim.execution.gemm_stages import OwnCus, SharedCus, Stages, settled
 from t3sim.hardware.compute.cu_pool import CuPool
@@ -15,8 +14,8 @@ from t3sim.hardware.compute.llc import LlcReplay, LlcSpec, LlcTraffic, gemm_traf
 from t3sim.hardware.gpu import Gpu
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.lowering.kernel_choice import KernelChoice
-from t3sim.lowering.work import CollectiveWork, GemmWork
-from t3sim.units import FS_PER_S, ceil_div
+from t3sim.lowering.work import GemmWork
+from t3sim.schemes.consumer_order import ConsumerOrder
 
 
 @dataclass(frozen=True)
@@ -51,96 +50,14 @@ def fused_run(gpu: Gpu, work: GemmWork, plan: Plan, mechanism: TrackTriggerSpec,
     return _run(gpu, work, work.fused, _own(work.fused, stage_workgroups, cus, traffic))
 
 
-def consumer_run(gpu: Gpu, work: GemmWork, gather: CollectiveWork) -> tuple[GemmRun, int]:
-    """Give the kernel that runs ``work`` on ``gpu`` as its input arrives, and its stage's workgroups.
+def consumer_run(gpu: Gpu, work: GemmWork, order: ConsumerOrder, stage_workgroups: int) -> GemmRun:
+    """Give the kernel that runs ``work`` on ``gpu`` in the order in which its input arrives: one workgroup a tile.
 
-    A stage runs as one gang, so its workgroups wait for the last of their parts. How many of those that fit on the CUs
-    make a stage is what gives the earliest end by arithmetic: parts arrive at the link's rate, and a stage computes.
+    A stage runs as one gang, so its workgroups wait for the last of their parts.
     """
-    order, kernel, compute = consumer_order(gather, work, gpu.index), work.fused, gpu.compute
-    most, depths = compute.spec.cus * kernel.workgroups_per_cu, kernel.tiling.slab_depths
-    slab_fs = compute.slab_fs(kernel.tiling, work.op.dtype, int(depths[0]), most, compute.spec.cus)
-    rate = gpu.ports.network.bytes_per_s((gpu.index + 1) % gather.plan.ranks)
-    part_fs = gather.op.bytes * FS_PER_S // (rate * gather.plan.parts)
-    stage_workgroups = _soonest(order, most, len(depths) * slab_fs, part_fs)
     with_places = gpu.spec.memory.uses_places
     traffic = _consumer_traffic(gpu.spec.llc, work, order, stage_workgroups, with_places=with_places)
-    run = _run(gpu, work, kernel, _own(kernel, stage_workgroups, compute.spec.cus, traffic))
-    return run, stage_workgroups
-
-
-def _soonest(order: "ConsumerOrder", most: int, stage_fs: int, part_fs: int) -> int:
-    """Choose how many workgroups, up to ``most``, make a stage of ``stage_fs`` where parts come ``part_fs`` apart."""
-    of_part = max(1, len(order.tiles) // len(order.parts))
-    sizes: list[int] = [most, *range(of_part * (most // of_part), 0, -of_part)]
-    if of_part > most:
-        sizes = [most, ceil_div(of_part, ceil_div(of_part, most))]
-
-    def end_fs(size: int) -> int:
-        now = 0
-        for first in range(0, len(order.needed), size):
-            needed = int(order.needed[first : first + size].max())
-            now = max(now, (needed - order.own) * part_fs) + stage_fs
-        return int(now)
-
-    return min(sizes, key=end_fs)
-
-
-@dataclass(frozen=True, eq=False)
-class ConsumerOrder:
-    """The tiles of a GEMM as a GPU makes them whose input arrives part by part."""
-
-    tiles: IntArray
-    """Shape (tiles,), in dispatch order."""
-    needed: IntArray
-    """By workgroup, shape (tiles,): how many of ``parts`` have to be there."""
-    parts: tuple[int, ...]
-    """Of the gathered buffer, in the order in which they arrive: what the GPU has itself first."""
-    own: int
-    """How many of them it has itself."""
-
-
-@lru_cache(maxsize=256)
-def consumer_order(gather: CollectiveWork, work: GemmWork, rank: int) -> ConsumerOrder:
-    """Order the tiles of ``work`` by when the rows of its input are there that they need."""
-    tiling = work.fused.tiling
-    parts, own = arriving_parts(gather, rank)
-    place_of = np.argsort(parts)
-    row_bytes, ends = work.op.input_bytes // work.op.M, np.cumsum(gather.chunks.chunk_bytes)
-    last_row = np.cumsum(tiling.row_heights)
-    first = np.searchsorted(ends, (last_row - tiling.row_heights) * row_bytes, side="right")
-    last = np.searchsorted(ends, last_row * row_bytes - 1, side="right")
-    of_rows = np.array([place_of[low : high + 1].max() + 1 for low, high in zip(first, last, strict=True)])
-    tiles = tiling.dispatch_order(_rows_together(work, len(parts)))
-    needed = of_rows[tiles // tiling.grid_n]
-    by_arrival = np.argsort(needed, kind="stable")
-    return ConsumerOrder(tiles[by_arrival], needed[by_arrival], parts, own)
-
-
-def _rows_together(work: GemmWork, parts: int) -> int:
-    """Rows of tiles that are dispatched together: the fused kernel's, or what of them divides a part of whole rows.
-
-    Groups that reach into another part would be cut differently on each GPU, by what it has itself.
-    """
-    tiling = work.fused.tiling
-    usual = max(1, int(np.argmax(work.tiles.order % tiling.grid_n > 0)))
-    rows, left = divmod(tiling.grid_m, parts)
-    if left or not rows:
-        return usual
-    return max(number for number in range(1, min(rows, usual) + 1) if rows % number == 0)
-
-
-def arriving_parts(gather: CollectiveWork, rank: int) -> tuple[tuple[int, ...], int]:
-    """List the parts of what is gathered in the order in which ``rank`` has them; of how many it has them itself."""
-    plan = gather.plan
-    own = [part_of(plan, chunk) for chunk in sorted(own_chunks(plan, rank))]
-    others = sorted(arrivals_of(plan, rank), key=lambda each: _when(plan, each))
-    return (*own, *(part_of(plan, each.chunk) for each in others)), len(own)
-
-
-def _when(plan: Plan, arrival: Arrival) -> tuple[int, int]:
-    move = plan.moves[arrival.move.number]
-    return move.step, move.lane
+    return _run(gpu, work, work.fused, _own(work.fused, stage_workgroups, gpu.compute.spec.cus, traffic))
 
 
 def _run(gpu: Gpu, work: GemmWork, kernel: KernelChoice, stages: Stages) -> GemmRun:

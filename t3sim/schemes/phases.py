@@ -75,6 +75,15 @@ class WithGemm(Phase, Protocol):
         """What runs its GEMM with the machine to itself."""
 
 
+@runtime_checkable
+class InPieces(WithGemm, Protocol):
+    """A phase whose GEMM is cut into several."""
+
+    @property
+    def pieces_alone(self) -> tuple[Phase, ...]:
+        """What runs each of them with the machine, and all CUs, to itself."""
+
+
 def program(phases: Sequence[Phase]) -> Callable[[Gpu], Process]:
     """Make the program that runs ``phases`` in order on a GPU."""
 
@@ -91,6 +100,11 @@ def program(phases: Sequence[Phase]) -> Callable[[Gpu], Process]:
 def gemm_alone(phase: Phase) -> Phase | None:
     """Return the phase that runs the GEMM of ``phase`` with the machine to itself; ``None`` if it has none."""
     return phase.gemm_alone if isinstance(phase, WithGemm) else None
+
+
+def pieces_alone(phase: Phase) -> tuple[Phase, ...]:
+    """Return the phases that run the pieces of a phase's GEMM with the machine to themselves; none if it is whole."""
+    return phase.pieces_alone if isinstance(phase, InPieces) else ()
 
 
 def gemm_launch_fs(gpu: Gpu, work: GemmWork) -> int:

@@ -12,6 +12,8 @@ from t3sim.execution.data import DataReport
 from t3sim.hardware.machine import GpuReport, LinkReport
 from t3sim.hardware.memory.access import Cause
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
+from t3sim.lowering.kernel_choice import GemmRates
+from t3sim.lowering.tiling import GemmKernelSpec
 from t3sim.lowering.work import Work
 from t3sim.results.schemes import Role
 from t3sim.schemes.phases import Phase
@@ -44,6 +46,25 @@ class Sharing:
     """The same where its input is gathered."""
     scatter_floor_fs: int
     """What the host takes to issue a GEMM and all that its reduce-scatter is made of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speeds:
+    """What software that tunes itself to a machine knows of it."""
+
+    kernel: GemmKernelSpec
+    """How GEMM kernels are written."""
+    rates: GemmRates
+    peer_bytes_per_s: int
+    """From a GPU to another."""
+    out_bytes_per_s: int
+    """From a GPU to all others together."""
+    engines: int
+    """Copy engines."""
+    copy_start_s: float
+    """From the start of an engine's copy to its first read."""
+    gather_rows: int | None
+    """Rows that one of their copies brings, of a GEMM's input; ``None``: all of a GPU's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +161,10 @@ class Lab(Protocol):
     def sharing(self) -> Sharing:
         """How kernels that run at once divide the CUs."""
 
+    @property
+    def speeds(self) -> Speeds:
+        """What software that tunes itself knows of the system."""
+
     def lower(self, operations: Sequence[Gemm | Collective]) -> tuple[Work, ...]:
         """Lower other operations than the sublayer's. Raises ``InputError`` where they do not fit."""
 
@@ -158,7 +183,7 @@ class Scheme(ABC):
     role: Role = "scheme"
     order: int
     """Place in tables."""
-    tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    tunes: ClassVar[Mapping[str, tuple[int | str, ...]]] = {}
     """Keys of ``software`` that its users choose by shape, each with the values that a search tries."""
 
     def misfit(self, facts: NetworkFacts) -> str:

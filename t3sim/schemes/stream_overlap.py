@@ -29,9 +29,10 @@ class StreamOverlap(Scheme):
     name = "stream-overlap"
     copies_on_cus: ClassVar[bool] = True
     """Whether collectives use loads and stores of CUs."""
-    tunes: ClassVar[Mapping[str, tuple[int, ...]]] = {
+    tunes: ClassVar[Mapping[str, tuple[int | str, ...]]] = {
         "overlap_pieces": (1, 2, 4, 8),
         "overlap_cus": (8, 16, 24, 32),
+        "cu_sharing": ("fixed", "collective-first"),
     }
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:

@@ -1,7 +1,7 @@
 """Kernels at once as a phase: on streams, as software launches them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -9,6 +9,7 @@ from t3sim.execution.streams import Before, at_once
 from t3sim.hardware.compute.cus import Process
 from t3sim.hardware.gpu import Gpu
 from t3sim.lowering.work import Work
+from t3sim.schemes.kernels import GemmPhase
 from t3sim.schemes.phases import Phase, prepared
 
 
@@ -33,6 +34,12 @@ class StreamsPhase:
     """Their GEMMs as one kernel with the machine to itself."""
     event_fs: int = 0
     """From a kernel's end until another stream has seen its event."""
+
+    @property
+    def pieces_alone(self) -> tuple[Phase, ...]:
+        """Their GEMMs on all CUs."""
+        gemms = (kernel.phase for kernel in self.kernels if isinstance(kernel.phase, GemmPhase))
+        return tuple(replace(gemm, cus=None) for gemm in gemms)
 
     @property
     def works(self) -> tuple[Work, ...]:

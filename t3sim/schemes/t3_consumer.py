@@ -6,6 +6,7 @@ from t3sim.lowering.work import CollectiveWork, GemmWork, Work
 from t3sim.registry import register
 from t3sim.results.schemes import Role
 from t3sim.schemes.consumer import ConsumerPhase
+from t3sim.schemes.consumer_order import soonest
 from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND, Lab, Outcome
 from t3sim.schemes.t3 import fused_phases
@@ -26,9 +27,10 @@ class T3Consumer(T3Mca):
 
     def simulate(self, lab: Lab, works: Sequence[Work]) -> Outcome:
         """Fuse reduce-scatters with their producers and all-gathers with their consumers."""
-        phases = fused_phases(works, lab.track_trigger, lab.sharing.collective_cus, _consumed)
+
+        def consumed(gather: CollectiveWork, gemm: GemmWork) -> Iterator[Phase]:
+            cut = soonest(gather, gemm, lab.speeds)
+            yield ConsumerPhase(cut.gather, cut.gemm, by_engines=False, stage_workgroups=cut.stage_workgroups)
+
+        phases = fused_phases(works, lab.track_trigger, lab.sharing.collective_cus, consumed)
         return lab.run(phases, T3Mca.name)
-
-
-def _consumed(gather: CollectiveWork, gemm: GemmWork) -> Iterator[Phase]:
-    yield ConsumerPhase(gather, gemm, by_engines=False)

@@ -15,7 +15,7 @@ from t3sim.hardware.network.wiring import Wiring
 from t3sim.hardware.t3.mechanism import TrackTriggerSpec
 from t3sim.lowering.work import Work
 from t3sim.schemes.phases import Phase, program
-from t3sim.schemes.scheme import Outcome, Sharing
+from t3sim.schemes.scheme import Outcome, Sharing, Speeds
 from t3sim.simulation.content import NotPlainError
 from t3sim.simulation.fit import check_conditions
 from t3sim.simulation.mirror import mirror_shape
@@ -23,6 +23,7 @@ from t3sim.simulation.part_store import REMEMBERED
 from t3sim.simulation.parts import Part, Parts, are_described
 from t3sim.simulation.plans import facts_of, wiring_of, works_of
 from t3sim.simulation.system import SystemSpec
+from t3sim.units import FS_PER_S
 from t3sim.workload.operations import Collective, Gemm, Sublayer
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -113,6 +114,20 @@ class SystemLab:
             scatter_overhead_fs=software.scatter_overhead,
             gather_overhead_fs=software.gather_overhead,
             scatter_floor_fs=software.scatter_floor,
+        )
+
+    @property
+    def speeds(self) -> Speeds:
+        """What software that tunes itself knows of the system."""
+        wiring, engines = wiring_of(self.system, self.gpus), self.system.copy_engines
+        return Speeds(
+            kernel=self.system.gemm,
+            rates=self.system.gemm_rates(),
+            peer_bytes_per_s=wiring.bytes_per_s(0, 1 % self.gpus),
+            out_bytes_per_s=wiring.out_bytes_per_s(0),
+            engines=engines.count,
+            copy_start_s=engines.start_up / FS_PER_S,
+            gather_rows=self.system.software.gather_rows,
         )
 
     def lower(self, operations: Sequence[Gemm | Collective]) -> tuple[Work, ...]:

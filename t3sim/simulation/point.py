@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from t3sim.lowering.work import Work
 from t3sim.registry import get, names
 from t3sim.results import USUAL_OPERATIONS, Row, complete, short_name
 from t3sim.results.activity import Activity
-from t3sim.results.schemes import USUAL, scheme_info
+from t3sim.results.schemes import HARDWARE, SOFTWARE, USUAL, scheme_info
 from t3sim.schemes.phases import Phase
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.schemes.scheme import Outcome, Scheme
@@ -28,11 +28,12 @@ from t3sim.simulation.activity import activity_of
 from t3sim.simulation.bandwidth import bandwidths
 from t3sim.simulation.fit import misfits
 from t3sim.simulation.lab import ALL, MIRROR, ONE, SystemLab
+from t3sim.simulation.loss_buckets import losses_of
 from t3sim.simulation.mirror import mirror_shape, size_difference, size_spread
 from t3sim.simulation.plans import wiring_of, works_of
 from t3sim.simulation.seeds import SeedRuns, by_seed
 from t3sim.simulation.system import SystemSpec
-from t3sim.simulation.tuning import tuned
+from t3sim.simulation.tuning import tuned_once
 from t3sim.units import FS_PER_US
 from t3sim.version import __version__
 from t3sim.workload.operations import Gemm, Sublayer
@@ -71,6 +72,8 @@ class Point:
     """Whether memories hold numbers, which are compared with what they have to be; all GPUs are simulated then."""
     tune: bool = False
     """Whether schemes that have something to tune run with what makes them fastest."""
+    losses: tuple[str, ...] = ()
+    """Schemes, of which the fastest of software and the fastest of T3's tell where their time went."""
 
     @cached_property
     def works(self) -> tuple[Work, ...]:
@@ -164,12 +167,13 @@ def measure(point: Point, schemes: Sequence[str], observe: Observe | None = None
 
     The baseline and the ideal are simulated too, for the columns that compare with them. A scheme whose run fails
     its own checks gives a row of status ``failed``. Raises ``InputError`` when operations or conditions
-    do not fit the system.
+    do not fit the system, ``SimulationError`` when the parts of a time, where asked for, do not add up to it.
     """
     system, sublayer = point.system.spec, point.sublayer
     point.check()
     labs = [SystemLab(each, sublayer.tp, point.gpus, data=point.data) for each in by_seed(system)]
     runs: dict[str, SeedRuns] = {}
+    median_labs: dict[str, SystemLab] = {}
     errors: dict[str, SimulationError] = {}
     walls: dict[str, float] = {}
     tunings: dict[str, Row] = {}
@@ -182,18 +186,21 @@ def measure(point: Point, schemes: Sequence[str], observe: Observe | None = None
         watched = observe is not None and name in schemes
         of_scheme[0].observe = partial(observe, f"{sublayer.label} {name}") if observe and watched else None
         try:
-            runs[name] = SeedRuns.of(scheme.simulate(lab, point.works) for lab in of_scheme)
+            ran = [scheme.simulate(lab, point.works) for lab in of_scheme]
+            runs[name] = SeedRuns.of(ran)
+            median_labs[name] = next(lab for lab, run in zip(of_scheme, ran, strict=True) if run is runs[name].median)
         except SimulationError as error:
             errors[name] = error
         walls[name] = time.perf_counter() - started
     medians = {name: found.median for name, found in runs.items()}
+    spent = {name: _spent(point, name, median_labs[name]) for name in _fastest(medians, point.losses)}
     measured = []
     for name in schemes:
         row: Row = {**identity(point), "scheme": name, "status": "ok", "wall_s": walls[name], "seeds": len(labs)}
         row |= tunings.get(name, {})
         if name in runs:
             row |= _measured(point, medians[name], medians.get(BASELINE), medians.get(IDEAL))
-            row |= runs[name].spread("total_us")
+            row |= runs[name].spread("total_us") | spent.get(name, {})
             if (data := runs[name].data) is not None:
                 row |= {"data_errors": data.errors, "data_spread": data.spread}
                 if data.errors:
@@ -206,13 +213,26 @@ def measure(point: Point, schemes: Sequence[str], observe: Observe | None = None
     return measured
 
 
+def _fastest(runs: Mapping[str, Outcome], schemes: Sequence[str]) -> list[str]:
+    """Name the fastest of software and the fastest that needs T3's hardware, of those of ``schemes`` that have run."""
+    ran = [name for name in schemes if name in runs]
+    sides = ([name for name in ran if scheme_info(name).role in roles] for roles in (SOFTWARE, HARDWARE))
+    return [min(side, key=lambda name: runs[name].total_fs) for side in sides if side]
+
+
+def _spent(point: Point, name: str, lab: SystemLab) -> Row:
+    """Run a scheme again, recorded, for the columns that say where its time went."""
+    (found,) = losses_of(lab, point.works, [name])
+    return found.spent()
+
+
 def _tuned(point: Point, scheme: Scheme) -> tuple[list[SystemLab], Row]:
     """Give labs of what makes ``scheme`` fastest, and the columns that say what that is."""
 
     def time_fs(system: SystemSpec) -> int:
         return scheme.simulate(SystemLab(system, point.sublayer.tp, point.gpus), point.works).total_fs
 
-    best = tuned(point.system.spec, scheme, time_fs)
+    best = tuned_once(point.system.spec, scheme, time_fs, point.sublayer, point.gpus)
     columns: Row = {"tuned": " ".join(f"{key}={value}" for key, value in best.setting.items())}
     if best.own_fs is not None:
         columns["untuned_us"] = best.own_fs / FS_PER_US

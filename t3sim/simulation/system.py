@@ -31,7 +31,7 @@ from t3sim.hardware.t3.tracker import TrackerSpec
 from t3sim.lowering.kernel_choice import GemmRates
 from t3sim.lowering.other_kernels import OtherKernelsSpec
 from t3sim.lowering.protocol import ProtocolSpec
-from t3sim.lowering.tiling import GemmKernelSpec
+from t3sim.lowering.tiling import MOST_TILE_EXTENT, GemmKernelSpec
 from t3sim.registry import names
 from t3sim.schemes.scheme import KIND as SCHEME
 from t3sim.units import FS_PER_S
@@ -71,6 +71,8 @@ class SoftwareSpec(Spec):
     """Before each piece of a GEMM that `async-tp` decomposes, beside its launch: the host's part, barriers, events."""
     gather_overhead: Femtoseconds = 0
     """The same before each piece of a GEMM whose input `async-tp` gathers."""
+    gather_rows: Annotated[int, Field(gt=0, le=MOST_TILE_EXTENT)] | None = None
+    """Rows of an input that `fused-sw` gathers with one copy and one flag; none: a GPU's rows at once."""
     reduction_share: Annotated[float, Field(ge=LEAST_SHARE, le=1)] = 1.0
     """Of the DRAM's peak that the last sum of a rival moves on an idle GPU, at most; 1: as its CUs can."""
     scatter_floor: Femtoseconds = 0

@@ -100,8 +100,10 @@ class Resolver:
         # What the system was resolved from is for people: a worker needs the values only.
         simulated = str(task.settings.get("gpus", MIRROR))
         plain = replace(system, resolved={})
-        point = Point(system=plain, sublayer=sublayer, gpus=simulated, tune=bool(task.settings.get("tune")))
-        own = json.dumps([self._code, point_identity(point), task.schemes])
+        split = _texts(task.settings, "losses")
+        tune = bool(task.settings.get("tune"))
+        point = Point(system=plain, sublayer=sublayer, gpus=simulated, tune=tune, losses=split)
+        own = json.dumps([self._code, point_identity(point), task.schemes, split])
         return Job(point, task.schemes, hashlib.sha256(own.encode()).hexdigest()[:_KEY_DIGITS])
 
     def system(self, settings: Settings) -> Loaded[SystemSpec]:
@@ -123,6 +125,7 @@ class Resolver:
             "topology": names(TOPOLOGY),
             "algorithm": names(ALGORITHM),
             "gpus": (MIRROR, ONE, ALL),
+            "losses": scheme_names(),
         }
         checks: list[Callable[[], object]] = [
             *(partial(_refuse_unknown, key, _texts(settings, key), known[key]) for key in known),

@@ -1,8 +1,9 @@
 """What a sweep file says: base settings, axes, and what to skip.
 
 Everything that can vary is a *setting*, one flat mapping of dotted keys: ``system``, ``trace`` or ``model``, ``tp``,
-``tokens`` and ``dtype``, ``sublayer``, ``scheme``, ``topology``, ``algorithm``, ``gpus``, ``tune``, and any value of
-the system, as in ``system.link.bandwidth``.
+``tokens`` and ``dtype``, ``sublayer``, ``scheme``, ``topology``, ``algorithm``, ``gpus``, ``tune``, ``losses``, and any
+value of the system, as in ``system.link.bandwidth``. ``losses`` names schemes, of which the fastest that today's GPUs
+run and the fastest of T3's tell where their time went.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from t3sim.sweeps.predicates import Predicate
 SWEEP_FORMAT = "t3sim-sweep"
 
 WORKLOAD_KEYS = ("model", "tp", "tokens", "dtype")
-KEYS = ("system", "trace", *WORKLOAD_KEYS, "sublayer", "scheme", "topology", "algorithm", "gpus", "tune")
+KEYS = ("system", "trace", *WORKLOAD_KEYS, "sublayer", "scheme", "topology", "algorithm", "gpus", "tune", "losses")
 SYSTEM_PREFIX = "system."
 _MOST_OPTIONS = 10**6
 

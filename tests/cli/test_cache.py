@@ -39,6 +39,7 @@ def test_a_second_run_is_remembered(t3sim, trace, folder):
     "command",
     [
         ("run", "TRACE"),
+        ("run", "TRACE", "--scheme", "stream-overlap", "--tune"),
         ("collective", "all_gather", "--bytes", "64KiB", "--gpus", 2),
         ("explain", "TRACE", "--sublayer", "op", "--no-what-if"),
         ("validate", "--against", "ring"),

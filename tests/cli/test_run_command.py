@@ -19,12 +19,14 @@ COLUMNS = (  # noqa: SIM905 - easier to compare with the contract than a list
     "link_util tracker_peak_entries wall_s version config_hash seed error_type error_message "
     "algbw_gbps busbw_gbps wire_bytes_max gpus_simulated total_us_min total_us_p50 total_us_p99 seeds data_errors "
     "data_spread dram_activates dram_precharges dram_refreshes dram_row_hits dram_row_misses dram_row_conflicts "
-    "llc_hit_bytes llc_missed_bytes cu_busy_gemm_us cu_busy_collective_us wire_bytes tuned untuned_us"
+    "llc_hit_bytes llc_missed_bytes cu_busy_gemm_us cu_busy_collective_us wire_bytes tuned untuned_us "
+    "spent_gemm_us spent_cus_taken_us spent_dram_contention_us spent_communication_us spent_reduction_us "
+    "spent_launch_us"
 ).split()
 DATA = ["data_errors", "data_spread"]
 """What data mode alone fills."""
-TUNED = ["tuned", "untuned_us"]
-"""What --tune alone fills."""
+TUNED = COLUMNS[COLUMNS.index("tuned") :]
+"""What --tune alone fills, and a sweep's losses."""
 COMMANDS = COLUMNS[COLUMNS.index("dram_activates") : COLUMNS.index("llc_hit_bytes")]
 """What memory without rows leaves empty."""
 SCHEMES = ["sequential", "t3", "t3-mca", "ideal-overlap", "ideal-overlap-nmc"]

@@ -110,7 +110,7 @@ def test_tables_fronts_and_figures(t3sim, document, results, tmp_path):
         (("--where", "scheme=t4"), "known: sequential, t3"),
         (("--where", "scheme"), "column=value"),
         (("--rows", "modell"), "did you mean model"),
-        (("--agg", "sum"), "known: geomean"),
+        (("--agg", "total"), "known: geomean"),
     ],
 )
 def test_mistakes_in_a_table(t3sim, results, arguments, message):

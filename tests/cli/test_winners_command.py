@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+WHY = ["why", "why_us", "why_share"]
+"""What only a sweep that splits times fills."""
+
 
 @pytest.fixture
 def results(t3sim, tmp_path):
@@ -26,7 +29,8 @@ def test_gains_are_those_of_the_results(results, t3sim):
         ("sequential", "t3", "t3", 1)
     }
     lines = list(csv.reader(io.StringIO(t3sim("winners", results, "--format", "csv").out)))
-    assert lines[0] == ["sublayer", "M", "tp", "software", "hardware", "gain", "fastest", "points"]
+    assert lines[0] == ["sublayer", "M", "tp", "software", "hardware", "gain", "fastest", "points", *WHY]
+    assert [line[-3:] for line in lines[1:]] == [[""] * 3] * 2
 
 
 def test_the_map_is_written(results, t3sim, tmp_path):
@@ -44,3 +48,20 @@ def test_a_column_that_does_not_exist_is_refused(results, t3sim):
     refused = t3sim("winners", results, "--rows", "pieces")
     assert refused.code == 2
     assert "pieces" in refused.err
+
+
+def test_a_sweep_with_losses_says_why(t3sim, tmp_path):
+    """Sequential shows all of its reduce-scatter, of which T3 hides what fits under the GEMM."""
+    sweep = tmp_path / "why.yaml"
+    sweep.write_text(
+        "format: t3sim-sweep\nversion: 1\nname: why\n"
+        "base: {model: mega-gpt-2, tp: 8, sublayer: op, tokens: 1024, scheme: [sequential, t3], "
+        "losses: [sequential, t3]}\n"
+    )
+    assert t3sim("sweep", sweep, "--jobs", "1", "--out", tmp_path / "why").code == 0
+    (found,) = json.loads(t3sim("winners", tmp_path / "why", "--format", "json").out)["rows"]
+    assert found["why"] == "exposed communication"
+    with (tmp_path / "why" / "results.csv").open() as file:
+        times = {row["scheme"]: float(row["total_us"]) for row in csv.DictReader(file)}
+    assert found["why_us"] == pytest.approx(found["why_share"] * (times["sequential"] - times["t3"]))
+    assert "exposed communication" in t3sim("winners", tmp_path / "why").out

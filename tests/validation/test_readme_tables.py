@@ -127,3 +127,14 @@ def test_costs(tables, bodies, parsed, name, tmp_path):
     (columns, rows), *_ = ((what.split(" by ")[1], rows) for _, what, rows in bodies("costs") if what.startswith(name))
     sweep(name, out=tmp_path)
     assert rows == parsed(tables.cost_rows(tmp_path, columns.split(",")))
+
+
+def test_gains_and_losses_that_come_out_wrong(tables, bodies, parsed):
+    """The table of wrong sides holds those of today, each a gain where a loss was measured, or the other way round."""
+    ((page, _, rows),) = bodies("sides")
+    assert page == "validation.md"
+    expected = parsed(tables.TABLES["sides"](""))
+    assert [row["pair"] for row in rows] == [row["pair"] for row in expected]
+    for row, now in zip(rows, expected, strict=True):
+        assert float(row["simulated"]) == pytest.approx(float(now["simulated"]), abs=0.01)
+        assert (float(row["measured"]) > 1) != (float(row["simulated"]) > 1)

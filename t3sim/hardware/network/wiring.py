@@ -128,6 +128,10 @@ class Wiring:
         links = self.cabling.links(source)
         return sum(links[edge].bytes_per_s for edge in ways)
 
+    def out_bytes_per_s(self, source: int) -> int:
+        """Rate at which ``source`` can send to all others together: of all links that leave it."""
+        return sum(link.bytes_per_s for (start, _), link in self.cabling.links(source).items() if start == source)
+
     @cached_property
     def direct(self) -> bool:
         """Whether every GPU reaches every other without passing a third.

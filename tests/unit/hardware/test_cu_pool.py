@@ -79,3 +79,40 @@ def test_a_gemm_without_a_cu_waits_for_one():
     kernels.collective("c", 0, 8, 7, priority=0)
     kernels.gemm("g", 8, 10, priority=1, start=1)
     assert kernels.run() == [("c", 0, 8), ("g", 7, 8)]
+
+
+def test_lower_priorities_come_first():
+    """Both wait for all eight; the second to ask comes first."""
+    kernels = Kernels(8)
+    kernels.collective("held", 0, 8, 10, priority=0)
+    kernels.collective("late", 1, 8, 10, priority=2)
+    kernels.collective("soon", 2, 8, 10, priority=1)
+    assert kernels.run() == [("held", 0, 8), ("soon", 10, 8), ("late", 20, 8)]
+
+
+def test_a_gemm_does_not_overtake_what_comes_first_and_does_not_fit_yet():
+    """At 10 the GEMM gives back two; the collective wants four, and six are held until 20: then each has four."""
+    kernels = Kernels(8)
+    kernels.collective("held", 0, 6, 20, priority=0)
+    kernels.gemm("g", 6, 10, priority=1, start=0)
+    kernels.collective("c", 5, 4, 10, priority=0)
+    assert kernels.run() == [("held", 0, 6), ("g", 0, 2), ("c", 20, 4), ("g", 20, 4)]
+
+
+def test_what_comes_later_has_what_a_gemm_leaves():
+    """At 10 the first has three of eight, the GEMM five, and one that comes after it nothing until 30."""
+    kernels = Kernels(8)
+    kernels.gemm("g", 18, 10, priority=1)
+    kernels.collective("last", 1, 2, 10, priority=2)
+    kernels.collective("first", 2, 3, 100, priority=0)
+    seen = kernels.run()
+    assert seen[:3] == [("g", 0, 8), ("g", 10, 5), ("first", 10, 3)]
+    assert seen[3:] == [("g", 20, 5), ("last", 30, 2)]
+
+
+def test_a_gemm_keeps_its_cus_before_one_of_its_own_priority():
+    """Nobody comes before it, so it goes on with all."""
+    kernels = Kernels(8)
+    kernels.gemm("g", 16, 10, priority=1)
+    kernels.collective("c", 5, 3, 10, priority=1)
+    assert kernels.run() == [("g", 0, 8), ("g", 10, 8), ("c", 20, 3)]

@@ -3,10 +3,11 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from t3sim.lowering.chunks import Chunks, TileChunks, even_chunks, pieces_of, resliced
+from t3sim.lowering.chunks import Chunks, TileChunks, cut_evenly, even_chunks, pieces_of, resliced
 from t3sim.lowering.tiling import Tiling
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=80)
@@ -152,3 +153,15 @@ def test_chunks_made_in_turns_hold_the_same_tiles(shape, parts):
         assert set(after.order[low:high].tolist()) == set(before.order[low:high].tolist())
     sizes = before.tiling.tile_bytes[after.order].tolist()
     assert [size for pieces in after.chunks.piece_bytes for size in pieces] == sizes
+
+
+def test_parts_are_cut_into_equal_ones():
+    """Twelve bytes in pieces of five are two parts of a piece of five and one of one each; no bytes are two of none."""
+    whole = Chunks(piece_bytes=((5, 5, 2), ()))
+    assert cut_evenly(whole, 2).piece_bytes == ((5, 1), (5, 1), (), ())
+
+
+def test_parts_that_cannot_be_cut_evenly_are_refused():
+    """Five equal parts of twelve bytes would not be whole bytes."""
+    with pytest.raises(ValueError, match=r"parts of \[12\] B cannot be cut into 5 equal ones"):
+        cut_evenly(Chunks(piece_bytes=((5, 5, 2),)), 5)

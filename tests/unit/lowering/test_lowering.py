@@ -6,7 +6,7 @@ import pytest
 
 from t3sim.errors import InputError
 from t3sim.lowering.kernel_choice import GemmRates
-from t3sim.lowering.work import lower
+from t3sim.lowering.work import lower, whole_row_kernels
 from t3sim.simulation.plans import plans_of
 
 
@@ -236,3 +236,13 @@ def test_a_gemm_that_only_other_tiles_fit_is_lowered(choosing, gemm_op):
     """Two tiles of 16 x 16 are too few for three GPUs; four of 8 x 16 are not."""
     (gemm,) = choosing(gemm_op("g", (32, 16, 8)), tp=3, tiles="[[8, 16, 1]]")
     assert gemm.fused.tiling.tile_m == 8
+
+
+def test_kernels_whose_rows_of_tiles_end_with_parts_are_listed(tiny_system, gemm_op, sublayer_of):
+    """Four parts of 128 rows have two rows of 16 x 16 tiles each or one of 32 x 32; of 64 x 16 they would share one."""
+    system = tiny_system("gemm.other_tiles=[[32, 32, 1], [64, 16, 1]]")
+    (gemm,) = lower(sublayer_of(4, gemm_op("g", (128, 64, 64))), system.gemm, 1024, plans_of(system, 4), rates())
+    found = list(whole_row_kernels(gemm, system.gemm, 4))
+    assert [(each.fused.tiling.tile_m, each.fused.tiling.tiles) for each in found] == [(16, 32), (32, 8)]
+    assert all(sorted(each.tiles.order.tolist()) == list(range(each.fused.tiling.tiles)) for each in found)
+    assert {(each.plain, each.op) for each in found} == {(gemm.plain, gemm.op)}

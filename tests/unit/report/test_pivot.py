@@ -1,6 +1,7 @@
 """Pivots, fronts and figures of a results table."""
 
 import re
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ from t3sim.cli.plot import PlotKind
 from t3sim.errors import InputError
 from t3sim.report.pareto import pareto_front
 from t3sim.report.pivot import pivot, pivot_table
-from t3sim.report.plots import Plot, write_figure
+from t3sim.report.plots import Plot, save_figure, write_figure
 from t3sim.report.quantities import quantity
 
 RATE = "system.link.bandwidth"
@@ -48,6 +49,14 @@ def test_cells_are_aggregates_with_their_count_and_range(frame):
         {RATE: "0.2 TB/s", "scheme": "mca", "speedup_geomean": pytest.approx(3), "n": 1, "min": 3.0, "max": 3.0},
     ]
     assert result.cells[(), ("t3",)].n == 3, "and over all rows"
+
+
+def test_a_sum_is_of_all_points(frame):
+    """20 and 50 us are 70; one that is short of a point is none, and the message names the point."""
+    whole = frame[frame[RATE] == "100 GB/s"]
+    assert pivot(whole, [RATE], ["scheme"], "total_us", "sum").cells[("100 GB/s",), ("t3",)].value == 70.0
+    with pytest.raises(InputError, match=r"a sum needs all points.*t3.*StallError: stuck"):
+        pivot(frame, [RATE], ["scheme"], "total_us", "sum")
 
 
 def test_points_that_are_left_out_are_named(frame):
@@ -128,6 +137,28 @@ def test_every_axis_has_its_unit(frame, kind, tmp_path, monkeypatch):
     assert any("total_us" in word and "(us)" in word for word in words), words
     assert any(word.startswith(RATE) for word in words)
     assert any("GB/s" in word for word in words)
+
+
+def test_no_label_is_cut_off(tmp_path):
+    """Above long names axes are short; the figure grows until the label beside them fits, and only then."""
+    drawn = []
+
+    def draw(figure, names):
+        axes = figure.subplots()
+        axes.set_xticks(range(2), names, rotation=90)
+        axes.set_ylabel("a label of some length (us)")
+        drawn.append(figure)
+
+    for names in (["a", "b"], ["a name that takes most of the height", "b"]):
+        save_figure(tmp_path / "figure.png", partial(draw, names=names))
+    usual, grown = drawn
+    assert tuple(usual.get_size_inches()) == (7.0, 4.2)
+    assert grown.get_size_inches()[1] > 4.2
+    for figure in drawn:
+        figure.draw_without_rendering()
+        label = figure.axes[0].yaxis.label.get_window_extent()
+        assert label.y0 >= 0
+        assert label.y1 <= figure.bbox.height
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])

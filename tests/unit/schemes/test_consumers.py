@@ -1,14 +1,15 @@
 """All-gathers and the GEMMs that read what they bring: who waits for what, and what is found where nobody waits."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from t3sim.execution.data import DataMode
+from t3sim.execution.data import DataMode, DataRun
 from t3sim.registry import get
 from t3sim.schemes import consumer
-from t3sim.schemes.gemm_runs import _soonest, arriving_parts, consumer_order
+from t3sim.schemes.consumer_order import arrival_s, arriving_parts, consumer_order, end_s, soonest, stage_sizes
+from t3sim.schemes.peer_plans import by_engines, direct
 from t3sim.schemes.scheme import KIND
 from t3sim.simulation.lab import ALL, SystemLab
 
@@ -138,16 +139,135 @@ def test_a_row_of_tiles_waits_for_all_parts_in_it(tiny_system, gather, lowered):
     assert sorted(order.needed.tolist()) == order.needed.tolist()
 
 
-@pytest.mark.parametrize(("part_fs", "most", "size"), [(0, 5, 5), (1000, 5, 4), (0, 4, 4), (1000, 8, 8)])
-def test_stages_are_as_large_as_ends_soonest(part_fs, most, size):
-    """Two parts of eight tiles, stages of 10 fs on five CUs, one part its own.
+PIECES = "software.gather_rows=16"
+"""A row of tiles: half of what each GPU of SHAPE has."""
+
+
+def test_stages_wait_for_pieces_of_parts(linked, gather, watched, spans_of):
+    """Each of six copies takes 10.4 us: one stage for own rows of tiles after the other, then one as each comes."""
+    outcome, _ = watched(linked(*ONE_BY_ONE, PIECES), gather(SHAPE), "fused-sw")
+    spans = [(start, end) for start, end in spans_of(outcome, "gemm") if end > start]
+    stage = spans[0][1] / 2
+    starts = [0, *(10_400 * NS * number for number in range(1, 7))]
+    assert [start for start, _ in spans] == pytest.approx(starts, abs=NS)
+    assert [end - start for start, end in spans] == pytest.approx([2 * stage] + [stage] * 6, rel=0.02)
+    assert spans_of(outcome, "all_gather") == [(0, pytest.approx(62_400 * NS, abs=NS))]
+
+
+def test_pieces_of_all_gpus_come_before_the_next_pieces(linked, gather, watched, spans_of):
+    """With an engine for each GPU first pieces are there at 10.4 us, three stages of rows, and second at 20.8."""
+    outcome, _ = watched(linked("copy_engines.count=3", ONE_BY_ONE[1], PIECES), gather(SHAPE), "fused-sw")
+    spans = [(start, end) for start, end in spans_of(outcome, "gemm") if end > start]
+    stage = spans[0][1] / 2
+    assert [start for start, _ in spans] == pytest.approx([0, 10_400 * NS, 20_800 * NS], abs=NS)
+    assert [end - start for start, end in spans] == pytest.approx([2 * stage, 3 * stage, 3 * stage], rel=0.02)
+
+
+@pytest.mark.parametrize("rows", [8, 24, 48])
+def test_pieces_that_share_rows_of_tiles_are_not_made(rows, linked, gather, run_scheme):
+    """Tiles have 16 rows and parts 32: pieces of others would end inside them, so parts come as wholes."""
+    whole = run_scheme(linked(*ONE_BY_ONE), gather(SHAPE), "fused-sw")
+    assert run_scheme(linked(*ONE_BY_ONE, f"software.gather_rows={rows}"), gather(SHAPE), "fused-sw") == whole
+
+
+@pytest.mark.parametrize("change", [(), (FULLY_CONNECTED,)])
+def test_the_tracker_lets_rows_of_tiles_go(change, slow_reads, gather, lowered):
+    """Where links are slow, T3's parts of two rows of tiles come row by row, at no cost: DMA sends tiles anyway."""
+    system = slow_reads("link.bandwidth=1 GB/s", *change)
+    gathered, gemm = lowered(system, gather(SHAPE))
+    cut = soonest(gathered, gemm, SystemLab(system, 4).speeds)
+    assert (cut.gather.plan.parts, set(cut.gather.chunks.chunk_bytes)) == (8, {16 * 64 * 2})
+
+
+def test_dma_sends_one_piece_after_the_other(slow_reads, gather, watched, spans_of):
+    """Links, half of their rate each way, take a row of 2,048 B in 10 us: three stages begin then, three at 20 us."""
+    slow = FULLY_CONNECTED, "link.bandwidth=409.6 MB/s", "link.receive_buffer=64 GiB"
+    outcome, _ = watched(slow_reads(*slow), gather(SHAPE), "t3-consumer")
+    spans = [(start, end) for start, end in spans_of(outcome, "gemm") if end > start]
+    assert [start for start, _ in spans] == pytest.approx([0, 10_400 * NS, 20_400 * NS], abs=20 * NS)
+
+
+@pytest.mark.parametrize("scheme", ["t3-consumer", "fused-sw"])
+@pytest.mark.parametrize("missing", range(2, 8))
+def test_a_gemm_that_does_not_wait_for_one_piece_is_found(scheme, missing, slow_reads, gather, lowered, monkeypatch):
+    """Each piece counts, in the order in which they come, long after a stage has ended."""
+    slow = ("link.bandwidth=100 MB/s",) if scheme == "t3-consumer" else (FULLY_CONNECTED, *ONE_BY_ONE, PIECES)
+    system = slow_reads("link.receive_buffer=64 GiB", *slow)
+    arrivals = consumer._arrivals
+
+    def without_one(gpu, work, carrier):
+        parts, own = arriving_parts(work, gpu.index, 1 if scheme == "fused-sw" else 0)
+        assert (len(parts), own) == (8, 2)
+        return {part: event for part, event in arrivals(gpu, work, carrier).items() if part != parts[missing]}
+
+    def errors():
+        lab = SystemLab(system, 4, ALL, data=DataMode())
+        return get(KIND, scheme)().simulate(lab, lowered(system, gather(SHAPE))).data.errors
+
+    assert errors() == 0
+    monkeypatch.setattr(consumer, "_arrivals", without_one)
+    assert errors() > 0
+
+
+def test_pieces_hold_the_sums_that_came_before(slow_reads, gemm_op, collective_op, sublayer_of, lowered):
+    """An all-gather in pieces brings what a reduce-scatter of whole parts has left: wrong sums are wrong there too."""
+    system, nbytes = slow_reads("link.bandwidth=1 GB/s"), SHAPE[0] * SHAPE[2] * 2
+    first = gemm_op("first", (SHAPE[0], SHAPE[2], 64))
+    scattered, gathered = (
+        collective_op("s", "reduce_scatter", nbytes, "first"),
+        collective_op("g", "all_gather", nbytes, "s"),
+    )
+    works = lowered(system, sublayer_of(4, first, scattered, gathered, gemm_op("second", SHAPE, "g")))
+    cut = soonest(works[2], works[3], SystemLab(system, 4).speeds)
+    data = DataRun((*works[:2], cut.gather, cut.gemm), 4)
+    assert cut.gather.plan.parts == 8
+    assert data._before[2] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "engines", "ends"),
+    [
+        # Rings: one part after the other.
+        ((), 0, [1, 2, 3]),
+        ((), 2, [6, 12, 18]),
+        # Links to all others: all parts at once, if there are engines for all; else the rest later.
+        ((FULLY_CONNECTED,), 0, [1, 1, 1]),
+        ((FULLY_CONNECTED,), 3, [6, 6, 6]),
+        ((FULLY_CONNECTED,), 2, [6, 6, 12]),
+        # One port: two copies at once share it.
+        (("topology={kind: switch}",), 1, [6, 12, 18]),
+        (("topology={kind: switch}", "copy_engines.start_up=1 ns"), 2, [2, 2, 3.001]),
+    ],
+)
+def test_parts_are_expected_at_the_rate_of_links(changes, engines, ends, tiny_system, gather, lowered):
+    """A part of 4,096 B takes a link of 4.096 GB/s a microsecond, and an engine five more to start."""
+    system = tiny_system("copy_engines.start_up=5 us", *changes)
+    gathered, _ = lowered(system, gather(SHAPE))
+    work = by_engines(gathered, SystemLab(system, 4).facts) if engines else gathered
+    if "switch" in str(changes) or FULLY_CONNECTED in changes:
+        work = direct(work, SystemLab(system, 4).facts)
+    speeds = replace(SystemLab(system, 4).speeds, peer_bytes_per_s=4_096_000_000)
+    links = 3 if FULLY_CONNECTED in changes else 1
+    speeds = replace(speeds, out_bytes_per_s=links * 4_096_000_000)
+    assert arrival_s(work, 0, speeds, engines) == pytest.approx([0, *(end * 1e-6 for end in ends)])
+
+
+@pytest.mark.parametrize(("later", "most", "size"), [(0, 5, 5), (1000, 5, 4), (0, 4, 4), (1000, 8, 8)])
+def test_stages_are_as_large_as_ends_soonest(later, most, size):
+    """Two parts of eight tiles, stages of 10 s on five CUs, one part its own.
 
     If the other is there at once, 5, 5, 5 and 1 end as soon as four times 4. If it comes late, what is left are 5, 5
     and 1 with stages of five, and 4 and 4 with stages of four.
     """
     needed = np.array([1] * 8 + [2] * 8)
-    order = SimpleNamespace(tiles=needed, needed=needed, parts=(1, 0), own=1)
-    assert _soonest(order, most, 10, part_fs) == size
+    ends = {each: end_s(needed, [0, later], each, 10, 10) for each in stage_sizes(16, 2, most)}
+    assert min(ends, key=ends.__getitem__) == size
+    assert ends[size] == max(later, 20 if size < 8 else 10) + (20 if size < 8 else 10)
+
+
+def test_a_last_stage_may_be_shorter():
+    """Five tiles in stages of two: 10 s, a wait until 15, 10 s, and 4 s for the one that is left."""
+    assert end_s(np.array([1, 1, 2, 2, 2]), [0, 15], 2, 10, 4) == 29
 
 
 @pytest.mark.parametrize("scheme", ["t3-consumer", "fused-sw", "async-tp", "dma-overlap"])

@@ -102,3 +102,25 @@ def test_an_all_to_all_sums_nothing(scheme, change, linked, gemm_op, collective_
     free = run_scheme(linked(*change), sublayer, scheme)
     assert outcome.total_fs == pytest.approx(free.total_fs + 7000 * NS, abs=NS)
     assert free.cu_busy_fs["gemm"] == pytest.approx(4 * free.of("gemm"), rel=1e-6)
+
+
+SWITCH = "topology={kind: switch, switch: {reduces: true, multicasts: true, adder_rate: 1 TB/s, entries: 64}}"
+
+
+@pytest.mark.parametrize("topology", ["topology={kind: ring}", "topology={kind: fully-connected}", SWITCH])
+def test_no_rival_uses_the_tracker(topology, tiny_system, pair, run_scheme):
+    """What a kernel does with flags in memory is no entry of T3's tracker, nor does its size change any time.
+
+    T3's own schemes use it, in the same place.
+    """
+    sublayer = pair(4, (128, 64, 64))
+    small = ("tracker.entries=2", "tracker.ways=1")
+    in_switch = topology == SWITCH
+    direct = [] if topology.endswith("ring}") else ["async-tp"]
+    rivals = ["stream-overlap", "dma-overlap", "fused-sw", *direct, *(["fused-switch-sw"] if in_switch else [])]
+    for name in rivals:
+        found = [run_scheme(tiny_system(topology, *more), sublayer, name) for more in ((), small)]
+        assert [outcome.tracker_peak_entries for outcome in found] == [0, 0], name
+        assert found[0].total_fs == found[1].total_fs, name
+    of_t3 = "t3-switch" if in_switch else "t3"
+    assert run_scheme(tiny_system(topology), sublayer, of_t3).tracker_peak_entries > 0

@@ -11,7 +11,7 @@ from t3sim.simulation.lab import SystemLab
 
 COMMANDS = COLUMN_NAMES[COLUMN_NAMES.index("dram_activates") : COLUMN_NAMES.index("llc_hit_bytes")]
 ALL = ("sequential", "t3", "t3-mca", "ideal-overlap", "ideal-overlap-nmc")
-UNUSUAL = "error_", "data_", "tuned", "untuned_"
+UNUSUAL = "error_", "data_", "tuned", "untuned_", "spent_"
 """Beginnings of the names of columns that are empty in a usual run."""
 
 
@@ -46,7 +46,8 @@ def test_rows_come_in_the_order_asked_for(point):
 def test_a_row_has_all_columns_with_values_of_their_types(rows):
     """Every declared column of a row that is ok has a value of its type.
 
-    Errors, what data mode finds and what was tuned are empty, and so are the commands of a memory without rows.
+    Errors, what data mode finds, what was tuned and what was not split are empty, and so are the commands of a
+    memory without rows.
     """
     for row in rows.values():
         assert tuple(row) == COLUMN_NAMES
@@ -192,3 +193,37 @@ def test_observers_see_every_machine(point, lowered):
     assert len(seen) == 1 + 3
     get("scheme", "ideal-overlap")().simulate(lab, works)
     assert len(seen) == 1 + 3
+
+
+def test_the_fastest_of_both_sides_tell_where_their_time_went(tiny_loaded, pair):
+    """Of the schemes that are named; the parts are the time. What is not named, or not the fastest, has none.
+
+    Every piece costs a launch, so that sequential is the fastest software, whose kernels' times are its parts; the
+    all-gather goes on in the kernel of the reduce-scatter. T3's GEMM is launched, too, and its all-gather.
+    """
+    system = tiny_loaded("compute.launch_overhead=20 us", "software.overlap_cus=1")
+    named = Point(system=system, sublayer=pair(4, (96, 96, 64)), losses=("sequential", "stream-overlap", "t3"))
+    schemes = ("sequential", "stream-overlap", "t3", "t3-mca")
+    rows = {row["scheme"]: row for row in simulate_point(named, schemes)}
+    spent = [name for name in COLUMN_NAMES if name.startswith("spent_")]
+    for name in ("stream-overlap", "t3-mca"):
+        assert [rows[name][column] for column in spent] == [None] * 6
+    for name in ("sequential", "t3"):
+        assert sum(rows[name][column] for column in spent) == pytest.approx(rows[name]["total_us"], rel=1e-12)
+        assert rows[name]["spent_launch_us"] >= 40
+    kernels = rows["sequential"]
+    assert kernels["spent_gemm_us"] == pytest.approx(kernels["gemm_us"] - 20)
+    assert kernels["spent_cus_taken_us"] == kernels["spent_dram_contention_us"] == 0
+    assert kernels["spent_communication_us"] > 0
+    plain = simulate_point(replace(named, losses=()), schemes)
+    unsplit = [{**row, "wall_s": 0} | dict.fromkeys(spent) for row in rows.values()]
+    assert unsplit == [{**row, "wall_s": 0} for row in plain]
+
+
+def test_the_run_of_the_median_seed_is_split(tiny_loaded, pair):
+    """Where something is random, the parts add up to the time of the run that the row is of."""
+    jitter = "conditions={kernel_start_jitter: {distribution: exponential, scale: 2 us}, seeds: 3}"
+    point = Point(system=tiny_loaded(jitter), sublayer=pair(2, (64, 64, 64)), losses=("t3",))
+    (row,) = simulate_point(point, ["t3"])
+    assert row["total_us_min"] < row["total_us"] < row["total_us_p99"]
+    assert sum(row[name] for name in COLUMN_NAMES if name.startswith("spent_")) == pytest.approx(row["total_us"])

@@ -112,6 +112,21 @@ def test_a_point_is_tuned_where_a_sweep_says_so():
     assert (problem.key, problem.value) == ("tune", "yes")
 
 
+def test_a_sweep_says_whose_time_is_split():
+    """Nobody's, unless ``losses`` names schemes; the same point split and not are two jobs. Names are checked."""
+    resolver = Resolver()
+    settings = {"model": "t-nlg", "tp": 8, "sublayer": "op"}
+    keys = set()
+    for more, split in (({}, ()), ({"losses": "t3"}, ("t3",)), ({"losses": ("t3", "fused-sw")}, ("t3", "fused-sw"))):
+        (task,) = resolver.tasks(settings | more)
+        job = resolver.job(task)
+        assert job.point.losses == split
+        keys.add(job.key)
+    assert len(keys) == 3
+    (problem,) = resolver.problems(settings | {"losses": ("t3", "t4")})
+    assert (problem.key, problem.value) == ("losses", "t4")
+
+
 def test_the_same_files_by_other_paths_are_the_same_recipe(files, tmp_path, monkeypatch):
     """A copy elsewhere, a link, a relative path: what they say counts, not where they lie."""
     before = recipe(files)

@@ -39,6 +39,14 @@ def test_a_switch_divides_rate_and_latency(wired, link):
     assert wiring.graph.edges["Switch[1]", 0]["link"].latency == 3
 
 
+@pytest.mark.parametrize(("kind", "links_out"), [("ring", 2), ("fully-connected", 3), ("switch", 1)])
+def test_a_gpu_sends_to_all_others_over_all_its_links(kind, links_out, wired, link):
+    """Two neighbours on a ring of four, three others, or one port; to one other it sends over one link."""
+    wiring = wired(kind, 4, link())
+    assert wiring.out_bytes_per_s(0) == links_out * 10**12
+    assert wiring.bytes_per_s(0, 1) == 10**12
+
+
 @pytest.mark.parametrize(
     ("shape", "count"), [((4, 4), 64), ((2, 3), 18), ((2, 2, 2), 24), ((1, 5), 10), ((3, 2, 4), 120)]
 )

@@ -2,11 +2,10 @@
 
 import pytest
 
-from t3sim.experiments.explanations import BUCKET_COLUMNS
-from t3sim.experiments.loss_buckets import losses
+from t3sim.experiments.explanations import BUCKET_COLUMNS, losses
 from t3sim.registry import get
 from t3sim.results import COLUMN_NAMES
-from t3sim.results.losses import BOUNDS, BUCKETS
+from t3sim.results.losses import BOUNDS, BUCKETS, SPENT
 from t3sim.schemes.fused import FusedPhase, StaggeredGemmPhase
 from t3sim.schemes.kernels import GemmPhase
 from t3sim.schemes.phases import gemm_alone
@@ -14,7 +13,7 @@ from t3sim.simulation import Point, schemes_of_any_network
 from t3sim.simulation.lab import SystemLab
 
 SHAPE = (96, 96, 64)
-SIGNED = {"gemm_dram_contention", "gemm_store_pressure", "gemm_cus_taken", "hidden"}
+SIGNED = {"gemm_pieces", "gemm_dram_contention", "gemm_store_pressure", "gemm_cus_taken", "hidden"}
 # Each makes other buckets fill.
 SETTINGS = {
     "as it is": (),
@@ -77,11 +76,15 @@ def test_buckets_add_up_to_the_time_of_the_run(split, machine, setting, simulate
 
 
 OVERLAPPING = ("t3-consumer", "stream-overlap", "dma-overlap", "async-tp", "fused-sw", "ideal-overlap")
+SHARED = [
+    (f"software={{overlap_cus: 1, cu_sharing: {first}, collectives_displace: true, event_overhead: 1 us}}",)
+    for first in ("fixed", "collective-first", "gemm-first")
+]
 ISSUED = ("software={scatter_overhead: 1 us, gather_overhead: 2 us, overlap_pieces: 4, overlap_cus: 1}",)
 
 
 @pytest.mark.parametrize("simulated", ["mirror", "all"])
-@pytest.mark.parametrize("change", [*SETTINGS.values(), ISSUED, ("software.scatter_floor=50 us",)])
+@pytest.mark.parametrize("change", [*SETTINGS.values(), ISSUED, *SHARED, ("software.scatter_floor=50 us",)])
 @pytest.mark.parametrize("side", ["produced", "consumed"])
 def test_buckets_of_both_halves_add_up(
     side, change, simulated, tiny_loaded, gemm_op, collective_op, sublayer_of, lowered
@@ -207,6 +210,39 @@ def test_a_rival_s_gemm_is_compared_with_the_whole_one(tiny_loaded, pair):
     spent = total_of(rival, "gemm_")
     assert rival.total_fs - spent == total_of(rival, "rs_") + total_of(rival, "ag_")
     assert 0 < total_of(rival, "rs_") + total_of(rival, "ag_") < total_of(alone, "rs_") + total_of(alone, "ag_")
+
+
+STAGES = "memory.bandwidth=1000 TB/s", "memory.turnaround=0 ns", "memory.stream_switch=0 ns"
+"""Memory that nothing waits for: what is left of a GEMM is its slabs."""
+
+
+def test_a_decomposed_gemm_pays_for_the_cut(tiny_loaded, pair):
+    """Twelve tiles on four CUs take three stages; cut for four GPUs, each piece of three tiles takes one: a third more.
+
+    None of it is for want of CUs.
+    """
+    system = tiny_loaded("topology={kind: fully-connected}", *STAGES)
+    (found,) = losses(Point(system=system, sublayer=pair(4, (64, 48, 512))), ["async-tp"])
+    whole = found.buckets["gemm_compute"] + found.buckets["gemm_waits"]
+    assert found.buckets["gemm_pieces"] == pytest.approx(whole / 3, rel=1e-3)
+    assert found.buckets["gemm_cus_taken"] == 0
+    assert sum(found.buckets.values()) == found.total_fs
+
+
+def test_cus_that_are_taken_are_told_from_the_cut(tiny_loaded, pair):
+    """Sixteen tiles take four stages, in two pieces as well; the second piece's eight take three on three CUs."""
+    system = tiny_loaded("software.overlap_pieces=2", "software.overlap_cus=1", *STAGES)
+    (found,) = losses(Point(system=system, sublayer=pair(4, (64, 64, 512))), ["stream-overlap"])
+    assert found.buckets["gemm_cus_taken"] == found.buckets["gemm_compute"] // 4
+    assert found.buckets["gemm_pieces"] < found.buckets["gemm_compute"] / 20
+
+
+def test_every_bucket_of_a_run_is_in_one_column():
+    """What columns of results put together is all there is, once; each says which, and in what words."""
+    told = [bucket for spent in SPENT for bucket in spent.buckets]
+    assert sorted(told) == sorted(bucket.name for bucket in BUCKETS if bucket.name != "hidden")
+    assert [spent.column for spent in SPENT] == [name for name in COLUMN_NAMES if name.startswith("spent_")]
+    assert len({spent.words for spent in SPENT}) == len({spent.short for spent in SPENT}) == len(SPENT)
 
 
 def test_buckets_are_explained():

@@ -2,13 +2,16 @@
 
 A run is split into parts by ``t3sim.observe.time_parts``. The GEMM's parts are then compared with those of the same
 kernel alone (the same order of workgroups and the same local updates, but no communication): what it takes alone is
-the kernel's own, the rest is what running beside the collective cost. These differences may be negative: a gain.
+the kernel's own. Where a scheme cuts it, its pieces are run alone, too, one by one on all CUs: what they take more is
+the price of the cut. The rest is what running beside the collective cost. All these differences may be negative: a
+gain.
 A scheme that is put together from runs of its phases alone has one more bucket, ``hidden``: what it takes as
 overlapped, as a negative number. A full tracker holds up counts, not stores, so it can lengthen what is exposed after
 the GEMM, and never the GEMM itself. Kernels follow one another without synchronisation other than the data they wait
 for: that wait is ``neighbour``.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,10 +23,9 @@ from t3sim.observe import Recorder
 from t3sim.observe.time_parts import TimePart, last_gpu, split
 from t3sim.registry import get
 from t3sim.results.losses import BUCKETS, Losses
-from t3sim.schemes.phases import Phase, gemm_alone
+from t3sim.schemes.phases import Phase, gemm_alone, pieces_alone
 from t3sim.schemes.scheme import KIND as SCHEME
-from t3sim.schemes.scheme import Outcome, Scheme, Sharing
-from t3sim.simulation import Point
+from t3sim.schemes.scheme import Outcome, Scheme, Sharing, Speeds
 from t3sim.simulation.activity import activity_of
 from t3sim.simulation.lab import SystemLab
 from t3sim.workload.operations import Collective, Gemm
@@ -68,6 +70,11 @@ class RecordingLab:
         """How kernels that run at once divide the CUs."""
         return self.lab.sharing
 
+    @property
+    def speeds(self) -> Speeds:
+        """What software that tunes itself knows of the system."""
+        return self.lab.speeds
+
     def lower(self, operations: Sequence[Gemm | Collective]) -> tuple[Work, ...]:
         """Lower other operations than the sublayer's."""
         return self.lab.lower(operations)
@@ -92,19 +99,19 @@ class RecordingLab:
         return _Run(tuple(phases), recorders[0], outcome)
 
 
-def losses(point: Point, schemes: Iterable[str]) -> list[Losses]:
-    """Split the time of ``point`` under each of ``schemes``.
+def losses_of(lab: SystemLab, works: Sequence[Work], schemes: Iterable[str]) -> list[Losses]:
+    """Split the time that ``works`` take on ``lab`` under each of ``schemes``; the lab's own observer is replaced.
 
     Raises ``SimulationError`` when a run fails its own checks or its parts do not add up to its time.
     """
-    lab = RecordingLab(SystemLab(point.system.spec, point.sublayer.tp, point.gpus))
-    return [_losses(lab, point, name) for name in schemes]
+    recording = RecordingLab(lab)
+    return [_losses(recording, works, name) for name in schemes]
 
 
-def _losses(lab: RecordingLab, point: Point, name: str) -> Losses:
+def _losses(lab: RecordingLab, works: Sequence[Work], name: str) -> Losses:
     lab.used = []
     scheme: Scheme = get(SCHEME, name)()
-    outcome = scheme.simulate(lab, point.works)
+    outcome = scheme.simulate(lab, works)
     total = outcome.total_fs
     buckets = dict.fromkeys((bucket.name for bucket in BUCKETS), 0)
     for run in lab.used:
@@ -120,34 +127,44 @@ def _losses(lab: RecordingLab, point: Point, name: str) -> Losses:
 
 def _buckets(lab: RecordingLab, run: _Run) -> dict[str, int]:
     gpu = last_gpu(run.recorder)
+    whole: Counter[TimePart] = Counter()
+    pieces: Counter[TimePart] = Counter()
+    for phase in run.phases:
+        if (alone := gemm_alone(phase)) is not None:
+            for total, kernels in ((whole, (alone,)), (pieces, pieces_alone(phase) or (alone,))):
+                for kernel in kernels:
+                    total.update(_parts_alone(lab, run, kernel, gpu.gpu.index))
     parts = split(gpu)
-    alone: dict[TimePart, int] = {}
-    for phase in filter(None, map(gemm_alone, run.phases)):
-        reference = run if run.phases == (phase,) else lab.recorded_alone(phase)
-        # A kernel that is the same on all GPUs is run on one for them, also where the whole run takes all.
-        records = {record.gpu.index: record for record in reference.recorder.gpus}
-        own = records.get(gpu.gpu.index, reference.recorder.gpus[0])
-        for part, length in split(own).items():
-            alone[part] = alone.get(part, 0) + length
-    return {**_gemm(parts, alone), **_collectives(parts)}
+    return {**_gemm(parts, whole, pieces), **_collectives(parts)}
 
 
-def _gemm(parts: Mapping[TimePart, int], alone: Mapping[TimePart, int]) -> dict[str, int]:
-    """Compare the GEMMs of a run with the same kernels alone; where there is no such run, all is the kernel's own."""
+def _parts_alone(lab: RecordingLab, run: _Run, phase: Phase, rank: int) -> Mapping[TimePart, int]:
+    """Split the time of a kernel that has the machine to itself, on the GPU ``rank``."""
+    reference = run if run.phases == (phase,) else lab.recorded_alone(phase)
+    # A kernel that is the same on all GPUs is run on one for them, also where the whole run takes all.
+    records = {record.gpu.index: record for record in reference.recorder.gpus}
+    return split(records.get(rank, reference.recorder.gpus[0]))
 
-    def of(kind: str) -> tuple[int, int]:
+
+def _gemm(
+    parts: Mapping[TimePart, int], whole: Mapping[TimePart, int], pieces: Mapping[TimePart, int]
+) -> dict[str, int]:
+    """Compare the GEMMs of a run with the same alone, whole and in pieces; without these, all is the kernel's own."""
+
+    def of(kind: str) -> tuple[int, int, int]:
         part = TimePart("gemm", kind)
         here = parts.get(part, 0)
-        own = alone.get(part, 0) if alone else here
-        return own, here - own
+        own, cut = (whole.get(part, 0), pieces.get(part, 0)) if whole else (here, here)
+        return own, cut - own, here - cut
 
-    compute, cus_taken = of("compute")
-    operands, contention = of("operand_wait")
-    stores, pressure = of("store_wait")
-    link, link_pressure = of("link_wait")
+    compute, slower, cus_taken = of("compute")
+    operands, more_operands, contention = of("operand_wait")
+    stores, more_stores, pressure = of("store_wait")
+    link, more_link, link_pressure = of("link_wait")
     return {
         "gemm_compute": compute,
         "gemm_waits": operands + stores + link,
+        "gemm_pieces": slower + more_operands + more_stores + more_link,
         "gemm_dram_contention": contention,
         "gemm_store_pressure": pressure,
         "gemm_link_pressure": link_pressure,
