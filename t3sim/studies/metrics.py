@@ -78,6 +78,11 @@ def gemm_slowdown(rows: Rows, scheme: str) -> float:
     return float(rows[CUS_SHARED]["gemm_us"] / rows["sequential"]["gemm_us"])
 
 
+def communication_share(rows: Rows, scheme: str) -> float:
+    """Share of an iteration's time that collectives take."""
+    return float(rows[scheme]["communication_share"])
+
+
 def _all_reduce_us(row: Row) -> float:
     """Time of an all-reduce: a reduce-scatter, then an all-gather."""
     return float(row["rs_us"] + row["ag_us"])
@@ -96,5 +101,6 @@ METRICS: Mapping[str, Metric] = {
         all_reduce_overlap,
         all_reduce_slowdown,
         gemm_slowdown,
+        communication_share,
     )
 }

@@ -6,6 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from t3sim.config import Loaded, Spec, load
 from t3sim.data import configs_dir
+from t3sim.studies.end_to_end import WholePhase
 
 PUBLISHED_FORMAT = "t3sim-published"
 
@@ -23,6 +24,8 @@ class Target(Spec):
     stat: Literal["geomean", "max"] = "geomean"
     collective_cus: PositiveInt | None = None
     """CUs that the collectives have to themselves while the GEMM has the others; none: each has all of them."""
+    phases: tuple[WholePhase, ...] = ()
+    """Iterations of whole models that it is of; none: it is of sublayers."""
     published: PositiveFloat
     use: Literal["predict", "calibrate"]
     figure: str = ""

@@ -14,6 +14,7 @@ from t3sim.simulation import Point, SystemSpec, load_system, schemes_of_any_netw
 from t3sim.simulation.lab import ONE
 from t3sim.simulation.run import Ran, result_of, run_point
 from t3sim.studies.cu_sharing import row_with_cus_shared, with_cus_shared
+from t3sim.studies.end_to_end import WholeModel, rows_of, whole_model
 from t3sim.studies.metrics import CUS_SHARED, METRICS
 from t3sim.studies.published import Published, Target
 from t3sim.workload.operations import Sublayer
@@ -27,6 +28,8 @@ class Reproduction:
     by_set: dict[str, RunResult]
     shared_cus: dict[tuple[str, int], list[Row]]
     """Times of GEMMs and collectives on shares of the CUs, by set and CUs of the collectives."""
+    whole: dict[str, list[Row]]
+    """Iterations of whole models, by set."""
     targets: tuple[EvaluatedTarget, ...]
     source: str
     """Publication of the targets."""
@@ -43,16 +46,17 @@ class Reproduction:
             "targets": [asdict(target) for target in self.targets],
             **self.result.document(),
             "shared_cus": shared,
+            "whole_models": [{"set": name, **row} for name, rows in self.whole.items() for row in rows],
             "source": self.source,
         }
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One sublayer to simulate: all schemes on it, or its operations on shares of the CUs."""
+    """One sublayer to simulate: all schemes on it, or its operations on shares of the CUs; or a whole model."""
 
     set: str
-    sublayer: Sublayer
+    sublayer: Sublayer | WholeModel
     system: Loaded[SystemSpec]
     collective_cus: int | None = None
     """CUs that the collectives have to themselves; ``None``: each kernel has all."""
@@ -81,19 +85,25 @@ def reproduce(
     # What simulates the same is simulated once.
     twice = calibrated is not None and _hardware(calibrated) != _hardware(system)
     systems = [system, calibrated] if calibrated is not None and twice else [system]
-    tasks = [_tasks(wanted, sublayers, each_system) for each_system in systems]
+    tasks = [_tasks(published, wanted, sublayers, each_system) for each_system in systems]
     everything = [task for of_one in tasks for task in of_one]
-    found = iter(each(_done, everything, jobs=jobs, progress=progress, label=attrgetter("label"), group=_ALIKE))
+    found = iter(each(_done, everything, jobs=jobs, progress=progress, label=attrgetter("label"), group=_alike))
     results = [_results(of_one, [next(found) for _ in of_one], sublayers) for of_one in tasks]
-    (by_set, shared), *others = results
-    targets = tuple(_evaluated(target, by_set, shared) for target in wanted)
+    first, *others = results
+    targets = tuple(_evaluated(target, first) for target in wanted)
     if calibrated is not None:
-        beside = [_evaluated(target, *(others[0] if others else results[0])).simulated for target in wanted]
+        beside = [_evaluated(target, (others or results)[0]).simulated for target in wanted]
         targets = tuple(replace(target, calibrated=value) for target, value in zip(targets, beside, strict=True))
-    return Reproduction(by_set, shared, targets, published.source)
+    return Reproduction(first.by_set, first.shared, first.whole, targets, published.source)
 
 
-_Shared = dict[tuple[str, int], list[Row]]
+@dataclass(frozen=True)
+class _Results:
+    """What came of one system's tasks."""
+
+    by_set: dict[str, RunResult]
+    shared: dict[tuple[str, int], list[Row]]
+    whole: dict[str, list[Row]]
 
 
 def _hardware(system: Loaded[SystemSpec]) -> dict[str, Any]:
@@ -101,7 +111,10 @@ def _hardware(system: Loaded[SystemSpec]) -> dict[str, Any]:
 
 
 def _tasks(
-    wanted: Sequence[Target], sublayers: Mapping[str, list[Sublayer]], system: Loaded[SystemSpec]
+    published: Published,
+    wanted: Sequence[Target],
+    sublayers: Mapping[str, list[Sublayer]],
+    system: Loaded[SystemSpec],
 ) -> list[_Task]:
     """List what is to be simulated of one system."""
     tasks = [_Task(name, sublayer, system) for name, members in sublayers.items() for sublayer in members]
@@ -109,27 +122,38 @@ def _tasks(
         if cus is not None:
             divided = with_cus_shared(system, cus)
             tasks += [_Task(name, sublayer, divided, cus) for sublayer in sublayers[name]]
+    for name, phase in dict.fromkeys((target.set, phase) for target in wanted for phase in target.phases):
+        tasks += [_Task(name, whole_model(trace, phase), system) for trace in published.sets[name]]
     return tasks
 
 
 def _results(
-    tasks: Sequence[_Task], found: Sequence[Ran | Row], sublayers: Mapping[str, list[Sublayer]]
-) -> tuple[dict[str, RunResult], _Shared]:
-    """Sort what came of one system's tasks: rows by set, and times on shares of the CUs."""
+    tasks: Sequence[_Task], found: Sequence[Ran | list[Row]], sublayers: Mapping[str, list[Sublayer]]
+) -> _Results:
+    """Sort what came of one system's tasks."""
     ran: dict[str, list[Ran]] = {name: [] for name in sublayers}
     points: dict[str, list[Point]] = {name: [] for name in sublayers}
-    shared: _Shared = {}
+    shared: dict[tuple[str, int], list[Row]] = {}
+    whole: dict[str, list[Row]] = {}
     for task, item in zip(tasks, found, strict=True):
-        if isinstance(item, Ran):
+        if isinstance(item, list):
+            kept = (
+                whole.setdefault(task.set, [])
+                if task.collective_cus is None
+                else shared.setdefault((task.set, task.collective_cus), [])
+            )
+            kept += item
+        else:
+            assert isinstance(task.sublayer, Sublayer)
             ran[task.set].append(item)
             points[task.set].append(Point(system=task.system, sublayer=task.sublayer))
-        else:
-            shared.setdefault((task.set, task.collective_cus or 0), []).append(item)
-    return {name: result_of(points[name], ran[name]) for name in sublayers}, shared
+    return _Results({name: result_of(points[name], ran[name]) for name in sublayers}, shared, whole)
 
 
-_ALIKE = attrgetter("sublayer.model", "sublayer.tp", "collective_cus")
-"""What tasks have in common whose collectives are mostly the same."""
+def _alike(task: _Task) -> tuple[object, ...]:
+    """Give what tasks have in common whose collectives are mostly the same."""
+    what = task.sublayer
+    return what.name if isinstance(what, WholeModel) else what.model, what.tp, task.collective_cus
 
 
 def _sublayers(traces: Sequence[str]) -> list[Sublayer]:
@@ -137,17 +161,18 @@ def _sublayers(traces: Sequence[str]) -> list[Sublayer]:
     return [sublayer for trace in loaded for sublayer in trace.sublayers()]
 
 
-def _done(task: _Task) -> Ran | Row:
+def _done(task: _Task) -> Ran | list[Row]:
+    if isinstance(task.sublayer, WholeModel):
+        return rows_of(task.sublayer, task.system)
     if task.collective_cus is not None:
-        return row_with_cus_shared(task.system, task.sublayer)
+        return [row_with_cus_shared(task.system, task.sublayer)]
     point = Point(system=task.system, sublayer=task.sublayer)
     # One GPU is simulated, as published, also where GPUs are not quite in step: PaLM's (see DEVIATIONS).
     simulated = point if point.why_all_when_fused is None else replace(point, gpus=ONE)
     return run_point(simulated, schemes_of_any_network())
 
 
-def _evaluated(target: Target, by_set: Mapping[str, RunResult], by_share: _Shared) -> EvaluatedTarget:
-    result, shared = by_set[target.set], by_share.get((target.set, target.collective_cus or 0), [])
+def _evaluated(target: Target, found: _Results) -> EvaluatedTarget:
     evaluated = EvaluatedTarget(
         id=target.id,
         figure=target.figure,
@@ -160,13 +185,22 @@ def _evaluated(target: Target, by_set: Mapping[str, RunResult], by_share: _Share
     )
     if target.metric is None:
         return evaluated
-    named = [*((item["scheme"], item) for item in result.rows), *((CUS_SHARED, item) for item in shared)]
-    rows = [(name, item) for name, item in named if target.tp in (None, item["tp"])]
+    rows = [(name, item) for name, item in _rows_for(target, found) if target.tp in (None, item["tp"])]
     if any(item["status"] != "ok" for _, item in rows):
         return replace(evaluated, status="failed")
     by_sublayer: dict[tuple[str, int, str], dict[str, Row]] = {}
     for name, item in rows:
-        by_sublayer.setdefault((item["model"], item["tp"], item["sublayer"]), {})[name] = item
+        part = str(item["phase" if target.phases else "sublayer"])
+        by_sublayer.setdefault((item["model"], item["tp"], part), {})[name] = item
     values = [METRICS[target.metric](item, target.scheme or "") for item in by_sublayer.values()]
     simulated = geomean(values) if target.stat == "geomean" else max(values)
     return replace(evaluated, simulated=simulated, error=simulated - target.published, status="ok")
+
+
+def _rows_for(target: Target, found: _Results) -> list[tuple[str, Row]]:
+    """Pick the rows that a target is of, each with the name that its metric knows it by."""
+    if target.phases:
+        return [(row["scheme"], row) for row in found.whole[target.set] if row["phase"] in target.phases]
+    shared = found.shared.get((target.set, target.collective_cus or 0), [])
+    rows = found.by_set[target.set].rows
+    return [*((row["scheme"], row) for row in rows), *((CUS_SHARED, row) for row in shared)]
