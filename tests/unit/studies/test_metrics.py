@@ -19,6 +19,7 @@ ROWS = {
     },
     "t3-mca": {
         "speedup": 1.2,
+        "communication_share": 0.3,
         "rs_us": 70.0,
         "dram_reduction": 0.25,
         "dram_gemm_read_bytes": 200,
@@ -45,6 +46,7 @@ ROWS = {
         ("all_reduce_overlap", (100 + 90 + 30) / 200),
         ("all_reduce_slowdown", (120 + 60) / (90 + 30)),
         ("gemm_slowdown", 125 / 100),
+        ("communication_share", 0.3),
     ],
 )
 def test_metric(metric, value):

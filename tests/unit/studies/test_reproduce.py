@@ -25,6 +25,8 @@ def study():
             target("elsewhere", metric="speedup", scheme="ideal-overlap", tp=16),
             target("unmodelled"),
             target("shared", metric="all_reduce_slowdown", collective_cus=16),
+            target("whole", metric="speedup", scheme="t3-mca", phases=("prompt",)),
+            target("share", metric="communication_share", scheme="sequential", phases=("prompt",), stat="max"),
             Target(id="other", set="other", published=1.0, use="predict"),
         ),
     )
@@ -52,7 +54,15 @@ def test_only_the_sets_asked_for_are_run(study):
     """A set that nobody asked for is neither loaded nor compared."""
     result, _ = study
     assert list(result.by_set) == ["small"]
-    assert [target.id for target in result.targets] == ["geomean", "max", "elsewhere", "unmodelled", "shared"]
+    assert [target.id for target in result.targets] == [
+        "geomean",
+        "max",
+        "elsewhere",
+        "unmodelled",
+        "shared",
+        "whole",
+        "share",
+    ]
 
 
 def test_figures_are_evaluated_over_the_rows(study):
@@ -84,6 +94,19 @@ def test_shared_cus_are_run_for_the_figures_that_need_them(study):
     assert figure.simulated == pytest.approx(geomean(ratios))
 
 
+def test_whole_models_are_run_for_the_figures_that_need_them(study):
+    """A prompt of the model on as many GPUs: it gains less than its sublayers do, since the rest stays."""
+    result, _ = study
+    rows = {row["scheme"]: row for row in result.whole["small"]}
+    assert {(row["model"], row["tp"], row["phase"]) for row in rows.values()} == {("t-nlg", 16, "prompt")}
+    values = {target.id: target.simulated for target in result.targets}
+    plain, fused = rows["sequential"], rows["t3-mca"]
+    assert values["whole"] == pytest.approx(plain["total_ms"] / fused["total_ms"])
+    assert values["share"] == pytest.approx(plain["communication_ms"] / plain["total_ms"])
+    sublayers = geomean([row["speedup"] for row in result.result.rows if row["scheme"] == "t3-mca"])
+    assert 1 < values["whole"] < sublayers
+
+
 def test_collectives_cannot_take_all_cus():
     """Collectives that leave the GEMM no CU are refused."""
     with pytest.raises(InputError, match="leaves the GEMM none of the system's 80 CUs"):
@@ -93,7 +116,7 @@ def test_collectives_cannot_take_all_cus():
 def test_progress_counts_all_points(study):
     """Progress runs from no point to all of them, those on shares of the CUs included."""
     _, seen = study
-    assert [(done, total) for done, total, _ in seen] == [(done, 8) for done in range(9)]
+    assert [(done, total) for done, total, _ in seen] == [(done, 9) for done in range(10)]
     assert seen[4][2] == "small: 16 CUs for collectives"
 
 
