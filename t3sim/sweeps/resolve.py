@@ -93,7 +93,7 @@ class Resolver:
                 yield PointTask(settings, phase, name, schemes, recipe)
 
     def _places(self, settings: Settings) -> tuple[Place, ...]:
-        """List phase and name of each sublayer of a combination, which a model says whatever shares and tokens it has."""
+        """List phase and name of each sublayer of a combination; of a model, whatever its degree and tokens."""
         if "trace" in settings:
             return tuple((item.phase, item.sublayer) for item in self._sublayers(*_workload_of(settings)))
         return self._slices(str(settings["model"])) if "model" in settings else SUBLAYERS
