@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from t3sim.errors import InputError, Problem
 from t3sim.workload.models import indivisible
@@ -57,8 +57,7 @@ def load_gemms(path: Path, tp: int) -> tuple[Trace, tuple[str, ...]]:
 
     """
     problems: list[Problem] = []
-    if not 2 <= tp <= MOST_GPUS:  # noqa: PLR2004  a group is at least a pair
-        raise InputError(Problem(message=f"a tensor-parallel group has 2 to {MOST_GPUS} GPUs", key="tp", value=tp))
+    _check_group(tp)
     shapes = [shape for line, row in _rows(path) if (shape := _shape(path, line, row, tp, problems)) is not None]
     if not shapes and not problems:
         problems.append(Problem(message="no row below the header", file=str(path)))
@@ -78,6 +77,25 @@ def load_gemms(path: Path, tp: int) -> tuple[Trace, tuple[str, ...]]:
     return Trace(model=name, tp=tp, description=rows, operations=tuple(chained)), notes
 
 
+def shape_of(m: int, n: int, k: int, dtype: str) -> Shape:
+    """Make a shape of what the command line gives.
+
+    Raises:
+        InputError: an extent is out of range, or the dtype unknown; it names each.
+
+    """
+    problems = [
+        Problem(message=f"must be a whole number of 1 to {MOST_EXTENT}", key=key, value=value)
+        for key, value in {"M": m, "N": n, "K": k}.items()
+        if not 0 < value <= MOST_EXTENT
+    ]
+    if dtype not in DTYPE_BYTES:
+        problems.append(Problem(message="unknown dtype", key="--dtype", value=dtype, known=tuple(DTYPE_BYTES)))
+    if problems:
+        raise InputError(*problems)
+    return Shape(m, n, k, cast("Dtype", dtype))
+
+
 def gemm_sublayer(shape: Shape, tp: int) -> Sublayer:
     """Make the sublayer of one GEMM whose K `tp` GPUs share.
 
@@ -85,6 +103,7 @@ def gemm_sublayer(shape: Shape, tp: int) -> Sublayer:
         InputError: they cannot.
 
     """
+    _check_group(tp)
     problems = list(_out_of_range(shape, tp))
     if problems:
         raise InputError(*problems)
@@ -92,6 +111,11 @@ def gemm_sublayer(shape: Shape, tp: int) -> Sublayer:
     chained = tuple(step.model_copy(update={"after": (steps[i - 1].id,) if i else ()}) for i, step in enumerate(steps))
     (sublayer,) = Trace(model=str(shape), tp=tp, operations=chained).sublayers()
     return sublayer
+
+
+def _check_group(tp: int) -> None:
+    if not 2 <= tp <= MOST_GPUS:  # noqa: PLR2004  a group is at least a pair
+        raise InputError(Problem(message=f"a tensor-parallel group has 2 to {MOST_GPUS} GPUs", key="tp", value=tp))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

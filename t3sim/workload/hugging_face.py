@@ -97,9 +97,9 @@ def load_hugging_face(
         spec = ModelSpec(**reader.fields)
     except ValidationError as error:
         found = problems_of(error, Document(reader.fields | {"tp": list(reader.fields["tp"])}, {(): (str(path), None)}))
-        raise InputError(
-            *(_placed(each, reader.origins.get(each.key or "", each.key), document, path) for each in found)
-        ) from None
+        placed = [_placed(each, reader.origins.get(each.key or "", each.key), document, path) for each in found]
+        # A list whose one item is wrong is wrong itself, which is no news.
+        raise InputError(*{problem.key: problem for problem in reversed(placed)}.values()) from None
     return Converted(spec, tuple(reader.notes), _as_yaml(reader, path))
 
 
