@@ -31,6 +31,7 @@ class ExpertsSpec(Spec):
     """A mixture of experts in place of the MLP: each token goes to `active` of `count` experts."""
 
     count: Annotated[int, Field(gt=1, le=MOST_EXTENT)]
+    """Experts of a layer."""
     active: PositiveInt
     """Experts that a token goes to."""
     intermediate: Extent
@@ -66,7 +67,9 @@ class LatentAttentionSpec(Spec):
     """Queries, keys and values by way of low ranks (DeepSeek-V2, arXiv 2405.04434, section 2.1)."""
 
     query_rank: Extent
+    """Columns that queries are projected down to."""
     key_value_rank: Extent
+    """Columns that keys and values are projected down to together."""
     nope_dim: Extent
     """Of a head's query and key: without position."""
     rope_dim: Extent
@@ -79,14 +82,17 @@ class ModelSpec(Spec):
     """A Transformer; the first six keys are all that its tensor-parallel GEMMs need of a GPT."""
 
     name: Name
+    """What results call it."""
     hidden: Annotated[int, Field(gt=0, le=MOST_EXTENT // 4)]
     """Width H."""
     layers: PositiveInt
+    """Layers of the model."""
     tokens: Extent
     """Rows that one iteration pushes through a layer: sequence length x batch."""
     tp: Annotated[tuple[Degree, ...], Field(min_length=1)]
     """Tensor-parallel degrees at which the model is studied."""
     dtype: Dtype
+    """Type of all elements: `fp32`, `fp16`, `bf16` or `fp8`."""
     sequence: Extent | None = None
     """Tokens of one sequence; none: all tokens are one."""
     heads: Extent | None = None
@@ -98,11 +104,12 @@ class ModelSpec(Spec):
     intermediate: Extent | None = None
     """Width of the MLP; none: 4 H."""
     activation: Activation = "gelu"
-    """Gated ones (`swiglu`, `geglu`) have a third matrix."""
+    """`gelu`, `relu`, `silu`; gated ones (`swiglu`, `geglu`) have a third matrix."""
     norm: Literal["layernorm", "rmsnorm"] = "layernorm"
+    """`layernorm` has a scale and a shift, `rmsnorm` a scale."""
     block: Block = "pre-ln"
-    """Where norms stand: before each part, after its sum, around it, after its branch, nowhere; `parallel`: attention
-    beside the MLP, with one norm before both."""
+    """Where norms stand: before each part, after its sum (`post-ln`), around it (`peri-ln`), after its branch
+    (`branch-ln`), nowhere (`no-ln`); `parallel`: attention beside the MLP, with one norm before both."""
     qk_norm: bool = False
     """Whether queries and keys are normed, head by head."""
     vocabulary: Extent | None = None
