@@ -7,6 +7,8 @@ A table is what its marker says, ``<!-- table: KIND WHAT -->`` to ``<!-- end -->
 
 - ``parameters PATH of SYSTEM``: the keys of one part of a system, from its spec and its file;
 - ``choices KIND``: what is registered under a name of its own;
+- ``keys``: the keys of a model's file, from its spec;
+- ``models``: the shipped models with their parameters, and how Hugging Face's types are taken: ``models hugging-face``;
 - ``reproduce``: published figures beside simulated ones;
 - ``validate`` and ``validate all``: errors against references, by group and by band;
 - ``sides``: measured overlap whose gain or loss comes out as the other;
@@ -25,6 +27,7 @@ from typing import Any, NamedTuple, get_args
 
 from t3sim import units, validation
 from t3sim.config import Spec
+from t3sim.data import models_dir
 from t3sim.experiments.explanations import explain
 from t3sim.registry import get, names
 from t3sim.report.pivot import pivot
@@ -37,6 +40,9 @@ from t3sim.simulation import load_system
 from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.studies import load_published, reproduce
 from t3sim.units import FS_PER_US
+from t3sim.workload.hugging_face_families import FAMILIES
+from t3sim.workload.model_sizes import parameters as model_parameters
+from t3sim.workload.models import ModelSpec, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -156,6 +162,68 @@ def _choice_table(kind: str) -> str:
         path = chosen.__module__.replace(".", "/") + ".py"
         rows.append((f"`{name}`", chosen.__doc__.splitlines()[0].replace("``", "`"), f"[{path}](../../{path})"))
     return markdown(("name", "rule", "file"), rows)
+
+
+# Models
+
+
+def model_keys(spec: type[Spec] = ModelSpec, prefix: str = "") -> list[tuple[str, str, str]]:
+    """List the keys of a model's file: key, meaning, default."""
+    rows = []
+    schemas = spec.model_json_schema()["properties"]
+    for name, field in spec.model_fields.items():
+        inner = next(specs_in(field.annotation), None)
+        if inner is not None:
+            section = (inner.__doc__ or "").splitlines()[0]
+            rows += [(f"`{prefix}{name}`", section, "none"), *model_keys(inner, f"{prefix}{name}.")]
+            continue
+        default = "needed" if field.is_required() else _text(field.get_default(call_default_factory=True) or None)
+        if field.default is False or field.default == 0:
+            default = _text(field.default)
+        meaning = " ".join(schemas[name].get("description", "").replace("``", "`").split())
+        rows.append((f"`{prefix}{name}`", meaning, default))
+    return rows
+
+
+def _keys_table(_what: str) -> str:
+    return markdown(("key", "meaning", "default"), model_keys())
+
+
+def _models_table(what: str) -> str:
+    return _families_table() if what == "hugging-face" else _shipped_models_table()
+
+
+def _shipped_models_table() -> str:
+    rows = []
+    specs = [load_model(path.stem, folder=models_dir()).spec for path in sorted(models_dir().glob("*.yaml"))]
+    for model in sorted(specs, key=model_parameters):
+        heads = f"{model.heads}" + (f" ({model.kv_heads})" if model.kv_heads else "")
+        mlp = f"{model.mlp_width} {model.activation}"
+        if model.experts is not None:
+            shared = f" + {model.experts.shared}" if model.experts.shared else ""
+            mlp = f"{model.experts.active}{shared} of {model.experts.count} experts of {model.experts.intermediate}"
+        sizes = (f"{model.hidden}", f"{model.layers}", heads, mlp, model.block, f"{model_parameters(model) / 1e9:.1f}")
+        rows.append((f"`{model.name}`", *sizes, ", ".join(map(str, model.tp))))
+    return markdown(("model", "H", "layers", "heads (of K and V)", "MLP", "block", "10^9 parameters", "TP"), rows)
+
+
+def _families_table() -> str:
+    rows = []
+    for name, family in FAMILIES.items():
+        block = (
+            f"{family.block}, or `parallel` as `{family.parallel_key}` says" if family.parallel_key else family.block
+        )
+        if name == "opt":
+            block = "pre-ln, or post-ln as `do_layer_norm_before` says"
+        more = [
+            *(["gate"] if family.gated else []),
+            *([f"experts as {family.experts} has them"] if family.experts else []),
+            *(["latent attention"] if family.latent else []),
+            *(["norms of queries and keys"] if family.qk_norm else []),
+            *(["learned positions"] if family.positions is not None else []),
+        ]
+        rows.append((f"`{name}`", block, family.norm, ", ".join(more), "; ".join(family.remarks)))
+    return markdown(("`model_type`", "block", "norm", "has", "left out"), rows)
 
 
 # Results
@@ -316,6 +384,8 @@ def _validation_table(what: str) -> str:
 TABLES: dict[str, Callable[[str], str]] = {
     "parameters": _parameter_table,
     "choices": _choice_table,
+    "keys": _keys_table,
+    "models": _models_table,
     "reproduce": _reproduce_table,
     "validate": _validation_table,
     "sides": lambda _what: side_rows([*_comparisons("overlap"), *_comparisons("sublayers")]),

@@ -28,6 +28,11 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
             "collective",
             "Simulate one collective alone and print time, algorithm and bus bandwidth, and what binds it.",
         ),
+        "gemm": Entry(
+            "gemm",
+            "Simulate one GEMM alone and print its kernel, time, share of the peak and what binds it; with --tp its "
+            "sublayer.",
+        ),
         "explain": Entry(
             "explain",
             "Say where the time of each sublayer went under each scheme, what binds it, and what would help most.",

@@ -1,5 +1,7 @@
 """``t3sim trace``: make and show traces."""
 
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,10 @@ from rich.table import Table
 from t3sim.cli.app import app
 from t3sim.cli.output import print_tables
 from t3sim.data import models_dir, traces_dir
+from t3sim.errors import InputError, Problem
 from t3sim.files import prepare_folder, write_files
+from t3sim.workload.gemm_lists import load_gemms
+from t3sim.workload.hugging_face import load_hugging_face
 from t3sim.workload.model_traces import transformer_trace
 from t3sim.workload.models import load_model
 from t3sim.workload.operations import Gemm
@@ -23,8 +28,10 @@ app.add_typer(trace_app, name="trace")
 
 @trace_app.command()
 def new(
-    model: Annotated[str, typer.Argument(help="Model: name of a shipped config (t-nlg), or a YAML file.")],
-    tp: Annotated[int, typer.Option(help="Tensor-parallel degree: GPUs that share the layer.")],
+    model: Annotated[
+        str | None, typer.Argument(help="Model: name of a shipped config (t-nlg), or a YAML file.")
+    ] = None,
+    tp: Annotated[int | None, typer.Option(help="Tensor-parallel degree: GPUs that share the layer.")] = None,
     tokens: Annotated[int | None, typer.Option(help="Rows of every GEMM; the model's own by default.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Element type; the model's own by default.")] = None,
     sequence_parallel: Annotated[  # noqa: FBT002 - a flag of the command line
@@ -35,24 +42,98 @@ def new(
             "each other one.",
         ),
     ] = False,
+    hf: Annotated[
+        Path | None, typer.Option("--hf", help="In place of MODEL: config.json of a Hugging Face model.")
+    ] = None,
+    model_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-out",
+            help="With --hf: file for the model as YAML, sources and all. Without --tp it is all there is.",
+            dir_okay=False,
+        ),
+    ] = None,
+    gemms: Annotated[
+        Path | None,
+        typer.Option(
+            help="In place of MODEL: CSV with columns M, N, K, dtype, and perhaps count. Each row is one sublayer: a "
+            "GEMM, its reduce-scatter, an all-gather. K is the whole reduction length, which the GPUs share.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; stdout by default.", dir_okay=False)] = None,
 ) -> None:
-    """Make the trace of one layer's sublayers from a model config."""
-    spec = load_model(model, folder=models_dir()).spec
-    trace = transformer_trace(spec, tp, tokens=tokens, dtype=dtype, sequence_parallel=sequence_parallel)
+    """Make the trace of one layer's sublayers from a model config, or of GEMMs from a list."""
+    _check_sources(model, hf, gemms, model_out)
     options = [
-        f"--tp {tp}",
+        *([f"--tp {tp}"] if tp is not None else []),
         *([f"--tokens {tokens}"] if tokens else []),
         *([f"--dtype {dtype}"] if dtype else []),
         *(["--sequence-parallel"] if sequence_parallel else []),
     ]
-    text = render_trace(trace, command=f"t3sim trace new {model} {' '.join(options)}")
+    if gemms is not None:
+        _refuse_with_gemms(tokens, dtype, sequence_parallel=sequence_parallel)
+        made, notes = load_gemms(gemms, _needed(tp))
+        _print_all(notes)
+        _give(render_trace(made, command=f"t3sim trace new --gemms {shlex.quote(str(gemms))} {' '.join(options)}"), out)
+        return
+    if hf is not None:
+        if model_out is None:
+            _needed(tp)
+        converted = load_hugging_face(hf, tp=tp, tokens=tokens, dtype=dtype)
+        _print_all(converted.notes)
+        if model_out is not None:
+            _write(converted.text, model_out)
+        if tp is None:
+            return
+        spec, source = converted.spec, f"--hf {shlex.quote(str(hf))}"
+    else:
+        spec, source = load_model(str(model), folder=models_dir()).spec, str(model)
+    trace = transformer_trace(spec, _needed(tp), tokens=tokens, dtype=dtype, sequence_parallel=sequence_parallel)
+    _give(render_trace(trace, command=f"t3sim trace new {source} {' '.join(options)}"), out)
+
+
+def _check_sources(model: str | None, hf: Path | None, gemms: Path | None, model_out: Path | None) -> None:
+    """Refuse all but one thing to make a trace of."""
+    given = {"MODEL": model, "--hf": hf, "--gemms": gemms}
+    there = [name for name, value in given.items() if value is not None]
+    if not there:
+        raise InputError(Problem(message="needs a model, or --hf or --gemms in its place", key="MODEL"))
+    if len(there) > 1:
+        raise InputError(Problem(message=f"not together with {there[0]}: one of them is the trace's", key=there[1]))
+    if model_out is not None and hf is None:
+        raise InputError(Problem(message="writes the model that --hf names", key="--model-out"))
+
+
+def _refuse_with_gemms(tokens: int | None, dtype: str | None, *, sequence_parallel: bool) -> None:
+    given = {"--tokens": tokens, "--dtype": dtype, "--sequence-parallel": sequence_parallel or None}
+    message = "not with --gemms, whose rows say what each GEMM is"
+    if problems := [Problem(message=message, key=key) for key, value in given.items() if value is not None]:
+        raise InputError(*problems)
+
+
+def _needed(tp: int | None) -> int:
+    if tp is None:
+        raise InputError(Problem(message="missing option: the number of GPUs that share the layer", key="--tp"))
+    return tp
+
+
+def _print_all(notes: Iterable[str]) -> None:
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _give(text: str, out: Path | None) -> None:
+    """Print a trace, or write it."""
     if out is None:
         typer.echo(text, nl=False)
-        return
-    prepare_folder(out.parent)
-    write_files(out.parent, {out.name: text})
-    typer.echo(f"wrote {out}", err=True)
+    else:
+        _write(text, out)
+
+
+def _write(text: str, path: Path) -> None:
+    prepare_folder(path.parent)
+    write_files(path.parent, {path.name: text})
+    typer.echo(f"wrote {path}", err=True)
 
 
 @trace_app.command()

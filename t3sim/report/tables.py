@@ -163,6 +163,29 @@ def collective_table(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Table:
     return table
 
 
+def gemm_table(row: Row, manifest: Mapping[str, Any]) -> Table:
+    """One GEMM alone: its kernel, what it takes, and what binds it."""
+    shape = f"{row['M']} x {row['N']} x {row['K_local']} {row['dtype']}"
+    table = Table(title=f"GEMM {shape} alone on one GPU; {_systems(manifest)}", title_justify="left")
+    cells = {
+        "macro-tile": f"{row['tile_m']} x {row['tile_n']}",
+        "split K": str(row["split_k"]),
+        "workgroups": str(row["workgroups"]),
+        "stages": str(row["stages"]),
+        "time us": f"{row['time_us']:.2f}",
+        "written us": f"{row['written_us']:.2f}",
+        "TFLOP/s": f"{row['tflops']:.1f}",
+        "of peak": f"{row['peak_share']:.1%}",
+        "DRAM read MiB": f"{row['dram_read_bytes'] / 2**20:.1f}",
+        "DRAM write MiB": f"{row['dram_write_bytes'] / 2**20:.1f}",
+        "bound": row["bound"] or "",
+    }
+    for name in cells:
+        table.add_column(name, justify="left" if name == "bound" else "right")
+    table.add_row(*cells.values())
+    return table
+
+
 def _by_sublayer(result: RunResult) -> dict[tuple[Any, ...], dict[str, Row]]:
     points: dict[tuple[Any, ...], dict[str, Row]] = {}
     for row in result.rows:

@@ -14,6 +14,7 @@ from t3sim.errors import InputError, Problem
 from t3sim.hardware.network.topologies import KIND as TOPOLOGY
 from t3sim.registry import names
 from t3sim.results import Row
+from t3sim.results.sublayers import Place
 from t3sim.simulation import SYSTEM_FORMAT, Point, SystemSpec, scheme_names, schemes_of_any_network
 from t3sim.simulation.lab import ALL, MIRROR, ONE
 from t3sim.simulation.plans import network_settings
@@ -21,7 +22,7 @@ from t3sim.simulation.point import identity as point_identity
 from t3sim.simulation.run import DEFAULT_SYSTEM
 from t3sim.sweeps.spec import SYSTEM_PREFIX, WORKLOAD_KEYS, Settings
 from t3sim.version import __version__, code_version
-from t3sim.workload.model_traces import SUBLAYERS, transformer_trace
+from t3sim.workload.model_traces import SUBLAYERS, slices, transformer_trace
 from t3sim.workload.models import MODEL_FORMAT, ModelSpec
 from t3sim.workload.operations import DTYPE_BYTES, Sublayer, Trace, picked
 from t3sim.workload.trace import TRACE_FORMAT
@@ -69,6 +70,7 @@ class Resolver:
         self._read = cache(read_document)
         # Points that follow each other often share their workload; a long sweep must not keep all of them.
         self._sublayers = lru_cache(maxsize=_KEPT)(self._made)
+        self._slices = lru_cache(maxsize=_KEPT)(self._sliced)
 
     def tasks(self, settings: Settings) -> Iterator[PointTask]:
         """Yield a task for each sublayer of a combination, in the order of the trace.
@@ -76,9 +78,7 @@ class Resolver:
         Raises ``InputError`` for the name of a file, a scheme or a sublayer that there is none of.
         """
         wanted = _texts(settings, "sublayer")
-        places = SUBLAYERS
-        if "trace" in settings:
-            places = tuple((item.phase, item.sublayer) for item in self._sublayers(*_workload_of(settings)))
+        places = self._places(settings)
         chosen = set(picked(places, wanted, "sublayer"))
         asked = _texts(settings, "scheme")
         if asked not in self._schemes:
@@ -91,6 +91,20 @@ class Resolver:
             if (phase, name) in chosen:
                 recipe = hashlib.sha256(f"{phase} {name} {shared}".encode()).hexdigest()[:_KEY_DIGITS]
                 yield PointTask(settings, phase, name, schemes, recipe)
+
+    def _places(self, settings: Settings) -> tuple[Place, ...]:
+        """List phase and name of each sublayer of a combination; of a model, whatever its degree and tokens."""
+        if "trace" in settings:
+            return tuple((item.phase, item.sublayer) for item in self._sublayers(*_workload_of(settings)))
+        return self._slices(str(settings["model"])) if "model" in settings else SUBLAYERS
+
+    def _sliced(self, model: str) -> tuple[Place, ...]:
+        described = self._draft(model, MODEL_FORMAT)
+        try:
+            spec = described.checked(ModelSpec).spec
+        except InputError:  # for the point to say, in its row
+            return SUBLAYERS
+        return tuple((part.phase, part.sublayer) for part in slices(spec))
 
     def job(self, task: PointTask) -> Job:
         """Resolve a task. Raises ``InputError`` when its configuration is not one that can be simulated."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from t3sim.workload.model_traces import share, sliced_sublayer
+from t3sim.workload.model_traces import exchange, share, sliced_sublayer, whole
 from t3sim.workload.operations import DTYPE_BYTES, Dtype, Gemm, Sublayer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from t3sim.workload.models import ModelSpec
+    from t3sim.workload.models import ExpertsSpec, ModelSpec
 
 Kind = Literal[
     "norm", "residual", "activation", "softmax", "dropout", "rotary", "embedding", "loss", "optimizer", "copy"
@@ -118,7 +118,7 @@ class LayerKernels:
 
     def forward(self) -> list[Step]:
         """List those of the forward pass."""
-        if self.model.block == "parallel":
+        if self._is_parallel:
             return list(self._parallel_forward())
         return [
             step
@@ -129,7 +129,7 @@ class LayerKernels:
 
     def backward(self) -> list[Step]:
         """List those of the backward pass: gradients of inputs and of weights."""
-        if self.model.block == "parallel":
+        if self._is_parallel:
             return list(self._parallel_backward())
         return [
             step
@@ -137,6 +137,12 @@ class LayerKernels:
             if self.model.keeps(self.layer, part)
             for step in self._part_backward(part)
         ]
+
+    @property
+    def _is_parallel(self) -> bool:
+        """Whether both parts are there, beside each other."""
+        both = all(self.model.keeps(self.layer, part) for part in ("attention", "mlp"))
+        return self.model.block == "parallel" and both
 
     # Parts of a layer, one after the other.
 
@@ -173,12 +179,14 @@ class LayerKernels:
         if model.heads is None:
             return
         heads, kv_heads = self._own_heads
-        elements = rows.tokens * (heads + kv_heads) * model.head_width
         turned: list[Step] = []
         if model.qk_norm:
-            turned.append(self._moved("query and key norms", "norm", 2 * elements))
+            elements = rows.tokens * (heads + kv_heads) * self._head_dims[0]
+            turned.append(self._moved("query and key norms", "norm", (3 if backward else 2) * elements))
         if not model.positions:
-            turned.append(self._moved("rotary positions", "rotary", 2 * elements))
+            latent = model.latent_attention
+            width = (heads + kv_heads) * model.head_width if latent is None else (heads + 1) * latent.rope_dim
+            turned.append(self._moved("rotary positions", "rotary", 2 * rows.tokens * width))
         attention = Attention(
             "attention",
             sequences=rows.sequences,
@@ -210,7 +218,10 @@ class LayerKernels:
     def _attention_backward(self) -> Iterator[Step]:
         yield from self._back_through("op")
         yield from self._heads(backward=True)
-        yield from self._back_through("ip")
+        if self.model.latent_attention is None:
+            yield from self._back_through("ip")
+        else:
+            yield from self._latent_backward()
 
     def _mlp_forward(self) -> Iterator[Step]:
         if self.model.has_experts(self.layer):
@@ -221,6 +232,9 @@ class LayerKernels:
         yield self._sliced("fc2", "forward")
 
     def _mlp_backward(self) -> Iterator[Step]:
+        if self.model.has_experts(self.layer):
+            yield from self._experts_backward()
+            return
         yield from self._back_through("fc2")
         yield self._activation(backward=True)
         yield from self._back_through("fc1")
@@ -243,47 +257,93 @@ class LayerKernels:
         yield from self._back_through("in")
         yield self._norm("norm", backward=True)
 
-    # Experts: each GPU has its share of every expert.
+    # Experts: each GPU has its share of every expert. The GEMMs of all experts stand as one of as many FLOP.
 
     def _experts_forward(self) -> Iterator[Step]:
-        experts, rows, model = self.model.experts, self.rows, self.model
-        assert experts is not None
+        experts, rows, model = self._experts, self.rows, self.model
+        yield from self._exchanged("forward", before=True)
         yield self._moved("router", "copy", rows.tokens * (model.hidden + experts.count))
         routed = rows.tokens * experts.active
         yield self._moved("dispatch", "copy", 2 * routed * model.hidden)
-        ways = experts.active + experts.shared
-        width = experts.intermediate // rows.tp
-        gate = 2 if model.gated else 1
+        ways, width, gate = self._expert_shape
         yield self._gemm("experts fc1", "forward", rows.tokens * ways, gate * width, model.hidden)
         yield self._moved("experts activation", "activation", rows.tokens * ways * width * (gate + 1))
         yield self._gemm("experts fc2", "forward", rows.tokens * ways, model.hidden, width)
         yield self._moved("combine", "copy", (ways + 1) * rows.tokens * model.hidden)
+        yield from self._exchanged("forward", before=False)
+
+    def _experts_backward(self) -> Iterator[Step]:
+        experts, rows, model = self._experts, self.rows, self.model
+        yield from self._exchanged("backward", before=True)
+        ways, width, gate = self._expert_shape
+        routed = rows.tokens * ways
+        # A token's gradient goes to each of its experts, and with what these made gives those of the router's weights.
+        yield self._moved("combine", "copy", (ways + 1 + experts.active) * rows.tokens * model.hidden)
+        yield self._gemm("experts fc2", "backward", routed, width, model.hidden)
+        yield self._gemm("experts fc2.weights", "backward", width, model.hidden, routed)
+        yield self._moved("experts activation", "activation", routed * width * (2 * gate + 1))
+        yield self._gemm("experts fc1", "backward", routed, model.hidden, gate * width)
+        yield self._gemm("experts fc1.weights", "backward", model.hidden, gate * width, routed)
+        yield self._moved("dispatch", "copy", (ways + 1) * rows.tokens * model.hidden)
+        yield self._moved("router", "copy", 2 * rows.tokens * (model.hidden + experts.count))
+        yield from self._exchanged("backward", before=False)
+
+    @property
+    def _experts(self) -> ExpertsSpec:
+        assert self.model.experts is not None
+        return self.model.experts
+
+    @property
+    def _expert_shape(self) -> tuple[int, int, int]:
+        """Experts that a token goes to, the width of one on a GPU, and matrices that lead into it."""
+        experts = self._experts
+        return experts.active + experts.shared, experts.intermediate // self.rows.tp, 2 if self.model.gated else 1
+
+    def _exchanged(self, phase: Phase, *, before: bool) -> Iterator[Step]:
+        """Sum up what the GPUs' shares of the experts make; with sequence parallelism, gather their input first."""
+        rows = self.rows
+        if rows.tp > 1 and (rows.sequence_parallel or not before):
+            ops: tuple[Literal["all_gather", "reduce_scatter"], ...] = ("reduce_scatter", "all_gather")
+            if rows.sequence_parallel:
+                ops = ("all_gather",) if before else ("reduce_scatter",)
+            yield exchange(self.model, "experts", phase, rows.tp, rows.tokens, ops)
 
     # Kernels.
 
     def _entering(self, sublayer: str) -> Iterator[Step]:
         """Run the GEMM that is sliced by columns; with sequence parallelism its input is gathered first."""
-        latent = self.model.latent_attention
-        if latent is not None and sublayer == "ip":
+        if self.model.latent_attention is not None and sublayer == "ip":
             yield from self._latent_projections()
         elif self.rows.sequence_parallel and self.rows.tp > 1:
             yield self._sliced(sublayer, "forward")
         else:
             own = share(self.model, sublayer, self.rows.tp)
-            yield self._gemm(sublayer, "forward", self.rows.tokens, own, self.model.hidden)
+            yield self._gemm(sublayer, "forward", self.rows.tokens, own, whole(self.model, sublayer))
 
     def _latent_projections(self) -> Iterator[Step]:
-        """Project down on every GPU, and up on each for its own heads."""
-        model, rows, latent = self.model, self.rows, self.model.latent_attention
+        """Project down on every GPU its rows, and up on each for its own heads."""
+        down, ranks = self._latent_widths
+        yield self._gemm("qkv down", "forward", self.rows.own, down, self.model.hidden)
+        yield self._moved("rank norms", "norm", 2 * self.rows.own * ranks)
+        yield from self._entering("q-up")
+        yield from self._entering("kv-up")
+
+    def _latent_backward(self) -> Iterator[Step]:
+        """Go back up to the low ranks, where gradients of all GPUs' heads are summed, and down from there."""
+        (down, ranks), rows, hidden = self._latent_widths, self.rows, self.model.hidden
+        yield from self._back_through("kv-up")
+        yield from self._back_through("q-up")
+        yield self._moved("rank norms", "norm", 3 * rows.own * ranks)
+        yield self._gemm("qkv down", "backward", rows.own, hidden, down)
+        yield self._gemm("qkv down.weights", "backward", hidden, down, rows.own)
+
+    @property
+    def _latent_widths(self) -> tuple[int, int]:
+        """Columns that the projections down make together, and those of them that are normed."""
+        latent = self.model.latent_attention
         assert latent is not None
-        heads, tokens = self._own_heads[0], rows.tokens
-        down = latent.query_rank + latent.key_value_rank + latent.rope_dim
-        yield self._gemm("qkv down", "forward", tokens, down, model.hidden)
-        yield self._moved("rank norms", "norm", 2 * tokens * (latent.query_rank + latent.key_value_rank))
-        yield self._gemm("q up", "forward", tokens, heads * (latent.nope_dim + latent.rope_dim), latent.query_rank)
-        yield self._gemm(
-            "kv up", "forward", tokens, heads * (latent.nope_dim + latent.value_dim), latent.key_value_rank
-        )
+        ranks = latent.query_rank + latent.key_value_rank
+        return ranks + latent.rope_dim, ranks
 
     def _sliced(self, sublayer: str, phase: Phase) -> Step:
         """Give a sublayer with its collectives; where nobody shares it, its GEMM."""
@@ -295,7 +355,7 @@ class LayerKernels:
 
     def _back_through(self, sublayer: str) -> Iterator[Step]:
         """Go back through a GEMM: gradients of its input, then of its weights."""
-        rows, hidden = self.rows, self.model.hidden
+        rows, hidden = self.rows, whole(self.model, sublayer)
         own, is_leaving = share(self.model, sublayer, rows.tp), sublayer in ("op", "fc2", "out")
         if is_leaving and not (rows.sequence_parallel and rows.tp > 1):
             yield self._gemm(sublayer, "backward", rows.tokens, own, hidden)
@@ -324,9 +384,11 @@ class LayerKernels:
 
     def _activation(self, *, backward: bool = False) -> Kernel:
         """Read what the first matrix has made and write what the second takes; going back, read its gradient, too."""
-        gate = 2 if self.model.gated else 1
-        elements = self.rows.tokens * share(self.model, "fc2", self.rows.tp)
-        return self._moved("activation", "activation", (2 * gate + 1 if backward else gate + 1) * elements)
+        model, tp = self.model, self.rows.tp
+        made, taken = share(model, "fc1", tp), share(model, "fc2", tp)
+        return self._moved(
+            "activation", "activation", (2 * made + taken if backward else made + taken) * self.rows.tokens
+        )
 
 
 def _norms_of(model: ModelSpec) -> tuple[bool, Literal["", "branch", "sum"]]:
@@ -335,6 +397,7 @@ def _norms_of(model: ModelSpec) -> tuple[bool, Literal["", "branch", "sum"]]:
         "pre-ln": (True, ""),
         "post-ln": (False, "sum"),
         "peri-ln": (True, "branch"),
+        "branch-ln": (False, "branch"),
         "no-ln": (False, ""),
         "parallel": (True, ""),
     }[model.block]  # type: ignore[return-value]

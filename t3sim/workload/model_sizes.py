@@ -32,7 +32,9 @@ def layer_parameters(model: ModelSpec, layer: int = 0) -> int:
     """Count those of a layer, numbered from 0, with what it has lost left out."""
     kept = [part for part in ("attention", "mlp") if model.keeps(layer, part)]
     parts = {"attention": attention_parameters(model), "mlp": mlp_parameters(model, layer)}
-    return sum(parts[part] for part in kept) + _norm(model, model.hidden) * model.norms * len(kept) // 2
+    # The norm of a parallel block is there as long as one of its parts is.
+    norms = min(1, len(kept)) if model.block == "parallel" else model.norms * len(kept) // 2
+    return sum(parts[part] for part in kept) + norms * _norm(model, model.hidden)
 
 
 def attention_parameters(model: ModelSpec) -> int:

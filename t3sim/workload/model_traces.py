@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from t3sim.errors import InputError, Problem
 from t3sim.results import short_name
+from t3sim.units import ceil_div
 from t3sim.workload.models import ModelSpec, indivisible
 from t3sim.workload.operations import (
     DTYPE_BYTES,
@@ -63,6 +64,9 @@ _PARALLEL_SEQUENCE_PARALLEL = (
     Slice("in", "backward"),
 )
 
+# Where queries, keys and values come by way of low ranks, every GPU has the way down whole, and its heads' way up.
+_WAYS_UP = ("q-up", "kv-up")
+
 
 SUBLAYERS = tuple((part.phase, part.sublayer) for part in _SLICES)
 """Phase and name of each sublayer of a model whose attention and MLP follow each other, in its order."""
@@ -70,27 +74,40 @@ SUBLAYERS = tuple((part.phase, part.sublayer) for part in _SLICES)
 
 def slices(model: ModelSpec, *, sequence_parallel: bool = False) -> tuple[Slice, ...]:
     """List the sliced sublayers of a layer in execution order; of experts, whose GEMMs end in no such pair, none."""
-    found = _of_block(model, sequence_parallel=sequence_parallel)
-    if model.experts is not None or model.sparse_mlp is not None:
-        return tuple(part for part in found if part.sublayer in ("ip", "op"))
-    return found
-
-
-def _of_block(model: ModelSpec, *, sequence_parallel: bool) -> tuple[Slice, ...]:
     if model.block == "parallel":
         return _PARALLEL_SEQUENCE_PARALLEL if sequence_parallel else _PARALLEL
-    return _SEQUENCE_PARALLEL if sequence_parallel else _SLICES
+    found = tuple(_of_one_part(model, sequence_parallel=sequence_parallel))
+    return tuple(part for part in found if part.sublayer not in ("fc1", "fc2")) if model.experts is not None else found
+
+
+def _of_one_part(model: ModelSpec, *, sequence_parallel: bool) -> Iterator[Slice]:
+    """List those of an attention and an MLP that follow each other."""
+    for part in _SEQUENCE_PARALLEL if sequence_parallel else _SLICES:
+        if part.sublayer == "ip" and model.latent_attention is not None:
+            yield from (part._replace(sublayer=name) for name in _WAYS_UP)
+        else:
+            yield part
 
 
 def share(model: ModelSpec, sublayer: str, tp: int) -> int:
     """Length of what is sliced on one of `tp` GPUs.
 
-    Where there are fewer heads of keys and values than GPUs, each GPU has one, and several have the same.
+    Where heads share keys and values, and there are fewer of these than GPUs, each GPU has one, and several have the
+    same.
     """
-    if sublayer in ("ip", "in") and model.heads is not None and model.key_value_heads < tp:
+    if sublayer in ("ip", "in") and model.heads and model.kv_heads and model.kv_heads < tp:
         own = model.heads * model.head_width // tp + 2 * model.head_width
         return own + (model.entering_width // tp if sublayer == "in" else 0)
-    return _width(model, sublayer) // tp
+    # Only the active rows of a sparse MLP may come out uneven: they are counted where most are.
+    return ceil_div(_width(model, sublayer), tp)
+
+
+def whole(model: ModelSpec, sublayer: str) -> int:
+    """Length of a sublayer's GEMM that is not sliced: a row of the layer, or the low rank that a way up starts from."""
+    latent = model.latent_attention
+    if latent is None or sublayer not in _WAYS_UP:
+        return model.hidden
+    return latent.query_rank if sublayer == "q-up" else latent.key_value_rank
 
 
 def _width(model: ModelSpec, sublayer: str) -> int:
@@ -98,20 +115,51 @@ def _width(model: ModelSpec, sublayer: str) -> int:
     leaving = {"op": model.attention_width, "fc2": model.mlp_width}
     entering = {"ip": model.qkv_width, "fc1": model.entering_width}
     both = {"out": sum(leaving.values()), "in": sum(entering.values())}
-    return (leaving | entering | both)[sublayer]
+    if (sparse := model.sparse_mlp) is not None:
+        leaving["fc2"], entering["fc1"] = sparse.active_width, sparse.width
+    ways_up = {}
+    if (latent := model.latent_attention) is not None:
+        heads, nope = model.heads or 1, latent.nope_dim
+        ways_up = {"q-up": heads * (nope + latent.rope_dim), "kv-up": heads * (nope + latent.value_dim)}
+    return (leaving | entering | both | ways_up)[sublayer]
 
 
 def sliced_sublayer(
     model: ModelSpec, sublayer: str, phase: str, tp: int, tokens: int, *, sequence_parallel: bool = False
 ) -> Sublayer:
     """Make one sublayer of `transformer_trace`: a GEMM with the collectives before or after it."""
-    part = next(
-        part
-        for part in _of_block(model, sequence_parallel=sequence_parallel)
-        if (part.sublayer, part.phase) == (sublayer, phase)
+    # One layer may be unlike the others: dense before those with experts, or left with one of its two parts.
+    known = (
+        *slices(model, sequence_parallel=sequence_parallel),
+        *_of_one_part(model, sequence_parallel=sequence_parallel),
     )
+    part = next(part for part in known if (part.sublayer, part.phase) == (sublayer, phase))
     name = f"{phase}/{sublayer}" if sequence_parallel else sublayer
     steps = _steps(part, name, model, tp, tokens, model.dtype, sequence_parallel=sequence_parallel)
+    return Sublayer(model=model.name, phase=phase, sublayer=sublayer, tp=tp, operations=tuple(_in_a_row(steps)))
+
+
+def exchange(
+    model: ModelSpec,
+    sublayer: str,
+    phase: str,
+    tp: int,
+    tokens: int,
+    ops: Sequence[Literal["all_gather", "reduce_scatter"]],
+) -> Sublayer:
+    """Make a sublayer of collectives alone, each over all rows of a layer."""
+    nbytes = tokens * model.hidden * DTYPE_BYTES[model.dtype]
+    steps = [
+        Collective(
+            op=op,
+            id=f"{sublayer}.{short_name(op)}",
+            phase=phase,
+            sublayer=sublayer,
+            bytes=nbytes,
+            dtype=model.dtype,
+        )
+        for op in ops
+    ]
     return Sublayer(model=model.name, phase=phase, sublayer=sublayer, tp=tp, operations=tuple(_in_a_row(steps)))
 
 
@@ -167,14 +215,14 @@ def _in_a_row(steps: Sequence[TracedOperation]) -> Iterator[TracedOperation]:
 
 def _gemm(part: Slice, name: str, model: ModelSpec, tp: int, tokens: int, dtype: Dtype) -> Gemm:
     """Make the GEMM of a sublayer, as one GPU of `tp` has it."""
-    sliced, whole = share(model, part.sublayer, tp), model.hidden
+    sliced, other = share(model, part.sublayer, tp), whole(model, part.sublayer)
     return Gemm(
         id=f"{name}.gemm",
         phase=part.phase,
         sublayer=part.sublayer,
         M=tokens,
-        N=sliced if part.gathers else whole,
-        K_local=whole if part.gathers else sliced,
+        N=sliced if part.gathers else other,
+        K_local=other if part.gathers else sliced,
         dtype=dtype,
     )
 
@@ -200,15 +248,13 @@ def _problems(model: ModelSpec, tp: int, tokens: int, dtype: str, *, sequence_pa
     if not 2 <= tp <= MOST_GPUS:  # noqa: PLR2004  a group is at least a pair
         yield Problem(message=f"a tensor-parallel group has 2 to {MOST_GPUS} GPUs", key="tp", value=tp)
     else:
-        lengths = {"hidden size": model.hidden}
-        kv_heads = model.key_value_heads
-        if model.kv_heads is not None and kv_heads < tp and tp % kv_heads:
+        kv_heads = model.kv_heads or tp
+        if max(kv_heads, tp) % min(kv_heads, tp):
             message = (
                 f"{model.name}: {tp} GPUs cannot have {kv_heads} heads of keys and values evenly, or copies of them"
             )
             yield Problem(message=message, key="tp", value=tp)
-        lengths |= {"width of all heads": model.attention_width, "width of the MLP": model.mlp_width}
-        for what, length in lengths.items():
+        for what, length in _shared_lengths(model):
             if length % tp:
                 message = f"{model.name}: {indivisible(what, length, tp)}"
                 yield Problem(message=message, key="tp", value=tp)
@@ -220,3 +266,17 @@ def _problems(model: ModelSpec, tp: int, tokens: int, dtype: str, *, sequence_pa
         yield Problem(message=message, key="tokens", value=tokens)
     if dtype not in DTYPE_BYTES:
         yield Problem(message="unknown dtype", key="dtype", value=dtype, known=tuple(DTYPE_BYTES))
+
+
+def _shared_lengths(model: ModelSpec) -> Iterator[tuple[str, int]]:
+    """List what a group divides evenly."""
+    yield "hidden size", model.hidden
+    yield "width of all heads", model.attention_width
+    if model.latent_attention is not None:
+        yield from ((f"width of {name}", _width(model, name)) for name in _WAYS_UP)
+    if model.sparse_mlp is not None:
+        yield "width of the sparse MLP", model.sparse_mlp.width
+    elif model.experts is None or model.experts.dense_layers:
+        yield "width of the MLP", model.mlp_width
+    if model.experts is not None:
+        yield "width of an expert", model.experts.intermediate

@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
 MODEL_FORMAT = "t3sim-model"
 
-Block = Literal["pre-ln", "post-ln", "peri-ln", "no-ln", "parallel"]
+Block = Literal["pre-ln", "post-ln", "peri-ln", "branch-ln", "no-ln", "parallel"]
 Activation = Literal["gelu", "relu", "silu", "swiglu", "geglu"]
 _GATED: tuple[Activation, ...] = ("swiglu", "geglu")
 _DIVISORS_SHOWN = 4
-_NORMS: dict[Block, int] = {"pre-ln": 2, "post-ln": 2, "peri-ln": 4, "no-ln": 0, "parallel": 1}
+_NORMS: dict[Block, int] = {"pre-ln": 2, "post-ln": 2, "peri-ln": 4, "branch-ln": 2, "no-ln": 0, "parallel": 1}
 
 
 class ExpertsSpec(Spec):
     """A mixture of experts in place of the MLP: each token goes to `active` of `count` experts."""
 
     count: Annotated[int, Field(gt=1, le=MOST_EXTENT)]
+    """Experts of a layer."""
     active: PositiveInt
     """Experts that a token goes to."""
     intermediate: Extent
@@ -56,12 +57,19 @@ class SparseMlpSpec(Spec):
     active: Annotated[float, Field(gt=0, le=1)]
     """Share of them that is active: what the decoder reads."""
 
+    @property
+    def active_width(self) -> int:
+        """Rows that are active, at least one."""
+        return max(1, round(self.active * self.width))
+
 
 class LatentAttentionSpec(Spec):
     """Queries, keys and values by way of low ranks (DeepSeek-V2, arXiv 2405.04434, section 2.1)."""
 
     query_rank: Extent
+    """Columns that queries are projected down to."""
     key_value_rank: Extent
+    """Columns that keys and values are projected down to together."""
     nope_dim: Extent
     """Of a head's query and key: without position."""
     rope_dim: Extent
@@ -74,14 +82,17 @@ class ModelSpec(Spec):
     """A Transformer; the first six keys are all that its tensor-parallel GEMMs need of a GPT."""
 
     name: Name
+    """What results call it."""
     hidden: Annotated[int, Field(gt=0, le=MOST_EXTENT // 4)]
     """Width H."""
     layers: PositiveInt
+    """Layers of the model."""
     tokens: Extent
     """Rows that one iteration pushes through a layer: sequence length x batch."""
     tp: Annotated[tuple[Degree, ...], Field(min_length=1)]
     """Tensor-parallel degrees at which the model is studied."""
     dtype: Dtype
+    """Type of all elements: `fp32`, `fp16`, `bf16` or `fp8`."""
     sequence: Extent | None = None
     """Tokens of one sequence; none: all tokens are one."""
     heads: Extent | None = None
@@ -93,10 +104,12 @@ class ModelSpec(Spec):
     intermediate: Extent | None = None
     """Width of the MLP; none: 4 H."""
     activation: Activation = "gelu"
-    """Gated ones (`swiglu`, `geglu`) have a third matrix."""
+    """`gelu`, `relu`, `silu`; gated ones (`swiglu`, `geglu`) have a third matrix."""
     norm: Literal["layernorm", "rmsnorm"] = "layernorm"
+    """`layernorm` has a scale and a shift, `rmsnorm` a scale."""
     block: Block = "pre-ln"
-    """Where norms stand: before each part, after it, around it, nowhere; `parallel`: attention beside the MLP."""
+    """Where norms stand: before each part, after its sum (`post-ln`), around it (`peri-ln`), after its branch
+    (`branch-ln`), nowhere (`no-ln`); `parallel`: attention beside the MLP, with one norm before both."""
     qk_norm: bool = False
     """Whether queries and keys are normed, head by head."""
     vocabulary: Extent | None = None
@@ -175,8 +188,9 @@ class ModelSpec(Spec):
             if self.hidden % tp:
                 yield fault(("tp", i), indivisible("hidden size", self.hidden, tp), tp)
         heads, kv_heads = self.heads, self.kv_heads
-        if heads is None and (kv_heads or self.head_dim or self.latent_attention):
-            yield fault(("heads",), "needs the number of heads that the other keys are about", heads)
+        if heads is None:
+            of_heads = [key for key in ("kv_heads", "head_dim", "latent_attention") if getattr(self, key) is not None]
+            yield from (fault((key,), "needs the number of heads: heads", getattr(self, key)) for key in of_heads)
         elif heads is not None and self.head_dim is None and not self.latent_attention and self.hidden % heads:
             yield fault(("heads",), indivisible("hidden size", self.hidden, heads, "heads"), heads)
         if heads is not None and kv_heads is not None and heads % kv_heads:
@@ -185,10 +199,17 @@ class ModelSpec(Spec):
             yield fault(("sparse_mlp",), "stands for the MLP, as experts do: a model has one of them", "sparse_mlp")
         if self.experts is not None and self.experts.dense_layers > self.layers:
             yield fault(("experts", "dense_layers"), f"the model has {self.layers} layers", self.experts.dense_layers)
+        yield from self._parallel_faults()
         for name in self.pruned:
             if not (name.isdecimal() and int(name) < self.layers):
                 message = f"is no layer: they are counted from 0 to {self.layers - 1}"
                 yield fault(("pruned", name), message, name)
+
+    def _parallel_faults(self) -> Iterator[InitErrorDetails]:
+        """Find what cannot stand beside the other part: one GEMM leads into both parts, and one out of them."""
+        for key in ("experts", "sparse_mlp", "latent_attention"):
+            if self.block == "parallel" and getattr(self, key) is not None:
+                yield fault((key,), "not in a parallel block, whose attention and MLP share their GEMMs", key)
 
 
 def load_model(ref: str | Path, *, folder: Path, overrides: Sequence[str] = ()) -> Loaded[ModelSpec]:

@@ -5,8 +5,11 @@ import importlib.util
 import pytest
 
 from t3sim.config import Spec
+from t3sim.data import models_dir
 from t3sim.registry import names
 from t3sim.simulation import SystemSpec
+from t3sim.workload.hugging_face_families import FAMILIES
+from t3sim.workload.models import ExpertsSpec, LatentAttentionSpec, ModelSpec, SparseMlpSpec
 
 KINDS = ("address mapping", "algorithm", "arbitration", "memory model", "scheduler", "scheme", "topology")
 
@@ -72,10 +75,26 @@ def test_every_choice_has_a_line(tables):
         assert not [name for name in names(kind) if f"| `{name}` |" not in listed[kind]]
 
 
+def test_every_key_of_a_model_has_a_meaning(tables):
+    """Each key of a model's file, and of its sections, is listed with what it means; so is each shipped model."""
+    listed = {what: body for _, kind, what, body in tables.blocks() if kind in ("keys", "models")}
+    for spec, prefix in (
+        (ModelSpec, ""),
+        (ExpertsSpec, "experts."),
+        (SparseMlpSpec, "sparse_mlp."),
+        (LatentAttentionSpec, "latent_attention."),
+    ):
+        assert not [key for key in spec.model_fields if f"| `{prefix}{key}` |" not in listed[""]]
+    unexplained = [key for key, meaning, _ in tables.model_keys() if not meaning]
+    assert unexplained == []
+    assert not [path.stem for path in models_dir().glob("*.yaml") if f"| `{path.stem}` |" not in listed["shipped"]]
+    assert not [name for name in FAMILIES if f"| `{name}` |" not in listed["hugging-face"]]
+
+
 def test_pages_are_up_to_date(tables):
     """Tables of parameters and choices are those of the specs, files and registrations of today."""
     for page, kind, what, body in tables.blocks():
-        if kind in ("parameters", "choices"):
+        if kind in ("parameters", "choices", "keys", "models"):
             assert body == tables.TABLES[kind](what), f"{page.name}: {kind} {what}; run python docs/tables.py {kind}"
 
 

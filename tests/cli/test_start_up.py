@@ -60,7 +60,7 @@ def test_the_list_of_commands_needs_nothing(imported):
     assert imported("--version") == set()
 
 
-@pytest.mark.parametrize("command", ["run", "collective", "sweep", "merge", "reproduce", "validate"])
+@pytest.mark.parametrize("command", ["run", "collective", "gemm", "sweep", "merge", "reproduce", "validate"])
 def test_the_help_of_a_command_compiles_and_draws_nothing(imported, command):
     """What describes the options is there, and the simulation that they are for; what a run or a table needs is not."""
     assert imported(command, "--help") <= SIMULATION | HELP | {"rich"}

@@ -72,6 +72,15 @@ def test_a_sublayer_of_a_trace_may_say_its_phase():
         places(trace=trace, sublayer="backwards/fc2")
 
 
+def test_sublayers_of_a_model_are_those_that_it_has():
+    """A parallel block has two, experts none, latent attention a third; a model that cannot be read says so later."""
+    assert places(model="palm-540b", tp=16) == [("forward", "out"), ("backward", "in")]
+    assert places(model="mixtral-8x22b", tp=8) == [("forward", "op"), ("backward", "ip")]
+    assert places(model="deepseek-v3", tp=8) == [("forward", "op"), ("backward", "q-up"), ("backward", "kv-up")]
+    with pytest.raises(InputError, match="known: op, ip"):
+        places(model="mixtral-8x22b", tp=8, sublayer="fc2")
+
+
 def recipe(folder, workload="model.yaml", **changes):
     """Give the recipe of the one point of a workload on the system in a folder."""
     own = {workload.removesuffix(".yaml"): str(folder / workload), **WORKLOADS[workload]}
