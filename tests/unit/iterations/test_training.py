@@ -116,7 +116,7 @@ def test_schemes_change_communication_alone(tiny_system):
 
 def test_the_host_holds_back_short_kernels(tiny_system):
     """A layer waits until its kernels are issued: then the time is their number times that."""
-    slow = step(tiny_system("other_kernels.issue=1 ms"))
+    slow = step(tiny_system("other_kernels={issue: 1 ms, attention: fused}"))
     rows = Rows(sequences=1, new=SEQUENCE, training=True)
     layer = LayerKernels(toy(), rows)
     # Fused attention is one kernel; two of the embedding, five of the LM head and the loss, and the two last norms.
