@@ -1,0 +1,71 @@
+"""``t3sim trace export``: traces as other programs read them."""
+
+import gzip
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from t3sim import lazy
+from t3sim.cli.app import SetOption
+from t3sim.data import traces_dir
+from t3sim.errors import InputError, Problem
+from t3sim.files import prepare_folder, replacing
+from t3sim.units import FS_PER_US
+from t3sim.workload.chakra import rank_files
+from t3sim.workload.operations import Gemm, Trace
+from t3sim.workload.trace import load_trace
+
+if TYPE_CHECKING:
+    from t3sim import simulation
+    from t3sim.experiments import gemm_times
+else:
+    # Only what carries times needs a simulation.
+    simulation = lazy.module("t3sim.simulation")
+    gemm_times = lazy.module("t3sim.experiments.gemm_times")
+
+
+class TraceFormat(StrEnum):
+    """In which form a trace is written."""
+
+    CHAKRA = "chakra"
+
+
+def export(
+    trace: Annotated[str, typer.Argument(help="Trace: name of a shipped one, or a YAML file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files.", file_okay=False)],
+    form: Annotated[
+        TraceFormat, typer.Option("--format", help="chakra: PREFIX.RANK.et for each rank, as ASTRA-sim reads them.")
+    ] = TraceFormat.CHAKRA,
+    prefix: Annotated[str, typer.Option(help="How the files' names begin; as the trace is called by default.")] = "",
+    packed: Annotated[  # noqa: FBT002 - a flag of the command line
+        bool, typer.Option("--gzip", help="Pack the files, which ASTRA-sim's present reader does not take.")
+    ] = False,
+    system: Annotated[
+        str, typer.Option("--system", help="Give GEMMs the times that they take alone on this hardware.")
+    ] = "",
+    assignments: SetOption = None,
+) -> None:
+    """Write a trace for other simulators: one file a rank."""
+    del form
+    loaded = load_trace(trace, folder=traces_dir())
+    prefix = prefix or loaded.path.stem
+    if prefix != Path(prefix).name:
+        raise InputError(Problem(message="is a name, and no path", key="--prefix", value=prefix))
+    if assignments and not system:
+        raise InputError(Problem(message="changes a system, so it needs --system", key="--set", value=assignments[0]))
+    prepare_folder(out)
+    durations = _durations_us(loaded.spec, system, assignments) if system else None
+    for rank, data in enumerate(rank_files(loaded.spec, durations)):
+        with replacing(out / f"{prefix}.{rank}.et", binary=True) as file:
+            file.write(gzip.compress(data, mtime=0) if packed else data)
+    if durations is None and any(isinstance(operation, Gemm) for operation in loaded.spec.operations):
+        typer.echo("note: GEMMs have operations and bytes, for a roofline, and no times; --system adds them", err=True)
+    typer.echo(f"wrote {out / prefix}.0.et to .{loaded.spec.tp - 1}.et", err=True)
+
+
+def _durations_us(trace: Trace, system: str, assignments: list[str] | None) -> dict[str, int]:
+    """Simulate the GEMMs. Chakra counts whole microseconds, and 0 says nothing."""
+    times = gemm_times.gemm_times_fs(simulation.load_system(system, assignments or []), trace)
+    return {name: max(1, round(time / FS_PER_US)) for name, time in times.items()}

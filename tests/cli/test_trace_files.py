@@ -1,0 +1,68 @@
+"""``t3sim trace export``: files for other programs, from the command line."""
+
+import csv
+import gzip
+import io
+
+import pytest
+
+SHIPPED = "t-nlg-tp8"
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_export_writes_a_file_for_each_rank(t3sim, trace, tmp_path):
+    """Named as the trace or as asked for; stdout stays empty, and that GEMMs have no times is said."""
+    result = t3sim("trace", "export", trace, "--format", "chakra", "--out", tmp_path / "a")
+    assert (result.code, result.out) == (0, "")
+    assert "no times; --system adds them" in result.err
+    assert list(files(tmp_path / "a")) == ["toy.0.et", "toy.1.et"]
+    assert t3sim("trace", "export", trace, "--out", tmp_path / "b", "--prefix", "x.y").code == 0
+    assert list(files(tmp_path / "b").values()) == list(files(tmp_path / "a").values())
+    assert list(files(tmp_path / "b")) == ["x.y.0.et", "x.y.1.et"]
+
+
+def test_gzip(t3sim, trace, tmp_path):
+    """Packed files hold the same, and are the same bytes each time."""
+    for folder, *options in (("plain",), ("one", "--gzip"), ("two", "--gzip")):
+        assert t3sim("trace", "export", trace, "--out", tmp_path / folder, *options).code == 0
+    plain, one, two = (files(tmp_path / folder) for folder in ("plain", "one", "two"))
+    assert one == two
+    assert {name: gzip.decompress(data) for name, data in one.items()} == plain
+
+
+def test_times_of_gemms(t3sim, trace, tmp_path):
+    """With a system, GEMMs take as long as they do in a sequential run there, in whole microseconds."""
+    options = "--system", "t3-paper", "--set", "compute.launch_overhead=100 us"
+    assert t3sim("trace", "export", trace, "--out", tmp_path / "a", *options).err.startswith("wrote ")
+    run = t3sim("run", trace, "--scheme", "sequential", "--format", "csv", *options)
+    rows = {row["sublayer"]: float(row["gemm_us"]) for row in csv.DictReader(io.StringIO(run.out))}
+    assert len(rows) == 2
+    data = (tmp_path / "a" / "toy.0.et").read_bytes()
+    for sublayer, gemm_us in rows.items():
+        assert 100 < gemm_us < 128
+        after_the_name = data.partition(f"{sublayer}.gemm\x18\x04".encode())[2]
+        # No dependency, or one on node 2 (field 5); then field 7, the duration.
+        assert after_the_name.removeprefix(b"\x2a\x01\x02")[:2] == bytes([7 * 8, round(gemm_us)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["export", "t-nlg-tp9", "--out", "x"], ("'t-nlg-tp9'", "did you mean t-nlg-tp8?")),
+        (["export", SHIPPED, "--out", "x", "--prefix", "a/b"], ("--prefix", "'a/b'")),
+        (["export", SHIPPED, "--out", "x", "--set", "a=1"], ("--set", "needs --system")),
+        (["export", SHIPPED, "--out", "x", "--system", "t3-papr"], ("did you mean t3-paper?",)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_named(t3sim, trace, monkeypatch, arguments, parts):
+    """One message and exit code 2, and nothing is written."""
+    monkeypatch.chdir(trace.parent)
+    result = t3sim("trace", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    assert not [part for part in parts if part not in result.err], result.err
