@@ -1,4 +1,4 @@
-"""``t3sim trace export``: traces as other programs read them."""
+"""``t3sim trace export`` and ``import``: traces as other programs write and read them."""
 
 import gzip
 from enum import StrEnum
@@ -11,11 +11,11 @@ from t3sim import lazy
 from t3sim.cli.app import SetOption
 from t3sim.data import traces_dir
 from t3sim.errors import InputError, Problem
-from t3sim.files import prepare_folder, replacing
+from t3sim.files import prepare_folder, replacing, write_files
 from t3sim.units import FS_PER_US
-from t3sim.workload.chakra import rank_files
-from t3sim.workload.operations import Gemm, Trace
-from t3sim.workload.trace import load_trace
+from t3sim.workload.chakra import import_chakra, rank_files
+from t3sim.workload.operations import MOST_GPUS, Dtype, Gemm, Trace
+from t3sim.workload.trace import load_trace, render_trace
 
 if TYPE_CHECKING:
     from t3sim import simulation
@@ -69,3 +69,31 @@ def _durations_us(trace: Trace, system: str, assignments: list[str] | None) -> d
     """Simulate the GEMMs. Chakra counts whole microseconds, and 0 says nothing."""
     times = gemm_times.gemm_times_fs(simulation.load_system(system, assignments or []), trace)
     return {name: max(1, round(time / FS_PER_US)) for name, time in times.items()}
+
+
+def import_(
+    path: Annotated[
+        Path, typer.Argument(help="Chakra's .et of one rank, or a folder of them; packed with gzip or not.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="File to write; stdout by default.", dir_okay=False)] = None,
+    rank: Annotated[int | None, typer.Option(min=0, help="Whose file of a folder; the first one's by default.")] = None,
+    tp: Annotated[
+        int | None,
+        typer.Option(min=2, max=MOST_GPUS, help="GPUs of the group; where files do not say it, one for each file."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Name of the model; of the file by default.")] = None,
+    dtype: Annotated[
+        Dtype, typer.Option(help="Element type of collectives, where files have only their bytes.")
+    ] = "fp16",
+) -> None:
+    """Make a trace of another program's, and say what of it could not be mapped."""
+    imported = import_chakra(path, rank=rank, tp=tp, model=model, dtype=dtype)
+    for note in imported.notes:
+        typer.echo(f"note: {note}", err=True)
+    text = render_trace(imported.trace, command=f"t3sim trace import {path.name}")
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    prepare_folder(out.parent)
+    write_files(out.parent, {out.name: text})
+    typer.echo(f"wrote {out}", err=True)

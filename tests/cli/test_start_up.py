@@ -67,10 +67,11 @@ def test_the_help_of_a_command_compiles_and_draws_nothing(imported, command):
 
 
 def test_traces_need_specs_only(imported, tmp_path):
-    """A trace is read, checked, shown, made and exported without a clock, a compiler or a graph."""
+    """A trace is read, checked, shown, made and exchanged without a clock, a compiler or a graph."""
     assert imported("trace", "show", "t-nlg-tp8") == SPECS | {"rich"}
     assert imported("trace", "new", "t-nlg", "--tp", 4) == SPECS | {"rich"}
     assert imported("trace", "export", "t-nlg-tp8", "--out", tmp_path) == SPECS | {"rich"}
+    assert imported("trace", "import", tmp_path) == SPECS | {"rich"}
 
 
 def test_tables_need_pandas_only(imported, results):
@@ -147,7 +148,7 @@ def test_shells_complete_commands_and_their_options():
     done = subprocess.run([sys.executable, "-c", FRESH], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines() == [
         "reproduce report",
-        "trace ['export', 'new', 'show'] ['show', 'x']",
+        "trace ['export', 'import', 'new', 'show'] ['show', 'x']",
         "run True ['--tp']",
     ]
 

@@ -1,10 +1,12 @@
-"""``t3sim trace export``: files for other programs, from the command line."""
+"""``t3sim trace export`` and ``import``: files of other programs, from the command line."""
 
 import csv
 import gzip
 import io
 
 import pytest
+
+from t3sim.data import traces_dir
 
 SHIPPED = "t-nlg-tp8"
 
@@ -48,6 +50,21 @@ def test_times_of_gemms(t3sim, trace, tmp_path):
         assert after_the_name.removeprefix(b"\x2a\x01\x02")[:2] == bytes([7 * 8, round(gemm_us)])
 
 
+@pytest.mark.parametrize("options", [(), ("--gzip",)], ids=["plain", "packed"])
+def test_export_and_import(t3sim, tmp_path, options):
+    """A shipped trace comes back as it was, from the folder to a file, and from one rank's file to stdout."""
+    text = (traces_dir() / f"{SHIPPED}.yaml").read_text(encoding="utf-8").partition("\n")[2]
+    folder, out = tmp_path / "et", tmp_path / "new" / "back.yaml"
+    assert t3sim("trace", "export", SHIPPED, "--out", folder, *options).code == 0
+    result = t3sim("trace", "import", folder, "--rank", 3, "--out", out)
+    assert (result.code, result.out) == (0, "")
+    assert "note: 12 nodes, 4 of them compute and 8 collectives; mapped: 4 GEMMs and 8 collectives" in result.err
+    header, _, rest = out.read_text(encoding="utf-8").partition("\n")
+    assert (header, rest) == ("# Made by: t3sim trace import et", text)
+    one = t3sim("trace", "import", folder / f"{SHIPPED}.0.et", "--model", "mine")
+    assert one.out.partition("\n")[2] == text.replace("model: t-nlg\n", "model: mine\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
@@ -55,6 +72,9 @@ def test_times_of_gemms(t3sim, trace, tmp_path):
         (["export", SHIPPED, "--out", "x", "--prefix", "a/b"], ("--prefix", "'a/b'")),
         (["export", SHIPPED, "--out", "x", "--set", "a=1"], ("--set", "needs --system")),
         (["export", SHIPPED, "--out", "x", "--system", "t3-papr"], ("did you mean t3-paper?",)),
+        (["import", "none.et"], ("none.et", "No such file")),
+        (["import", "."], (".: no file in it is called PREFIX.RANK.et",)),
+        (["import", "toy.yaml"], ("toy.yaml", "byte 1", "does not begin with Chakra's metadata")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
