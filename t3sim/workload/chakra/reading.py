@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from t3sim.errors import InputError, Problem
 from t3sim.workload.chakra.files import find_ranks, ranks_beside, read_graph
-from t3sim.workload.chakra.schema import SCHEMAS, CommType, NodeType
+from t3sim.workload.chakra.schema import PYTORCH_SCHEMAS, SCHEMAS, CommType, NodeType
 from t3sim.workload.chakra.waiting import nearest_mapped
 from t3sim.workload.chakra.writing import COMM_TYPES
 from t3sim.workload.drafts import Draft, Imported, Moved, Place, Shape, Unmapped, as_name, trace_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from t3sim.workload.chakra.files import Graph
-    from t3sim.workload.chakra.schema import Metadata, Node, Value
+    from t3sim.workload.chakra.schema import Node
     from t3sim.workload.drafts import CollectiveOp
 
 _WHOLE_NUMBERS: Final = frozenset({"M", "N", "K", "comm_type", "comm_size", "buffer_size", "stream", "is_cpu_op"})
@@ -51,8 +51,9 @@ def import_chakra(
     groups = _group_sizes(graph.nodes)
     ranks = tp or _ranks(path, graph, groups)
     unmapped = Unmapped()
-    drafts = _drafts(path, graph.nodes, groups, ranks, dtype, unmapped)
-    metadata = graph.metadata.attributes
+    found = _found(graph.nodes, groups, ranks, dtype, unmapped)
+    drafts, metadata = list(found.values()), graph.metadata.attributes
+    dropped = _order(path, graph, found)
     name = model or str(metadata.get("model", "")) or path.name.partition(".")[0]
     trace = trace_of(
         drafts,
@@ -61,7 +62,7 @@ def import_chakra(
         tp=ranks,
         description=str(metadata.get("description", f"imported from {path.name}")),
     )
-    return Imported(trace, (*_notes(graph.metadata, graph.nodes, drafts, dtype), *unmapped.lines()))
+    return Imported(trace, (*_notes(graph, drafts, dropped, dtype), *unmapped.lines()))
 
 
 def _file_of(path: Path, rank: int | None) -> Path:
@@ -126,22 +127,30 @@ def _ranks(path: Path, graph: Graph, groups: Mapping[str, int]) -> int:
     return beside
 
 
-def _drafts(
-    path: Path, nodes: Sequence[Node], groups: Mapping[str, int], ranks: int, dtype: Dtype, unmapped: Unmapped
-) -> list[Draft]:
-    """Make drafts of the nodes that are operations, in the file's order."""
-    found: list[Draft] = []
-    of_node = array("q", [-1]) * len(nodes)
+def _found(
+    nodes: Sequence[Node], groups: Mapping[str, int], ranks: int, dtype: Dtype, unmapped: Unmapped
+) -> dict[int, Draft]:
+    """Make drafts of the nodes that are operations, by their place in the file."""
+    found: dict[int, Draft] = {}
     for i, node in enumerate(nodes):
         draft = _draft(node, groups, ranks, dtype)
         if isinstance(draft, str):
             unmapped.add(node.name or f"node {node.id}", draft)
         elif draft is not None:
-            of_node[i] = len(found)
-            found.append(draft)
-    for draft, after in zip(found, nearest_mapped(path, nodes, of_node), strict=True):
-        draft.after = after
+            found[i] = draft
     return found
+
+
+def _order(path: Path, graph: Graph, found: Mapping[int, Draft]) -> int:
+    """Let drafts wait for each other as nodes do; how many dependencies of circles were left out for that."""
+    draft_of = array("q", [-1]) * len(graph.nodes)
+    for number, place in enumerate(found):
+        draft_of[place] = number
+    mends = graph.metadata.attributes.get("schema") in PYTORCH_SCHEMAS
+    waits = nearest_mapped(path, graph.nodes, draft_of, mends=mends)
+    for draft, after in zip(found.values(), waits.after, strict=True):
+        draft.after = after
+    return waits.dropped
 
 
 def _draft(node: Node, groups: Mapping[str, int], ranks: int, dtype: Dtype) -> Draft | str | None:
@@ -208,8 +217,8 @@ def _why_not(node: Node) -> str:
             return f"type {node.type}, which is not known"
 
 
-def _notes(metadata: Metadata, nodes: Sequence[Node], drafts: Sequence[Draft], dtype: Dtype) -> Iterator[str]:
-    schema: Value = metadata.attributes.get("schema", "")
+def _notes(graph: Graph, drafts: Sequence[Draft], dropped: int, dtype: Dtype) -> Iterator[str]:
+    nodes, schema = graph.nodes, graph.metadata.attributes.get("schema", "")
     if schema and schema not in SCHEMAS:
         yield f"written by the schema {schema!r}, which is not known; known: {', '.join(SCHEMAS)}"
     types = Counter(node.type for node in nodes)
@@ -218,5 +227,10 @@ def _notes(metadata: Metadata, nodes: Sequence[Node], drafts: Sequence[Draft], d
         f"{len(nodes)} nodes, {types[NodeType.COMP]} of them compute and {types[NodeType.COMM_COLL]} collectives; "
         f"mapped: {gemms} GEMMs and {len(drafts) - gemms} collectives"
     )
+    ids = {node.id for node in nodes}
+    if missing := sum(number not in ids for node in nodes for number in node.waits_for):
+        yield f"{missing} dependencies on nodes that are not in the file are left out"
+    if dropped:
+        yield f"nodes wait for each other: {dropped} dependencies on what started later, or on itself, are left out"
     if any(node.type == NodeType.COMM_COLL and node.attributes.get("dtype") not in DTYPE_BYTES for node in nodes):
         yield f"collectives do not say their dtype; {dtype} is taken (--dtype), which changes no bytes"

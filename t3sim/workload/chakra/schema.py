@@ -32,16 +32,16 @@ from t3sim.workload.chakra.wire import (
 
 VERSIONS: Final = ("0.0.4", "1.0.0")
 """Versions of the schema whose files have been read; the messages of both are the same."""
-SCHEMAS: Final = (
-    "t3sim-trace-1",
+PYTORCH_SCHEMAS: Final = (
     "1.0.1",
     "1.0.2-chakra.0.0.4",
     "1.0.3-chakra.0.0.4",
     "1.1.0-chakra.0.0.4",
     "1.1.1-chakra.0.0.4",
-    "symbolic_tensor_network",
 )
-"""What the metadata's attribute ``schema`` says: ours, PyTorch's (as the package's converter lists them), STAGE's."""
+"""What the metadata's attribute ``schema`` says in traces of PyTorch, as the package's converter lists it."""
+SCHEMAS: Final = ("t3sim-trace-1", *PYTORCH_SCHEMAS, "symbolic_tensor_network")
+"""What it says in all that is known: ours, PyTorch's, STAGE's."""
 
 Value = bool | int | float | str
 """What an attribute holds, lists aside."""

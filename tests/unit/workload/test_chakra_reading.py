@@ -85,6 +85,30 @@ def test_what_is_between_operations_hands_on_what_it_waits_for(et, imported):
     assert waits(found) == {"g": (), "h": ("g",), "c": ("g", "h")}
 
 
+def test_dependencies_on_what_is_not_there(et, imported):
+    """Nothing can wait for a node that a linker left out; how many such dependencies there are is said."""
+    found = imported(et.gemm(1, "g", data=[0, 7], control=[9]), et.gemm(2, "h", data=[0, 1]))
+    assert waits(found) == {"g": (), "h": ("g",)}
+    assert "4 dependencies on nodes that are not in the file are left out" in found.notes
+
+
+def test_circles_in_traces_of_pytorch(et, imported):
+    """PyTorch's linker makes circles: there nothing waits for what is further on, or for itself, and that is said."""
+    metadata = et.metadata(schema="1.0.1")
+    found = imported(
+        et.gemm(1, "a", data=[2, 3]),
+        et.cpu(2, "b", data=[1, 2]),
+        et.gemm(3, "c"),
+        et.gemm(4, "d", data=[2]),
+        metadata=metadata,
+    )
+    assert waits(found) == {"a": ("c",), "c": (), "d": ("a",)}
+    assert "2 dependencies on what started later, or on itself, are left out" in "".join(found.notes)
+    stream = "stream", et.INT64, 7
+    against = et.gemm(1, "a", stream, data=[2], start=10), et.gemm(2, "b", stream, start=20)
+    assert waits(imported(*against, metadata=metadata)) == {"a": (), "b": ("a",)}
+
+
 def test_kernels_of_a_stream_run_in_the_order_of_their_starts(et, imported):
     """Where the file has no dependencies between kernels of one stream, their starts give them; not on the CPU."""
 
