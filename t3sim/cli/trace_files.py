@@ -14,6 +14,7 @@ from t3sim.errors import InputError, Problem
 from t3sim.files import prepare_folder, replacing, write_files
 from t3sim.units import FS_PER_US
 from t3sim.workload.chakra import import_chakra, rank_files
+from t3sim.workload.kineto import import_kineto
 from t3sim.workload.operations import MOST_GPUS, Dtype, Gemm, Trace
 from t3sim.workload.trace import load_trace, render_trace
 
@@ -73,13 +74,19 @@ def _durations_us(trace: Trace, system: str, assignments: list[str] | None) -> d
 
 def import_(
     path: Annotated[
-        Path, typer.Argument(help="Chakra's .et of one rank, or a folder of them; packed with gzip or not.")
+        Path,
+        typer.Argument(
+            help="Chakra's .et of one rank, a folder of them, or PyTorch's profile, a .json; packed with gzip or not."
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="File to write; stdout by default.", dir_okay=False)] = None,
     rank: Annotated[int | None, typer.Option(min=0, help="Whose file of a folder; the first one's by default.")] = None,
     tp: Annotated[
         int | None,
-        typer.Option(min=2, max=MOST_GPUS, help="GPUs of the group; where files do not say it, one for each file."),
+        typer.Option(min=2, max=MOST_GPUS, help="GPUs of the group; as the file says, or one for each file."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Process group whose collectives are taken; all of as many GPUs by default.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name of the model; of the file by default.")] = None,
     dtype: Annotated[
@@ -87,7 +94,12 @@ def import_(
     ] = "fp16",
 ) -> None:
     """Make a trace of another program's, and say what of it could not be mapped."""
-    imported = import_chakra(path, rank=rank, tp=tp, model=model, dtype=dtype)
+    if path.name.removesuffix(".gz").endswith(".json"):
+        if rank is not None:
+            raise InputError(Problem(message="chooses a file of a folder", file=str(path), key="--rank", value=rank))
+        imported = import_kineto(path, tp=tp, group=group, model=model)
+    else:
+        imported = import_chakra(path, rank=rank, tp=tp, group=group, model=model, dtype=dtype)
     for note in imported.notes:
         typer.echo(f"note: {note}", err=True)
     text = render_trace(imported.trace, command=f"t3sim trace import {path.name}")

@@ -102,16 +102,20 @@ class Imported:
     notes: tuple[str, ...]
 
 
-def trace_of(drafts: Sequence[Draft], *, path: Path, model: str, tp: int, description: str) -> Trace:
+def trace_of(
+    drafts: Sequence[Draft], unmapped: Unmapped, *, path: Path, model: str, tp: int, description: str
+) -> Trace:
     """Make a trace of drafts.
 
     Raises:
-        InputError: there are none, one cannot be an operation, or they wait for each other.
+        InputError: there are none, and then why nothing was mapped; one cannot be an operation, or they wait for each
+            other.
 
     """
     if not drafts:
         message = "has no operation that could be mapped: no GEMM with a shape, and no collective"
-        raise InputError(Problem(message=message, file=str(path)))
+        reasons = (Problem(message=line) for line in unmapped.lines(most=3))
+        raise InputError(Problem(message=message, file=str(path)), *reasons)
     ids = _ids(drafts)
     places = _places(drafts, ids, path)
     operations = [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from t3sim.errors import InputError, Problem
@@ -33,13 +35,37 @@ _LEAST_RANKS: Final = 2
 _KINDS: Final = {str: "text", float: "a floating-point number"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Whose collectives are mapped."""
+
+    ranks: int
+    only: str | None
+    sizes: Mapping[str, int]
+    """Of the groups that the file describes."""
+
+    def misfit(self, name: str) -> str:
+        """Say why a group's collectives are not; empty: they are."""
+        if self.only is not None and name != self.only:
+            return f"a collective of another group than {self.only}"
+        size = self.sizes.get(name, self.ranks)
+        return f"a collective of {size} ranks, where the group has {self.ranks}" if size != self.ranks else ""
+
+
 def import_chakra(
-    path: Path, *, rank: int | None = None, tp: int | None = None, model: str | None = None, dtype: Dtype = "fp16"
+    path: Path,
+    *,
+    rank: int | None = None,
+    tp: int | None = None,
+    group: str | None = None,
+    model: str | None = None,
+    dtype: Dtype = "fp16",
 ) -> Imported:
     """Make a trace of the file of one rank, or of one of the files of a folder: ``rank``'s, the first one's by default.
 
     ``tp``: GPUs of the group; where the file does not say it, as many as have a file beside it. Collectives of groups
-    of another size are left out. ``dtype`` is that of collectives whose file does not say it.
+    of another size are left out; with ``group``, a process group's name, those of all others are. ``dtype`` is that of
+    collectives whose file does not say it.
 
     Raises:
         InputError: no such file, or one that is damaged, of an unknown version, or without any operation.
@@ -48,15 +74,16 @@ def import_chakra(
     path = _file_of(path, rank)
     graph = read_graph(path, WANTED)
     _check_kinds(path, graph.nodes)
-    groups = _group_sizes(graph.nodes)
-    ranks = tp or _ranks(path, graph, groups)
+    sizes = _group_sizes(graph.nodes)
+    ranks = tp or _ranks(path, graph, sizes, group)
     unmapped = Unmapped()
-    found = _found(graph.nodes, groups, ranks, dtype, unmapped)
+    found = _found(graph.nodes, _Group(ranks, group, sizes), dtype, unmapped)
     drafts, metadata = list(found.values()), graph.metadata.attributes
     dropped = _order(path, graph, found)
     name = model or str(metadata.get("model", "")) or path.name.partition(".")[0]
     trace = trace_of(
         drafts,
+        unmapped,
         path=path,
         model=as_name(name, "imported"),
         tp=ranks,
@@ -67,6 +94,8 @@ def import_chakra(
 
 def _file_of(path: Path, rank: int | None) -> Path:
     if not path.is_dir():
+        if rank is not None:
+            raise InputError(Problem(message="chooses a file of a folder", file=str(path), key="--rank", value=rank))
         return path
     ranks = find_ranks(path)
     rank = next(iter(ranks)) if rank is None else rank
@@ -103,20 +132,19 @@ def _group_sizes(nodes: Sequence[Node]) -> dict[str, int]:
         text = node.inputs
         # A list of one string, as Python prints it.
         if node.type == NodeType.METADATA and text.startswith(("['", '["')):
-            try:
+            with suppress(ValueError, KeyError, TypeError, RecursionError):  # it can be about something else
                 groups = json.loads(text[2:-2])
                 sizes.update({str(group["pg_name"]): len(group["ranks"]) for group in groups if group["ranks"]})
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue  # it is about something else
     return sizes
 
 
-def _ranks(path: Path, graph: Graph, groups: Mapping[str, int]) -> int:
+def _ranks(path: Path, graph: Graph, groups: Mapping[str, int], group: str | None) -> int:
     """Find out how many GPUs the group has."""
     said = graph.metadata.attributes.get("tp")
     if isinstance(said, int):
         return said
     used = {_group_of(node) for node in graph.nodes if node.type == NodeType.COMM_COLL}
+    used &= {group} if group is not None else used
     sizes = sorted({groups[name] for name in used if groups.get(name, 0) >= _LEAST_RANKS})
     if len(sizes) == 1 and used <= groups.keys():
         return sizes[0]
@@ -127,13 +155,11 @@ def _ranks(path: Path, graph: Graph, groups: Mapping[str, int]) -> int:
     return beside
 
 
-def _found(
-    nodes: Sequence[Node], groups: Mapping[str, int], ranks: int, dtype: Dtype, unmapped: Unmapped
-) -> dict[int, Draft]:
+def _found(nodes: Sequence[Node], group: _Group, dtype: Dtype, unmapped: Unmapped) -> dict[int, Draft]:
     """Make drafts of the nodes that are operations, by their place in the file."""
     found: dict[int, Draft] = {}
     for i, node in enumerate(nodes):
-        draft = _draft(node, groups, ranks, dtype)
+        draft = _draft(node, group, dtype)
         if isinstance(draft, str):
             unmapped.add(node.name or f"node {node.id}", draft)
         elif draft is not None:
@@ -153,7 +179,7 @@ def _order(path: Path, graph: Graph, found: Mapping[int, Draft]) -> int:
     return waits.dropped
 
 
-def _draft(node: Node, groups: Mapping[str, int], ranks: int, dtype: Dtype) -> Draft | str | None:
+def _draft(node: Node, group: _Group, dtype: Dtype) -> Draft | str | None:
     """Make a draft of a node; text: why it is none; none: it is none, and nothing is lost by that."""
     said = node.attributes.get("dtype")
     of_node = cast("Dtype", said) if said in DTYPE_BYTES else dtype
@@ -162,7 +188,7 @@ def _draft(node: Node, groups: Mapping[str, int], ranks: int, dtype: Dtype) -> D
         case NodeType.COMP if not _whole(node, "is_cpu_op"):
             what = _gemm(node)
         case NodeType.COMM_COLL:
-            what = _collective(node, groups, ranks)
+            what = _collective(node, group)
         case NodeType.COMM_SEND if "sublayer" in node.attributes:
             what = Moved("send", _whole(node, "comm_size"))
         case NodeType.COMM_RECV if "sublayer" in node.attributes:
@@ -182,20 +208,19 @@ def _gemm(node: Node) -> Shape | str:
     return Shape(_whole(node, "M"), _whole(node, "N"), _whole(node, "K"))
 
 
-def _collective(node: Node, groups: Mapping[str, int], ranks: int) -> Moved | str:
+def _collective(node: Node, group: _Group) -> Moved | str:
     if "comm_type" not in node.attributes or "comm_size" not in node.attributes:
         return "a collective without comm_type or comm_size"
     kind, size = _whole(node, "comm_type"), _whole(node, "comm_size")
     if kind not in _OPS:
         name = CommType(kind).name.lower() if kind in _COMM_TYPES else f"of type {kind}"
         return f"a collective {name}, which t3sim has not"
-    group = groups.get(_group_of(node), ranks)
-    if group != ranks:
-        return f"a collective of {group} ranks, where the group has {ranks}"
+    if other := group.misfit(_group_of(node)):
+        return other
     if size <= 0:
         return "a collective of no bytes"
     op = _OPS[CommType(kind)]
-    return Moved(op, _whole(node, "buffer_size") or (size * ranks if op == "all_gather" else size))
+    return Moved(op, _whole(node, "buffer_size") or (size * group.ranks if op == "all_gather" else size))
 
 
 def _place(node: Node) -> Place | None:
