@@ -99,6 +99,8 @@ def fields(data: memoryview, base: int) -> Iterator[Field]:
 
 def read_varint(data: memoryview, at: int, base: int) -> tuple[int, int]:
     """Read a varint at a place in a message: its number, and the place after it. Raises ``WireError``."""
+    if at < len(data) and data[at] < 0x80:  # noqa: PLR2004  most have one byte
+        return data[at], at + 1
     value = 0
     for place in range(_LONGEST_VARINT):
         if at + place >= len(data):
