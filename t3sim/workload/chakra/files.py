@@ -68,13 +68,18 @@ def find_ranks(folder: Path) -> dict[int, Path]:
     return dict(sorted(ranks.items()))
 
 
+def prefix_of(path: Path) -> str:
+    """Give what the names of all files of a trace begin with; empty: this name is of no such file."""
+    match = _RANKED.fullmatch(path.name)
+    return match["prefix"] if match is not None else ""
+
+
 def ranks_beside(path: Path) -> int:
     """Count the files of the trace to which the file of one rank belongs; 0: its name does not say that it is one."""
-    match = _RANKED.fullmatch(path.name)
-    if match is None:
+    if not (prefix := prefix_of(path)):
         return 0
     beside = (_RANKED.fullmatch(other.name) for other in path.parent.iterdir())
-    return len({other["rank"] for other in beside if other is not None and other["prefix"] == match["prefix"]})
+    return len({other["rank"] for other in beside if other is not None and other["prefix"] == prefix})
 
 
 def _messages(file: Limited) -> Iterator[tuple[memoryview, int]]:

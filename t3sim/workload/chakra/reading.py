@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from t3sim.errors import InputError, Problem
 from t3sim.workload.chakra.files import find_ranks, ranks_beside, read_graph
+from t3sim.workload.chakra.groups import group_of, group_sizes
 from t3sim.workload.chakra.schema import PYTORCH_SCHEMAS, SCHEMAS, CommType, NodeType
 from t3sim.workload.chakra.waiting import nearest_mapped
 from t3sim.workload.chakra.writing import COMM_TYPES
@@ -74,7 +73,7 @@ def import_chakra(
     path = _file_of(path, rank)
     graph = read_graph(path, WANTED)
     _check_kinds(path, graph.nodes)
-    sizes = _group_sizes(graph.nodes)
+    sizes = group_sizes(path, graph.nodes)
     ranks = tp or _ranks(path, graph, sizes, group)
     unmapped = Unmapped()
     found = _found(graph.nodes, _Group(ranks, group, sizes), dtype, unmapped)
@@ -120,30 +119,12 @@ def _whole(node: Node, name: str) -> int:
     return int(node.attributes.get(name, 0))
 
 
-def _group_of(node: Node) -> str:
-    """Name the group of a collective: as a string or, by other writers, as a number; empty is all ranks."""
-    return str(node.attributes.get("pg_name", node.attributes.get("comm_group", "")))
-
-
-def _group_sizes(nodes: Sequence[Node]) -> dict[str, int]:
-    """Read how many ranks groups have, from the metadata nodes that PyTorch's traces have for it."""
-    sizes: dict[str, int] = {}
-    for node in nodes:
-        text = node.inputs
-        # A list of one string, as Python prints it.
-        if node.type == NodeType.METADATA and text.startswith(("['", '["')):
-            with suppress(ValueError, KeyError, TypeError, RecursionError):  # it can be about something else
-                groups = json.loads(text[2:-2])
-                sizes.update({str(group["pg_name"]): len(group["ranks"]) for group in groups if group["ranks"]})
-    return sizes
-
-
 def _ranks(path: Path, graph: Graph, groups: Mapping[str, int], group: str | None) -> int:
     """Find out how many GPUs the group has."""
     said = graph.metadata.attributes.get("tp")
     if isinstance(said, int):
         return said
-    used = {_group_of(node) for node in graph.nodes if node.type == NodeType.COMM_COLL}
+    used = {group_of(node) for node in graph.nodes if node.type == NodeType.COMM_COLL}
     used &= {group} if group is not None else used
     sizes = sorted({groups[name] for name in used if groups.get(name, 0) >= _LEAST_RANKS})
     if len(sizes) == 1 and used <= groups.keys():
@@ -215,7 +196,7 @@ def _collective(node: Node, group: _Group) -> Moved | str:
     if kind not in _OPS:
         name = CommType(kind).name.lower() if kind in _COMM_TYPES else f"of type {kind}"
         return f"a collective {name}, which t3sim has not"
-    if other := group.misfit(_group_of(node)):
+    if other := group.misfit(group_of(node)):
         return other
     if size <= 0:
         return "a collective of no bytes"

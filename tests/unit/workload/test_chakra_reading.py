@@ -223,6 +223,33 @@ def test_groups_of_pytorch(et, imported):
         imported(*both, tp=None)
 
 
+def test_groups_of_stage(tmp_path, et):
+    """STAGE writes groups into a file beside the traces, by the number that their collectives name."""
+    pairs = et.collective(1, "tp_X1COMM", RS, 64, ("pg_name", et.STRING, "1"), ("comm_group", et.INT32, 1))
+    all_of_them = et.collective(2, "dp_X1COMM", AR, 64, ("comm_group", et.INT32, 2))
+    for rank in range(4):
+        (tmp_path / f"workload.{rank}.et").write_bytes(et.metadata("") + pairs + all_of_them)
+    for name in ("comm_group.json", "workload.json"):
+        (tmp_path / name).write_text('{"1": [0, 1], "2": [0, 1, 2, 3]}', encoding="utf-8")
+        with pytest.raises(InputError, match=r"give --tp \(known: 2, 4\)"):
+            import_chakra(tmp_path)
+        found = import_chakra(tmp_path, group="1")
+        assert (found.trace.tp, list(waits(found))) == (2, ["tp_X1COMM"])
+        assert "1 not mapped: a collective of another group than 1" in found.notes
+        (tmp_path / name).write_text('{"1": 2}', encoding="utf-8")
+        with pytest.raises(InputError, match=f"{name}: groups of the trace beside it: must be a mapping"):
+            import_chakra(tmp_path)
+        plain = tmp_path / "plain"
+        plain.mkdir(exist_ok=True)
+        for other in ("workload.0.et", "workload.1.et"):
+            (plain / other).write_bytes(et.metadata() + et.collective(1, "c", RS, 64, ("pg_name", et.STRING, "0")))
+        (plain / name).write_text('["not about groups"]', encoding="utf-8")
+        assert import_chakra(plain).trace.tp == 2  # no group is named, so that no file is asked for it
+        (tmp_path / name).write_text("{", encoding="utf-8")
+        with pytest.raises(InputError, match=f"{name}: groups of the trace beside it: not valid JSON"):
+            import_chakra(tmp_path)
+
+
 def test_as_many_gpus_as_files(tmp_path, et):
     """Where nothing says how many GPUs there are, files of the same prefix are counted; one alone needs the option."""
     data = et.metadata() + et.collective(0, "c", AG, 64)
