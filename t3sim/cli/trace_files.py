@@ -10,7 +10,7 @@ import typer
 from t3sim import lazy
 from t3sim.cli.app import SetOption
 from t3sim.data import traces_dir
-from t3sim.errors import InputError, Problem
+from t3sim.errors import InputError, Problem, one_line
 from t3sim.files import prepare_folder, replacing, write_files
 from t3sim.units import FS_PER_US
 from t3sim.workload.chakra import import_chakra, rank_files
@@ -101,7 +101,7 @@ def import_(
     else:
         imported = import_chakra(path, rank=rank, tp=tp, group=group, model=model, dtype=dtype)
     for note in imported.notes:
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(one_line(f"note: {note}"), err=True)
     text = render_trace(imported.trace, command=f"t3sim trace import {path.name}")
     if out is None:
         typer.echo(text, nl=False)

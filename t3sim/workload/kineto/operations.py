@@ -86,8 +86,8 @@ def gemm_of(operator: Operator) -> tuple[Shape, Dtype, bool] | str:
 
 def collective_of(noted: Args, ranks: int) -> tuple[Moved, Dtype] | str:
     """Read what a collective moves; text: why that cannot be."""
-    name = noted.get(COLLECTIVE)
-    if name is None:
+    name = str(noted.get(COLLECTIVE, ""))
+    if not name:
         return "a collective of which nothing is noted: profile with PyTorch 2.2 or later"
     if name not in _OPS:
         return f"a collective {name}, which t3sim has not"

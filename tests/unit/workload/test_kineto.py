@@ -1,9 +1,13 @@
 """Profiles of PyTorch as traces: a small one written by hand, and what goes wrong."""
 
+import contextlib
+import copy
 import gzip
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from t3sim.errors import InputError
 from t3sim.workload import Collective, Gemm
@@ -275,6 +279,7 @@ GOOD = {"ph": "X", "cat": "kernel", "name": "k", "ts": 1, "dur": 1}
         ("[5]", "event 0 is no mapping, got 5"),
         (json.dumps([{**GOOD, "ts": "soon"}]), "event 0: ts must be a number of microseconds, got 'soon'"),
         (json.dumps([{**GOOD, "dur": float("nan")}]), "event 0: dur must be a number of microseconds, got nan"),
+        (json.dumps([{**GOOD, "dur": 10**400}]), "event 0: dur must be a number of microseconds, got 1000"),
         (json.dumps([{**GOOD, "ts": True}]), "event 0: ts must be a number of microseconds, got True"),
         ("[]", "give --tp"),
     ],
@@ -314,3 +319,31 @@ def test_inputs_that_are_none(profile, imported, args):
     found = imported(profile)
     assert list(waits(found)) == ["all_reduce"]
     assert "       1 x gemm_kernel" in found.notes
+
+
+JUNK = st.sampled_from([None, True, -1, 0, 1.5, 10**30, "x", "", [], [1], {}, {"a": 1}, float("nan"), 1e308, [[8, 8]]])
+
+
+def damaged(data, value):
+    """Replace something somewhere inside a value."""
+    places = list(value) if isinstance(value, dict) else range(len(value))
+    place = data.draw(st.sampled_from(sorted(places)))
+    if isinstance(value[place], (dict, list)) and value[place] and data.draw(st.integers(0, 3)):
+        damaged(data, value[place])
+    else:
+        value[place] = copy.deepcopy(data.draw(JUNK))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@given(st.data())
+def test_any_damage_is_a_trace_or_a_message(imported, data):
+    """Whatever stands in the place of a value: a trace comes out, or an error in our words."""
+    profile = Profile()
+    profile.nccl("_allgather_base", 2048, 8192, 0, 10)
+    profile.gemm("aten::mm", [[256, 32], [32, 96]], 12, 20)
+    profile.gemm("aten::bmm", [[3, 8, 8], [3, 8, 8]], 20, 30)
+    document = {"traceEvents": profile.events, "distributedInfo": {"world_size": 4}}
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged(data, document)
+    with contextlib.suppress(InputError):
+        assert imported(json.dumps(document)).trace.operations
