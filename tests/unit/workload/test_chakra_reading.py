@@ -1,6 +1,8 @@
 """Chakra's files as traces: what becomes an operation, what it waits for, and what is said of the rest."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from t3sim.data import traces_dir
 from t3sim.errors import InputError
@@ -54,6 +56,33 @@ def test_every_operation_comes_back(tmp_path):
     for rank, data in enumerate(rank_files(trace)):
         (tmp_path / f"x.{rank}.et").write_bytes(data)
     assert import_chakra(tmp_path).trace == trace
+
+
+@st.composite
+def traces(draw):
+    """Make a trace of one sublayer in which anything may wait for anything before it."""
+    tp, count = draw(st.integers(2, 5)), draw(st.integers(1, 6))
+    operations = []
+    for i in range(count):
+        after = draw(st.lists(st.sampled_from(operations), unique=True)) if operations else []
+        common = {"id": f"o{i}", "phase": "f", "sublayer": "s", "after": tuple(operation.id for operation in after)}
+        common["dtype"] = draw(st.sampled_from(["fp32", "fp16", "bf16", "fp8"]))
+        op = draw(st.sampled_from(["gemm", "all_gather", "send", "broadcast"]))
+        if op == "gemm":
+            m, n, k = (draw(st.integers(1, 2**28)) for _ in range(3))
+            operations.append(Gemm(M=m, N=n, K_local=k, **common))
+        else:
+            operations.append(Collective(op=op, bytes=draw(st.integers(1, 2**50)), **common))
+    return Trace(model="toy", tp=tp, operations=tuple(draw(st.permutations(operations))))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(traces(), st.integers(0, 4))
+def test_any_trace_comes_back(tmp_path, trace, rank):
+    """Whatever waits for whatever, in any order, of any size: what is written is what is read."""
+    for number, data in enumerate(rank_files(trace)):
+        (tmp_path / f"x.{number}.et").write_bytes(data)
+    assert import_chakra(tmp_path / f"x.{rank % trace.tp}.et").trace == trace
 
 
 def test_another_programs_collective(et, imported):
