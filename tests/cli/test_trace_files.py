@@ -36,9 +36,10 @@ def test_gzip(t3sim, trace, tmp_path):
     assert {name: gzip.decompress(data) for name, data in one.items()} == plain
 
 
-def test_times_of_gemms(t3sim, trace, tmp_path):
+@pytest.mark.parametrize("launch", ["100 us", "100.3 us", "100.6 us"])
+def test_times_of_gemms(t3sim, trace, tmp_path, launch):
     """With a system, GEMMs take as long as they do in a sequential run there, in whole microseconds."""
-    options = "--system", "t3-paper", "--set", "compute.launch_overhead=100 us"
+    options = "--system", "t3-paper", "--set", f"compute.launch_overhead={launch}"
     assert t3sim("trace", "export", trace, "--out", tmp_path / "a", *options).err.startswith("wrote ")
     run = t3sim("run", trace, "--scheme", "sequential", "--format", "csv", *options)
     rows = {row["sublayer"]: float(row["gemm_us"]) for row in csv.DictReader(io.StringIO(run.out))}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from t3sim.errors import InputError
 from t3sim.workload import packed
-from t3sim.workload.chakra import import_chakra
+from t3sim.workload.chakra import files, import_chakra, waiting
 
 RS = 7
 
@@ -20,7 +20,7 @@ def refused(tmp_path):
     """Give a function that refuses a file of these bytes: its message, after the file's name."""
 
     def run(data, tp=4):
-        path = tmp_path / "bad.0.et"
+        path = run.path
         path.write_bytes(data)
         with pytest.raises(InputError) as error:
             import_chakra(path, tp=tp)
@@ -29,6 +29,7 @@ def refused(tmp_path):
         assert text.startswith(f"{path}: ")
         return text.removeprefix(f"{path}: ")
 
+    run.path = tmp_path / "bad.0.et"
     return run
 
 
@@ -134,6 +135,23 @@ def test_a_bomb(et, refused, unit):
     finally:
         tracemalloc.stop()
     assert "has the id of another node" in message or "wire type" in message
+
+
+def test_graphs_that_are_too_large(et, refused, monkeypatch):
+    """Nodes, their dependencies, and what is handed on through nodes that are no operations are bounded."""
+    gemms = b"".join(et.gemm(number, f"g{number}") for number in range(1, 5))
+    data = et.metadata() + gemms + et.cpu(5, "b", data=[1, 2, 3, 4]) + et.cpu(6, "c", data=[5, 1])
+    for name, limit in (("MOST_NODES", 5), ("MOST_DEPENDENCIES", 5)):
+        with monkeypatch.context() as patch:
+            patch.setattr(files, name, limit)
+            assert "dependencies: cut it to one step" in refused(data)
+            patch.setattr(files, name, 6)
+            assert len(import_chakra(refused.path, tp=4).trace.operations) == 4
+    with monkeypatch.context() as patch:
+        patch.setattr(waiting, "_MOST_HELD", 7)
+        assert refused(data) == "nodes that are no operations hand on more than 7 dependencies"
+        patch.setattr(waiting, "_MOST_HELD", 8)
+        assert len(import_chakra(refused.path, tp=4).trace.operations) == 4
 
 
 def test_no_more_is_unpacked_than_the_limit(tmp_path):

@@ -168,6 +168,17 @@ def test_kernels_of_one_operator_are_one_gemm(profile, imported):
     assert "       1 x copy_kernel" in found.notes
 
 
+def test_kernels_launched_by_no_operator(profile, imported):
+    """What is launched between two operators belongs to neither."""
+    profile.gemm("aten::mm", [[8, 8], [8, 16]], 0, 5)
+    profile.kernel(profile.now + 9.8, "own_kernel", MAIN, 5, 6)
+    profile.now += 10
+    profile.gemm("aten::mm", [[8, 8], [8, 16]], 6, 9)
+    found = imported(profile, tp=2)
+    assert list(waits(found)) == ["mm", "mm.2"]
+    assert found.notes[-1] == "       1 x own_kernel"
+
+
 def test_collectives_noted_by_their_operator(profile, imported):
     """Where a kernel has no notes of its own, those of the operator around its launch are taken."""
     noted = {
