@@ -50,7 +50,7 @@ class Problem:
     def __str__(self) -> str:
         place = [self.file or "", "" if self.line is None else str(self.line)]
         parts = [":".join(filter(None, place)), self.key or "", self._sentence()]
-        return _one_line(": ".join(filter(None, parts)))
+        return one_line(": ".join(filter(None, parts)))
 
     def _sentence(self) -> str:
         if self.value is NO_VALUE:
@@ -112,6 +112,6 @@ class DataError(SimulationError):
     """Memory does not hold what it has to after a run."""
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Escape what would break the line or the terminal: names of files and keys are the user's."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

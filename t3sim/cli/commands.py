@@ -82,7 +82,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
             "Write results as one HTML file that needs no network: charts, tables, published figures, parameters, "
             "losses.",
         ),
-        "trace": Entry("trace", "Make and show traces: the operations of one rank of a layer."),
+        "trace": Entry("trace", "Make, show, export and import traces: the operations of one rank of a layer."),
         "schema": Entry("tools", "Print the JSON Schema of a file format, for editors that check YAML while you type."),
         "doctor": Entry(
             "tools", "Check the installation: versions, shipped files, compiled functions, and a small run."

@@ -1,4 +1,4 @@
-"""``t3sim trace``: make and show traces."""
+"""``t3sim trace``: make, show, export and import traces."""
 
 import shlex
 from collections.abc import Iterable
@@ -10,6 +10,7 @@ from rich.table import Table
 
 from t3sim.cli.app import app
 from t3sim.cli.output import print_tables
+from t3sim.cli.trace_files import export, import_
 from t3sim.data import models_dir, traces_dir
 from t3sim.errors import InputError, Problem
 from t3sim.files import prepare_folder, write_files
@@ -22,8 +23,12 @@ from t3sim.workload.trace import load_trace, render_trace
 
 _MIB = 2**20
 
-trace_app = typer.Typer(no_args_is_help=True, help="Make and show traces: the operations of one rank of a layer.")
+trace_app = typer.Typer(
+    no_args_is_help=True, help="Make, show, export and import traces: the operations of one rank of a layer."
+)
 app.add_typer(trace_app, name="trace")
+trace_app.command()(export)
+trace_app.command("import")(import_)
 
 
 @trace_app.command()

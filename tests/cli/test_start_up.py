@@ -66,10 +66,12 @@ def test_the_help_of_a_command_compiles_and_draws_nothing(imported, command):
     assert imported(command, "--help") <= SIMULATION | HELP | {"rich"}
 
 
-def test_traces_need_specs_only(imported):
-    """A trace is read, checked, shown and made without a clock, a compiler or a graph."""
+def test_traces_need_specs_only(imported, tmp_path):
+    """A trace is read, checked, shown, made and exchanged without a clock, a compiler or a graph."""
     assert imported("trace", "show", "t-nlg-tp8") == SPECS | {"rich"}
     assert imported("trace", "new", "t-nlg", "--tp", 4) == SPECS | {"rich"}
+    assert imported("trace", "export", "t-nlg-tp8", "--out", tmp_path) == SPECS | {"rich"}
+    assert imported("trace", "import", tmp_path) == SPECS | {"rich"}
 
 
 def test_tables_need_pandas_only(imported, results):
@@ -144,7 +146,11 @@ print(name, "--system" in [word for option in command.params for word in option.
 def test_shells_complete_commands_and_their_options():
     """Names are completed from the list, and a command's options from the command, which is imported for that."""
     done = subprocess.run([sys.executable, "-c", FRESH], check=True, capture_output=True, text=True)
-    assert done.stdout.splitlines() == ["reproduce report", "trace ['new', 'show'] ['show', 'x']", "run True ['--tp']"]
+    assert done.stdout.splitlines() == [
+        "reproduce report",
+        "trace ['export', 'import', 'new', 'show'] ['show', 'x']",
+        "run True ['--tp']",
+    ]
 
 
 def test_an_unknown_command_is_told_the_nearest(t3sim):
