@@ -24,13 +24,14 @@ from t3sim.errors import InputError, Problem
 from t3sim.files import prepare_folder, write_files
 from t3sim.iterations.parallelism import Parallelism, Recompute
 from t3sim.iterations.study import PHASES, IterationStudy
-from t3sim.report.iteration_tables import iteration_table, kinds_table
+from t3sim.report.iteration_tables import iteration_table, kinds_table, latency_table
 from t3sim.report.text import rows_csv, to_json
 from t3sim.simulation import load_system
 from t3sim.simulation.part_store import without_disk
 from t3sim.simulation.plans import facts_of
 from t3sim.simulation.run import DEFAULT_SYSTEM, choose_schemes, manifest_of
 from t3sim.workload.models import load_model
+from t3sim.workload.pruning import pruned
 
 _SCHEMES = "sequential,t3,t3-mca"
 
@@ -60,6 +61,12 @@ def model_command(
     zero1: Annotated[  # noqa: FBT002 - a flag of the command line
         bool, typer.Option("--zero1", help="Copies share the optimizer's state.")
     ] = False,
+    prune: Annotated[
+        str, typer.Option(help="Parts that layers have lost: 3.mlp,5.attention, counted from 0, or a file of them.")
+    ] = "",
+    latency: Annotated[  # noqa: FBT002 - a flag of the command line
+        bool, typer.Option("--latency-table", help="What each part of each layer takes forward, and nothing else.")
+    ] = False,
     overlap_gradients: Annotated[  # noqa: FBT002 - a flag of the command line
         bool, typer.Option(help="Sum gradients beside the last backward pass.")
     ] = True,
@@ -77,6 +84,7 @@ def model_command(
         without_disk()
     config = load_system(system, system_overrides(system, topology, algorithm, assignments))
     spec = load_model(model, folder=models_dir()).spec
+    spec = pruned(spec, prune) if prune else spec
     split = Parallelism(
         tp=tp,
         pp=pp,
@@ -89,12 +97,13 @@ def model_command(
         sharded_optimizer=zero1,
         overlap_gradients=overlap_gradients,
     )
-    sequence = (context if phase == "generation" and context is not None else seq) or spec.sequence or spec.tokens
+    asked = (context if phase == "generation" else None, seq, spec.sequence, spec.tokens)
+    sequence = next(tokens for tokens in asked if tokens is not None)
     if phase not in PHASES:
         raise InputError(Problem(message="unknown name", key="--phase", value=phase, known=PHASES))
     schemes = choose_schemes(listed(scheme), facts_of(config.spec, max(2, tp)))
     study = IterationStudy(model=spec, system=config, phase=phase, parallelism=split, sequence=sequence)
-    rows = study.run(schemes)
+    rows = study.latencies(schemes) if latency else study.run(schemes)
     document = with_command({"rows": rows, "manifest": manifest_of([config], ())})
     if out is not None:
         _write(out, rows, document, dump_yaml(config.resolved))
@@ -103,7 +112,7 @@ def model_command(
     elif form is Format.CSV:
         typer.echo(rows_csv(rows, tuple(rows[0])), nl=False)
     else:
-        print_tables([iteration_table(rows), kinds_table(rows)])
+        print_tables([latency_table(rows)] if latency else [iteration_table(rows), kinds_table(rows)])
 
 
 def _write(out: Path, rows: list[dict[str, object]], document: dict[str, object], system: str) -> None:

@@ -8,12 +8,14 @@ from t3sim.config import Loaded
 from t3sim.errors import InputError, Problem
 from t3sim.iterations.inference import Inference
 from t3sim.iterations.iteration import Iteration
+from t3sim.iterations.latency import latency_table
 from t3sim.iterations.parallelism import Parallelism
 from t3sim.iterations.training import Training
 from t3sim.results import Row
 from t3sim.results.schemes import baseline
 from t3sim.simulation.system import SystemSpec
 from t3sim.units import FS_PER_S
+from t3sim.workload.layers import Rows
 from t3sim.workload.models import ModelSpec
 
 Phase = Literal["training", "prompt", "generation"]
@@ -37,16 +39,34 @@ class IterationStudy:
 
         Raises ``InputError`` for a model, a split or a scheme that does not fit.
         """
+        self._check()
+        names = list(dict.fromkeys([baseline(), *schemes]))
+        found = {name: self._iteration(name) for name in names}
+        base = found[baseline()]
+        return [self._row(found[name], base) for name in dict.fromkeys(schemes)]
+
+    def latencies(self, schemes: Sequence[str]) -> list[Row]:
+        """Time every part of every layer forward, alone and with its collectives; as ``run`` for what does not fit."""
+        self._check()
+        self.parallelism.check(self.model)
+        split, is_one = self.parallelism, self.phase == "generation"
+        rows = Rows(
+            sequences=split.micro_batch if self.phase == "training" else split.global_batch // split.dp,
+            new=1 if is_one else self.sequence,
+            cached=self.sequence if is_one else 0,
+            tp=split.tp,
+            sequence_parallel=split.sequence_parallel,
+            training=self.phase == "training",
+        )
+        return latency_table(self.model, self.system.spec, rows, schemes)
+
+    def _check(self) -> None:
         if self.sequence < 1:
             raise InputError(Problem(message="must be at least 1", key="seq", value=self.sequence))
         dtypes = self.system.spec.compute.matrix_flops_per_cycle
         if self.model.dtype not in dtypes:
             message = f"{self.system.spec.name} has no matrix rate for the dtype of {self.model.name}"
             raise InputError(Problem(message=message, key="dtype", value=self.model.dtype, known=tuple(dtypes)))
-        names = list(dict.fromkeys([baseline(), *schemes]))
-        found = {name: self._iteration(name) for name in names}
-        base = found[baseline()]
-        return [self._row(found[name], base) for name in dict.fromkeys(schemes)]
 
     def _iteration(self, scheme: str) -> Iteration:
         system, split = self.system.spec, self.parallelism

@@ -50,3 +50,30 @@ def kinds_table(rows: Sequence[Row]) -> Table:
             *(f"{time:.4g} ({time / float(row['total_ms']):.0%})" for time, row in zip(times, rows, strict=True)),
         )
     return table
+
+
+def latency_table(rows: Sequence[Row]) -> Table:
+    """Show what each part of each layer takes; layers that follow each other and are alike share a line."""
+    table = Table(title="forward, us", title_justify="left")
+    table.add_column("layers")
+    for name in list(rows[0])[1:]:
+        table.add_column(name.removesuffix("_us"), justify="left" if name == "part" else "right")
+    for first, last, parts in _alike(rows):
+        for part in parts:
+            layers = str(first) if first == last else f"{first}-{last}"
+            table.add_row(layers, *(f"{value:.4g}" if isinstance(value, float) else str(value) for value in part))
+    return table
+
+
+def _alike(rows: Sequence[Row]) -> list[tuple[int, int, list[tuple[object, ...]]]]:
+    """Put layers together that follow each other and have equal rows: first, last, what each row has but its layer."""
+    by_layer: dict[int, list[tuple[object, ...]]] = {}
+    for row in rows:
+        by_layer.setdefault(int(row["layer"]), []).append(tuple(list(row.values())[1:]))
+    found: list[tuple[int, int, list[tuple[object, ...]]]] = []
+    for layer, parts in by_layer.items():
+        if found and found[-1][1] == layer - 1 and found[-1][2] == parts:
+            found[-1] = (found[-1][0], layer, parts)
+        else:
+            found.append((layer, layer, parts))
+    return found

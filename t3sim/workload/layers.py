@@ -139,6 +139,16 @@ class LayerKernels:
         ]
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """What is left of the layer: its ``attention`` and ``mlp``, or the ``block`` of both beside each other."""
+        kept = tuple(part for part in ("attention", "mlp") if self.model.keeps(self.layer, part))
+        return ("block",) if self._is_parallel else kept
+
+    def of_part(self, part: str) -> list[Step]:
+        """List the kernels of one of ``parts`` in the forward pass."""
+        return list(self._parallel_forward() if part == "block" else self._part_forward(part))
+
+    @property
     def _is_parallel(self) -> bool:
         """Whether both parts are there, beside each other."""
         both = all(self.model.keeps(self.layer, part) for part in ("attention", "mlp"))
