@@ -1,5 +1,6 @@
 """Times of a layer's kernels on one system: GEMMs and sublayers simulated, equal ones once; the rest by arithmetic."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class KernelTimes:
         self._rates = Rates(
             cus=compute.cus,
             dram_bytes_per_s=system.memory.peak_bytes_per_s,
+            llc_bytes_per_s=math.inf if system.llc.bandwidth is None else float(system.llc.bandwidth),
             flops_per_s=system.gemm_rates().flops_per_s,
         )
 
@@ -86,21 +88,26 @@ class KernelTimes:
             self._times[step] = self._timed(step)
         return self._times[step]
 
-    def spent(self, steps: Iterable[Step]) -> Spent:
-        """Add up steps that follow one another; the GPU waits where the host cannot issue kernels as fast."""
+    def spent(self, steps: Iterable[Step], *, backward: bool = False) -> Spent:
+        """Add up steps that follow one another; the GPU waits where the host cannot issue kernels as fast.
+
+        The host does not run ahead of a list: a layer's pass, each way.
+        """
         timed = [self.of(step) for step in steps]
         by_kind: Counter[str] = Counter()
         for each in timed:
             by_kind[each.kind] += each.total_fs - each.exposed_fs
             by_kind[COMMUNICATION] += each.exposed_fs
         total = sum(each.total_fs for each in timed)
-        issued = self._system.other_kernels.issue * sum(each.kernels for each in timed)
+        spec = self._system.other_kernels
+        issue = spec.issue if spec.backward_issue is None or not backward else spec.backward_issue
+        issued = issue * sum(each.kernels for each in timed)
         waiting = max(0, issued - total)
         return Spent(total + waiting, dict(by_kind), sum(each.alone_fs for each in timed), waiting)
 
-    def spent_all(self, lists: Counter[tuple[Step, ...]]) -> Spent:
+    def spent_all(self, lists: Counter[tuple[Step, ...]], *, backward: bool = False) -> Spent:
         """Add up lists of steps, each as often as it is counted."""
-        return together([(self.spent(steps), count) for steps, count in lists.items()])
+        return together([(self.spent(steps, backward=backward), count) for steps, count in lists.items()])
 
     def _timed(self, step: Step) -> Timed:
         spec = self._system.other_kernels
@@ -126,4 +133,6 @@ class KernelTimes:
         alone_fs = sum(self._lab.alone(kernel_phase(work)).total_fs for work in moves)
         total = self._scheme.simulate(self._lab, works).total_fs
         kind = "gemm" if gemm_fs else COMMUNICATION
-        return Timed(sublayer.sublayer, kind, total, total - gemm_fs, alone_fs, kernels=len(works))
+        # A reduce-scatter with its all-gather is one call of a library: an all-reduce.
+        kernels = len(works) - max(0, len(moves) - 1)
+        return Timed(sublayer.sublayer, kind, total, total - gemm_fs, alone_fs, kernels=kernels)

@@ -30,6 +30,8 @@ class Parallelism:
     """Whether GPUs of a tensor-parallel group share the rows between sliced GEMMs."""
     recompute: Recompute = "none"
     """What the backward pass computes again: nothing, attention, or whole layers."""
+    adds_gradients: bool = False
+    """Whether kernels of their own add gradients to those of earlier micro-batches; Megatron-LM's products add them."""
     overlap_gradients: bool = True
     """Whether gradients are summed beside the last backward pass."""
     sharded_optimizer: bool = False
