@@ -1,11 +1,11 @@
 """Fit kernels beside GEMMs: `python benchmarks/calibrate_other_kernels.py layer_ops.csv [SYSTEM]`.
 
-The table has times of a layer's operations, as microsoft/vidur's profiles have them (data/profiling/compute, MIT): columns
-model, tp, tokens, hidden, ffn and input_layernorm_ms, post_attention_layernorm_ms, mlp_act_ms, add_ms. Fitted are the
-share of the DRAM's peak that a class of kernels reaches, by rows that move more than twice what the LLC holds (smaller
-ones may find in it what the run before left), then one `start`, by all rows: for the least mean error over every second
-row, sorted by class and all parameters. Bytes are those that t3sim/workload/layers.py counts. Prints the errors
-of the other half by class and band of bytes; changes nothing.
+The table has times of a layer's operations, as profiles of microsoft/vidur have them (data/profiling/compute, MIT):
+columns model, tp, tokens, hidden, ffn and input_layernorm_ms, post_attention_layernorm_ms, mlp_act_ms, add_ms. Fitted are
+the share of the DRAM's peak that a class of kernels reaches, by rows that move more than twice what the LLC holds
+(smaller ones may find in it what the run before left), then one `start`, by all rows: for the least mean error over
+every second row, sorted by class and all parameters. Bytes are those that t3sim/workload/layers.py counts. Prints the
+errors of the other half by class and band of bytes; changes nothing.
 """
 
 import csv
@@ -47,7 +47,7 @@ def read(path: Path) -> list[Timed]:
         for row in csv.DictReader(lines):
             tokens, tp = int(row["tokens"]), int(row["tp"])
             hidden, width = int(row["hidden"]), int(row["ffn"]) // tp
-            elements = {name: ("norm", 2 * hidden) for name in NORMS}
+            elements = dict.fromkeys(NORMS, ("norm", 2 * hidden))
             elements |= {"mlp_act_ms": ("activation", 3 * width), "add_ms": ("residual", 3 * hidden)}
             for column, (kind, each) in elements.items():
                 if row[column]:
@@ -63,7 +63,7 @@ def best_share(members: Sequence[Timed], peak: float) -> float:
 
 def main() -> None:
     """Fit on every second row and judge on the others."""
-    path, system = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "a100-80g"
+    path, system = Path(sys.argv[1]), (sys.argv[2:] or ["a100-80g"])[0]
     spec = load_system(system).spec
     peak, large = spec.memory.peak_bytes_per_s / 1e6, 2 * spec.llc.capacity
     rows = read(path)

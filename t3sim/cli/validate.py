@@ -19,7 +19,7 @@ from t3sim.simulation.part_store import without_disk
 from t3sim.version import __version__
 
 _AgainstOption = Annotated[
-    str | None, typer.Option("--against", help="measured, overlap, network, ring or dram; none: all of them.")
+    str | None, typer.Option("--against", help="measured, overlap, models, network, ring or dram; none: all of them.")
 ]
 _OutOption = Annotated[
     Path | None,

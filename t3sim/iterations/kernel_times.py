@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 
 from t3sim.errors import InputError, Problem
@@ -68,7 +69,7 @@ class KernelTimes:
 
     def __init__(self, system: SystemSpec, scheme: str, tp: int) -> None:
         """Raise ``InputError`` where the scheme cannot run on the network of ``tp`` GPUs."""
-        self._system = system
+        self.system = system
         self._scheme: Scheme = get(SCHEME, scheme)()
         if tp > 1 and (misfit := self._scheme.misfit(facts_of(system, tp))):
             raise InputError(Problem(message=misfit, key="scheme", value=scheme))
@@ -81,6 +82,12 @@ class KernelTimes:
             llc_bytes_per_s=math.inf if system.llc.bandwidth is None else float(system.llc.bandwidth),
             flops_per_s=system.gemm_rates().flops_per_s,
         )
+
+    def sharing(self, system: SystemSpec) -> "KernelTimes":
+        """Answer for a system that differs in its cluster or in what the host takes alone: kernels are timed once."""
+        shared = copy(self)
+        shared.system = system
+        return shared
 
     def of(self, step: Step) -> Timed:
         """Time one step; GEMMs of a dtype that the system lacks raise ``InputError``."""
@@ -99,7 +106,7 @@ class KernelTimes:
             by_kind[each.kind] += each.total_fs - each.exposed_fs
             by_kind[COMMUNICATION] += each.exposed_fs
         total = sum(each.total_fs for each in timed)
-        spec = self._system.other_kernels
+        spec = self.system.other_kernels
         issue = spec.issue if spec.backward_issue is None or not backward else spec.backward_issue
         issued = issue * sum(each.kernels for each in timed)
         waiting = max(0, issued - total)
@@ -110,7 +117,7 @@ class KernelTimes:
         return together([(self.spent(steps, backward=backward), count) for steps, count in lists.items()])
 
     def _timed(self, step: Step) -> Timed:
-        spec = self._system.other_kernels
+        spec = self.system.other_kernels
         if isinstance(step, Kernel):
             return Timed(step.name, step.kind, kernel_fs(step, spec, self._rates))
         if isinstance(step, Attention):
@@ -122,12 +129,12 @@ class KernelTimes:
 
     def _gemm_fs(self, op: Gemm) -> int:
         alone = Sublayer(model="", phase=op.phase, sublayer=op.sublayer, tp=2, operations=(op,))
-        (work,) = works_of(self._system, alone)
+        (work,) = works_of(self.system, alone)
         assert isinstance(work, GemmWork)
         return self._lab.alone(GemmPhase(work)).total_fs
 
     def _sublayer(self, sublayer: Sublayer) -> Timed:
-        works = works_of(self._system, sublayer)
+        works = works_of(self.system, sublayer)
         gemm_fs = sum(self._lab.alone(GemmPhase(work)).total_fs for work in works if isinstance(work, GemmWork))
         moves = [work for work in works if isinstance(work, CollectiveWork)]
         alone_fs = sum(self._lab.alone(kernel_phase(work)).total_fs for work in moves)

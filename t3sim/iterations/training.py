@@ -41,7 +41,12 @@ class Training:
         self.parallelism.check(self.model)
         times = KernelTimes(self.system, scheme, self.parallelism.tp) if times is None else times
         spent = [self._stage(times, stage) for stage in range(self.parallelism.pp)]
-        pipeline = run_pipeline([each.times for each in spent], self.parallelism.micro_batches, self._send_fs)
+        pipeline = run_pipeline(
+            [each.times for each in spent],
+            self.parallelism.micro_batches,
+            self._send_fs,
+            sends_block=self.parallelism.sends_block,
+        )
         busiest = max(range(len(spent)), key=lambda stage: pipeline.busy_fs[stage])
         return self._iteration(scheme, times, spent[busiest], busiest, pipeline)
 

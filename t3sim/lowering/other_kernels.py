@@ -28,8 +28,8 @@ QUERIES = 128
 MOST_PACKED = 32
 """Query heads that share a head of keys and values and are computed together for one token.
 
-TensorRT-LLM, cpp/tensorrt_llm/kernels/decoderMaskedMultiheadAttention: its XQA kernels are made for up to 32; of more, each
-head reads keys and values by itself, all but the first from the LLC.
+TensorRT-LLM, cpp/tensorrt_llm/kernels/decoderMaskedMultiheadAttention: its XQA kernels are made for up to 32; of more,
+each head reads keys and values by itself, all but the first from the LLC.
 """
 BACKWARD_PRODUCTS = 2.5
 """Matrix products of a fused backward pass over those of the forward one: five for two (same, section 3.1)."""
@@ -77,7 +77,7 @@ def kernel_fs(kernel: Kernel, spec: OtherKernelsSpec, rates: Rates) -> int:
 def attention_fs(work: Attention, spec: OtherKernelsSpec, rates: Rates, *, in_llc: bool = False) -> int:
     """Time of attention; of as many kernels as ``attention_kernels`` says.
 
-    ``in_llc``: keys and values of one new token's sequences are there already, as where the same are read again and again.
+    ``in_llc``: keys and values before one new token are there already, as where the same are read again and again.
     """
     if spec.attention == "unfused":
         return sum(_unfused(work, spec, rates))
