@@ -1,9 +1,9 @@
 """Fit fused attention: `python benchmarks/calibrate_attention.py attention.csv [SYSTEM...]`.
 
-The table has the columns of configs/measured/attention.csv but `use`, and more rows of the same source. Three numbers a
-GPU: `other_kernels.attention_start`, and the shares of prompts and of generated tokens, for the least sum of both
-phases' mean errors over every second row, sorted by all parameters. Rows that would need more than the DRAM's peak are left out and
-counted. Prints the errors of both halves; changes nothing.
+The table has the columns of configs/measured/attention.csv but `use`, and more rows of the same source. Three numbers
+a GPU: `other_kernels.attention_start`, and the shares of prompts and of generated tokens, for the least sum of both
+phases' mean errors over every second row, sorted by all parameters. Rows that would need more than the DRAM's peak are
+left out and counted. Prints the errors of both halves; changes nothing.
 """
 
 import csv

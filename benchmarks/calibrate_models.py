@@ -2,13 +2,12 @@
 
 The tables are vTrain's (github.com/VIA-Research/vTrain, data, MIT). Three numbers are fitted: what the host takes to
 issue a kernel, forward and back, for the least mean error over every second row of the first table, and then the rate
-of a GPU's share of the NICs on every second of the other; rows are sorted by all their columns. Rows with a layer over more
-than one node are left out. Prints where the model stands without any of the three, then the errors of all rows and of
-those held out by tensor-, data- and pipeline-parallel degree and micro-batch. Changes nothing.
+of a GPU's share of the NICs on every second of the other; rows are sorted by all their columns. Rows with a layer over
+more than one node are left out. Prints where the model stands without any of the three, then the errors of all rows and
+of those held out by tensor-, data- and pipeline-parallel degree and micro-batch. Changes nothing.
 """
 
 import csv
-import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,8 +35,7 @@ COLUMNS = {
 }
 TIME = "iteration time (ms)"
 NODE_GPUS = 8
-ISSUES_US = range(50, 101, 5)
-BACKWARD_ISSUES_US = range(20, 71, 5)
+STEP_US = 5
 NICS_GB_PER_S = (4, 5, 6, 8, 10, 12.5, 15, 20, 25)
 WITHOUT_NIC = 25.0
 
@@ -59,6 +57,9 @@ class Numbers:
             f"other_kernels.backward_issue={self.backward_issue_us} us",
             f"cluster.nic_bandwidth={self.nic_gb_per_s:g} GB/s",
         ]
+
+
+START = Numbers(issue_us=75, backward_issue_us=40)
 
 
 class Table:
@@ -89,10 +90,24 @@ class Table:
             found.append(time_fs / FS_PER_US / 1000 / item.time_ms - 1)
         return found
 
-    def best(self, choices: Sequence[Numbers]) -> Numbers:
-        """Choose by every second row."""
-        costs = {choice: fmean(map(abs, self.errors(self.rows[0::2], choice))) for choice in choices}
-        return min(costs, key=lambda choice: costs[choice])
+    def cost(self, numbers: Numbers) -> float:
+        """Mean error of every second row."""
+        return fmean(map(abs, self.errors(self.rows[0::2], numbers)))
+
+    def descend(self, start: Numbers) -> Numbers:
+        """Descend from ``start`` in steps of what the host takes, forward or back."""
+        costs = {start: self.cost(start)}
+        best = start
+        while True:
+            near = [
+                replace(best, issue_us=best.issue_us + forward, backward_issue_us=best.backward_issue_us + back)
+                for forward, back in ((STEP_US, 0), (-STEP_US, 0), (0, STEP_US), (0, -STEP_US))
+            ]
+            costs |= {each: self.cost(each) for each in near if each not in costs}
+            lowest = min(near, key=lambda each: costs[each])
+            if costs[lowest] >= costs[best]:
+                return best
+            best = lowest
 
     def report(self, label: str, numbers: Numbers) -> None:
         """Print errors of all rows and of those held out."""
@@ -119,14 +134,13 @@ def main() -> None:
     paths = [Path(argument) for argument in sys.argv[1:]]
     one = Table(paths[0], single, times)
     one.report("nothing fitted", Numbers())
-    numbers = one.best(
-        [Numbers(*pair) for pair in itertools.product(ISSUES_US, BACKWARD_ISSUES_US) if pair[0] >= pair[1]]
-    )
+    numbers = one.descend(START)
     one.report("fitted", numbers)
     for path in paths[1:]:
         many = Table(path, multi, times)
         many.report("nothing fitted to it", numbers)
-        many.report("fitted", many.best([replace(numbers, nic_gb_per_s=rate) for rate in NICS_GB_PER_S]))
+        rates = [replace(numbers, nic_gb_per_s=rate) for rate in NICS_GB_PER_S]
+        many.report("fitted", min(rates, key=many.cost))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Fit kernels beside GEMMs: `python benchmarks/calibrate_other_kernels.py layer_ops.csv [SYSTEM]`.
 
 The table has times of a layer's operations, as profiles of microsoft/vidur have them (data/profiling/compute, MIT):
-columns model, tp, tokens, hidden, ffn and input_layernorm_ms, post_attention_layernorm_ms, mlp_act_ms, add_ms. Fitted are
-the share of the DRAM's peak that a class of kernels reaches, by rows that move more than twice what the LLC holds
+columns model, tp, tokens, hidden, ffn and input_layernorm_ms, post_attention_layernorm_ms, mlp_act_ms, add_ms. Fitted
+are the share of the DRAM's peak that a class of kernels reaches, by rows that move more than twice what the LLC holds
 (smaller ones may find in it what the run before left), then one `start`, by all rows: for the least mean error over
 every second row, sorted by class and all parameters. Bytes are those that t3sim/workload/layers.py counts. Prints the
 errors of the other half by class and band of bytes; changes nothing.
