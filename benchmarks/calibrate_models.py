@@ -36,7 +36,7 @@ COLUMNS = {
 TIME = "iteration time (ms)"
 NODE_GPUS = 8
 STEP_US = 5
-NICS_GB_PER_S = (4, 5, 6, 8, 10, 12.5, 15, 20, 25)
+NICS_GB_PER_S = (2, 2.5, 3, 3.5, 4, 5, 6, 8, 10, 12.5, 15, 20, 25)
 WITHOUT_NIC = 25.0
 
 
