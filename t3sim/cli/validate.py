@@ -20,7 +20,7 @@ from t3sim.version import __version__
 
 _AgainstOption = Annotated[
     str | None,
-    typer.Option("--against", help="measured, overlap, contention, network, ring or dram; none: all of them."),
+    typer.Option("--against", help="measured, overlap, contention, models, network, ring or dram; none: all of them."),
 ]
 _OutOption = Annotated[
     Path | None,

@@ -28,11 +28,14 @@ class Inference:
     cached: int = 0
     """Tokens before them, of which keys and values are kept."""
 
-    def run(self, scheme: str) -> Iteration:
-        """Time it under ``scheme``. Raises ``InputError`` where the model cannot be split like that."""
+    def run(self, scheme: str, times: KernelTimes | None = None) -> Iteration:
+        """Time it under ``scheme``; ``times``: of its system, scheme and degree, where iterations share them.
+
+        Raises ``InputError`` where the model cannot be split like that.
+        """
         split, model = self.parallelism, self.model
         split.check(model)
-        times = KernelTimes(self.system, scheme, split.tp)
+        times = KernelTimes(self.system, scheme, split.tp) if times is None else times
         spent = times.spent_all(self._kernels())
         sends = (split.pp - 1) * self._send_fs
         sequences = split.global_batch // split.dp

@@ -1,7 +1,9 @@
 """Times of a layer's kernels on one system: GEMMs and sublayers simulated, equal ones once; the rest by arithmetic."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 
 from t3sim.errors import InputError, Problem
@@ -67,7 +69,7 @@ class KernelTimes:
 
     def __init__(self, system: SystemSpec, scheme: str, tp: int) -> None:
         """Raise ``InputError`` where the scheme cannot run on the network of ``tp`` GPUs."""
-        self._system = system
+        self.system = system
         self._scheme: Scheme = get(SCHEME, scheme)()
         if tp > 1 and (misfit := self._scheme.misfit(facts_of(system, tp))):
             raise InputError(Problem(message=misfit, key="scheme", value=scheme))
@@ -77,8 +79,15 @@ class KernelTimes:
         self._rates = Rates(
             cus=compute.cus,
             dram_bytes_per_s=system.memory.peak_bytes_per_s,
+            llc_bytes_per_s=math.inf if system.llc.bandwidth is None else float(system.llc.bandwidth),
             flops_per_s=system.gemm_rates().flops_per_s,
         )
+
+    def sharing(self, system: SystemSpec) -> "KernelTimes":
+        """Answer for a system that differs in its cluster or in what the host takes alone: kernels are timed once."""
+        shared = copy(self)
+        shared.system = system
+        return shared
 
     def of(self, step: Step) -> Timed:
         """Time one step; GEMMs of a dtype that the system lacks raise ``InputError``."""
@@ -86,24 +95,29 @@ class KernelTimes:
             self._times[step] = self._timed(step)
         return self._times[step]
 
-    def spent(self, steps: Iterable[Step]) -> Spent:
-        """Add up steps that follow one another; the GPU waits where the host cannot issue kernels as fast."""
+    def spent(self, steps: Iterable[Step], *, backward: bool = False) -> Spent:
+        """Add up steps that follow one another; the GPU waits where the host cannot issue kernels as fast.
+
+        The host does not run ahead of a list: a layer's pass, each way.
+        """
         timed = [self.of(step) for step in steps]
         by_kind: Counter[str] = Counter()
         for each in timed:
             by_kind[each.kind] += each.total_fs - each.exposed_fs
             by_kind[COMMUNICATION] += each.exposed_fs
         total = sum(each.total_fs for each in timed)
-        issued = self._system.other_kernels.issue * sum(each.kernels for each in timed)
+        spec = self.system.other_kernels
+        issue = spec.issue if spec.backward_issue is None or not backward else spec.backward_issue
+        issued = issue * sum(each.kernels for each in timed)
         waiting = max(0, issued - total)
         return Spent(total + waiting, dict(by_kind), sum(each.alone_fs for each in timed), waiting)
 
-    def spent_all(self, lists: Counter[tuple[Step, ...]]) -> Spent:
+    def spent_all(self, lists: Counter[tuple[Step, ...]], *, backward: bool = False) -> Spent:
         """Add up lists of steps, each as often as it is counted."""
-        return together([(self.spent(steps), count) for steps, count in lists.items()])
+        return together([(self.spent(steps, backward=backward), count) for steps, count in lists.items()])
 
     def _timed(self, step: Step) -> Timed:
-        spec = self._system.other_kernels
+        spec = self.system.other_kernels
         if isinstance(step, Kernel):
             return Timed(step.name, step.kind, kernel_fs(step, spec, self._rates))
         if isinstance(step, Attention):
@@ -115,15 +129,17 @@ class KernelTimes:
 
     def _gemm_fs(self, op: Gemm) -> int:
         alone = Sublayer(model="", phase=op.phase, sublayer=op.sublayer, tp=2, operations=(op,))
-        (work,) = works_of(self._system, alone)
+        (work,) = works_of(self.system, alone)
         assert isinstance(work, GemmWork)
         return self._lab.alone(GemmPhase(work)).total_fs
 
     def _sublayer(self, sublayer: Sublayer) -> Timed:
-        works = works_of(self._system, sublayer)
+        works = works_of(self.system, sublayer)
         gemm_fs = sum(self._lab.alone(GemmPhase(work)).total_fs for work in works if isinstance(work, GemmWork))
         moves = [work for work in works if isinstance(work, CollectiveWork)]
         alone_fs = sum(self._lab.alone(kernel_phase(work)).total_fs for work in moves)
         total = self._scheme.simulate(self._lab, works).total_fs
         kind = "gemm" if gemm_fs else COMMUNICATION
-        return Timed(sublayer.sublayer, kind, total, total - gemm_fs, alone_fs, kernels=len(works))
+        # A reduce-scatter with its all-gather is one call of a library: an all-reduce.
+        kernels = len(works) - max(0, len(moves) - 1)
+        return Timed(sublayer.sublayer, kind, total, total - gemm_fs, alone_fs, kernels=kernels)

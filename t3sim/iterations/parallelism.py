@@ -30,8 +30,12 @@ class Parallelism:
     """Whether GPUs of a tensor-parallel group share the rows between sliced GEMMs."""
     recompute: Recompute = "none"
     """What the backward pass computes again: nothing, attention, or whole layers."""
+    adds_gradients: bool = False
+    """Whether kernels of their own add gradients to those of earlier micro-batches; Megatron-LM's products add them."""
     overlap_gradients: bool = True
     """Whether gradients are summed beside the last backward pass."""
+    sends_block: bool = False
+    """Whether a stage waits until what it sends to the next has arrived, as Megatron-LM does unless told to overlap."""
     sharded_optimizer: bool = False
     """Whether copies share the optimizer's state (ZeRO-1, arXiv 1910.02054)."""
 

@@ -39,8 +39,13 @@ class PipelineRun:
     """Time in which each stage computes."""
 
 
-def run_pipeline(stages: Sequence[StageTimes], micro_batches: int, send_fs: int = 0) -> PipelineRun:
-    """Run ``micro_batches`` through ``stages``; ``send_fs``: the way of a micro-batch from one stage to another."""
+def run_pipeline(
+    stages: Sequence[StageTimes], micro_batches: int, send_fs: int = 0, *, sends_block: bool = False
+) -> PipelineRun:
+    """Run ``micro_batches`` through ``stages``; ``send_fs``: the way of a micro-batch from one stage to another.
+
+    ``sends_block``: a stage begins its next piece when what it sends has arrived.
+    """
     count, groups = len(stages), len(stages[0].forward)
     orders = [stage_order(stage, count, micro_batches, groups) for stage in range(count)]
     done: dict[tuple[int, Piece], int] = {}
@@ -57,6 +62,8 @@ def run_pipeline(stages: Sequence[StageTimes], micro_batches: int, send_fs: int 
                 times = stages[stage].backward if piece.backward else stages[stage].forward
                 free[stage] = max(free[stage], ready) + times[piece.group]
                 done[stage, piece] = free[stage]
+                if sends_block and _leaves(stage, piece, count, groups):
+                    free[stage] += send_fs
                 places[stage] += 1
                 left -= 1
         assert left < before, "every order of pieces can be worked through"
@@ -88,6 +95,12 @@ def _piece(number: int, stages: int, groups: int, *, backward: bool) -> Piece:
     turn, place = divmod(number, stages * groups)
     group = place // stages
     return Piece(backward, turn * stages + place % stages, groups - 1 - group if backward else group)
+
+
+def _leaves(stage: int, piece: Piece, stages: int, groups: int) -> bool:
+    """Say whether another stage takes what a piece makes."""
+    last, end = (0, 0) if piece.backward else (stages - 1, groups - 1)
+    return stages > 1 and (stage, piece.group) != (last, end)
 
 
 def _ready(

@@ -33,12 +33,20 @@ class Training:
     sequence: int
     """Tokens of a sequence."""
 
-    def run(self, scheme: str) -> Iteration:
-        """Time it under ``scheme``. Raises ``InputError`` where the model cannot be split like that."""
+    def run(self, scheme: str, times: KernelTimes | None = None) -> Iteration:
+        """Time it under ``scheme``; ``times``: of its system, scheme and degree, where iterations share them.
+
+        Raises ``InputError`` where the model cannot be split like that.
+        """
         self.parallelism.check(self.model)
-        times = KernelTimes(self.system, scheme, self.parallelism.tp)
+        times = KernelTimes(self.system, scheme, self.parallelism.tp) if times is None else times
         spent = [self._stage(times, stage) for stage in range(self.parallelism.pp)]
-        pipeline = run_pipeline([each.times for each in spent], self.parallelism.micro_batches, self._send_fs)
+        pipeline = run_pipeline(
+            [each.times for each in spent],
+            self.parallelism.micro_batches,
+            self._send_fs,
+            sends_block=self.parallelism.sends_block,
+        )
         busiest = max(range(len(spent)), key=lambda stage: pipeline.busy_fs[stage])
         return self._iteration(scheme, times, spent[busiest], busiest, pipeline)
 
@@ -78,6 +86,7 @@ class Training:
             tp=split.tp,
             sequence_parallel=split.sequence_parallel,
             training=True,
+            adds_gradients=split.adds_gradients,
         )
 
     @property
@@ -101,7 +110,7 @@ class Training:
     def _stage(self, times: KernelTimes, stage: int) -> "_Stage":
         groups = range(self.parallelism.interleave)
         forward = [times.spent_all(self._forward(stage, group)) for group in groups]
-        backward = [times.spent_all(self._backward(stage, group)) for group in groups]
+        backward = [self._spent_backward(times, stage, group) for group in groups]
         return _Stage(
             StageTimes(
                 forward=tuple(each.total_fs for each in forward), backward=tuple(each.total_fs for each in backward)
@@ -119,21 +128,23 @@ class Training:
         return found
 
     def _backward(self, stage: int, group: int) -> Counter[tuple[Step, ...]]:
-        found = Counter(tuple(self._layer_backward(layer)) for layer in self._layers(stage, group))
+        found = Counter(tuple(self._layer(layer).backward()) for layer in self._layers(stage, group))
         if self._is_first(stage, group):
             found[tuple(embedding_backward(self.model, self._rows))] += 1
         if self._is_last(stage, group):
             found[tuple(head_backward(self.model, self._rows))] += 1
         return found
 
-    def _layer_backward(self, layer: int) -> Iterator[Step]:
-        """Compute again what was not kept, then go back."""
-        kernels = self._layer(layer)
-        if self.parallelism.recompute == "full":
-            yield from kernels.forward()
-        elif self.parallelism.recompute == "selective":
-            yield from (step for step in kernels.forward() if isinstance(step, Attention))
-        yield from kernels.backward()
+    def _spent_backward(self, times: KernelTimes, stage: int, group: int) -> Spent:
+        """Time a group's way back: what was not kept is computed again, layer by layer."""
+        again = times.spent_all(Counter(tuple(self._again(layer)) for layer in self._layers(stage, group)))
+        return together([(again, 1), (times.spent_all(self._backward(stage, group), backward=True), 1)])
+
+    def _again(self, layer: int) -> Iterator[Step]:
+        """Compute again what was not kept."""
+        for step in self._layer(layer).forward() if self.parallelism.recompute != "none" else ():
+            if self.parallelism.recompute == "full" or isinstance(step, Attention):
+                yield step
 
     def _layer(self, layer: int) -> LayerKernels:
         return LayerKernels(self.model, self._rows, layer)

@@ -25,6 +25,12 @@ Share = Annotated[float, Field(ge=LEAST_SHARE, le=1)]
 
 QUERIES = 128
 """Queries that a workgroup of a fused kernel takes (FlashAttention-2, arXiv 2307.08691, section 3.3)."""
+MOST_PACKED = 32
+"""Query heads that share a head of keys and values and are computed together for one token.
+
+TensorRT-LLM, cpp/tensorrt_llm/kernels/decoderMaskedMultiheadAttention: its XQA kernels are made for up to 32; of more,
+each head reads keys and values by itself, all but the first from the LLC.
+"""
 BACKWARD_PRODUCTS = 2.5
 """Matrix products of a fused backward pass over those of the forward one: five for two (same, section 3.1)."""
 
@@ -36,12 +42,16 @@ class OtherKernelsSpec(Spec):
     """What a kernel takes beside moving its bytes."""
     issue: Femtoseconds = 0
     """What the host takes to issue a kernel of any kind: a layer of many short kernels waits for it."""
+    backward_issue: Femtoseconds | None = None
+    """The same for the backward pass, which PyTorch issues without Python; none: ``issue``."""
     dram_share: dict[Kind, Share] = Field(default_factory=dict)
     """Of the DRAM's peak that kernels of a class move."""
     other_share: Share = 0.8
     """The same for classes that are not named, and for the products of unfused attention."""
     attention: Literal["fused", "unfused"] = "fused"
     """Whether attention is one kernel, or its products, softmax and dropout are kernels of their own."""
+    attention_start: Femtoseconds | None = None
+    """What fused attention takes beside; none: ``start``."""
     prompt_share: Share = 0.6
     """Of the matrix rate that fused attention sustains over many new tokens."""
     generation_share: Share = 0.8
@@ -54,6 +64,7 @@ class Rates:
 
     cus: int
     dram_bytes_per_s: float
+    llc_bytes_per_s: float
     flops_per_s: Mapping[str, float]
     """Of one CU, by dtype, as GEMMs sustain it."""
 
@@ -63,20 +74,34 @@ def kernel_fs(kernel: Kernel, spec: OtherKernelsSpec, rates: Rates) -> int:
     return spec.start + _moving_fs(kernel.nbytes, spec.dram_share.get(kernel.kind, spec.other_share), rates)
 
 
-def attention_fs(work: Attention, spec: OtherKernelsSpec, rates: Rates) -> int:
-    """Time of attention; of as many kernels as ``attention_kernels`` says."""
+def attention_fs(work: Attention, spec: OtherKernelsSpec, rates: Rates, *, in_llc: bool = False) -> int:
+    """Time of attention; of as many kernels as ``attention_kernels`` says.
+
+    ``in_llc``: keys and values before one new token are there already, as where the same are read again and again.
+    """
     if spec.attention == "unfused":
         return sum(_unfused(work, spec, rates))
+    start = spec.start if spec.attention_start is None else spec.attention_start
     if work.new == 1:
-        return spec.start + _moving_fs(work.operand_bytes, spec.generation_share, rates)
-    return spec.start + _fused_fs(work, spec, rates)
+        return start + _generation_fs(work, spec, rates, in_llc=in_llc)
+    return start + _fused_fs(work, spec, rates)
 
 
 def attention_kernels(work: Attention, spec: OtherKernelsSpec) -> int:
     """Count the kernels of attention."""
     if spec.attention == "fused":
         return 1
-    return (4 if work.backward else 2) + (2 if work.dropout else 1)
+    return (4 if work.backward else 2) + (3 if work.dropout else 2)
+
+
+def _generation_fs(work: Attention, spec: OtherKernelsSpec, rates: Rates, *, in_llc: bool) -> int:
+    """Read keys and values once; where too many heads share them to be packed, once a head."""
+    shared = work.heads // work.kv_heads
+    again = work.key_value_bytes * (shared - 1) if shared > MOST_PACKED else 0
+    first = work.operand_bytes
+    reading = (first + again) / rates.llc_bytes_per_s if in_llc or again else 0
+    reading = max(reading, 0 if in_llc else first / rates.dram_bytes_per_s)
+    return math.ceil(reading * FS_PER_S / spec.generation_share)
 
 
 def _fused_fs(work: Attention, spec: OtherKernelsSpec, rates: Rates) -> int:
@@ -111,7 +136,10 @@ def _unfused(work: Attention, spec: OtherKernelsSpec, rates: Rates) -> list[int]
     moved = 3 if work.backward else 2
     softmax = kernel_fs(Kernel("softmax", "softmax", moved * scores), spec, rates)
     mask = Kernel("dropout", "dropout", 2 * scores + work.scores * MASK_BYTES)
-    return [product] * products + [softmax] + ([kernel_fs(mask, spec, rates)] if work.dropout else [])
+    # Heads are put side by side for the projection; going back, gradients of queries, keys and values are.
+    own = work.operand_bytes if work.backward else work.output_bytes
+    copied = kernel_fs(Kernel("heads", "copy", 2 * own), spec, rates)
+    return [product] * products + [softmax, copied] + ([kernel_fs(mask, spec, rates)] if work.dropout else [])
 
 
 def _moving_fs(nbytes: float, share: float, rates: Rates) -> int:

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from t3sim.workload.models import ExpertsSpec, ModelSpec
 
 Kind = Literal[
-    "norm", "residual", "activation", "softmax", "dropout", "rotary", "embedding", "loss", "optimizer", "copy"
+    "norm",
+    "residual",
+    "activation",
+    "softmax",
+    "dropout",
+    "rotary",
+    "embedding",
+    "loss",
+    "optimizer",
+    "gradient",
+    "copy",
 ]
 """Classes of kernels that the memory bounds: those of a class reach the same share of the DRAM's rate."""
 Phase = Literal["forward", "backward"]
@@ -71,11 +81,21 @@ class Attention:
         return 2 * self.scores * (self.head_dim + self.value_dim) * (2 if self.backward else 1)
 
     @property
+    def key_value_bytes(self) -> int:
+        """Keys and values, once."""
+        width = self.kv_heads * (self.head_dim + self.value_dim) * self.context
+        return self.sequences * width * DTYPE_BYTES[self.dtype]
+
+    @property
+    def output_bytes(self) -> int:
+        """What all heads give."""
+        return self.sequences * self.heads * self.value_dim * self.new * DTYPE_BYTES[self.dtype]
+
+    @property
     def operand_bytes(self) -> int:
         """Queries, keys, values and output, once."""
         width = self.heads * (self.head_dim + self.value_dim) * self.new
-        width += self.kv_heads * (self.head_dim + self.value_dim) * self.context
-        return self.sequences * width * DTYPE_BYTES[self.dtype]
+        return self.sequences * width * DTYPE_BYTES[self.dtype] + self.key_value_bytes
 
 
 Step = Gemm | Sublayer | Kernel | Attention
@@ -95,6 +115,8 @@ class Rows:
     sequence_parallel: bool = False
     training: bool = False
     """Whether dropout masks are made, and all inputs kept."""
+    adds_gradients: bool = False
+    """Whether kernels of their own add gradients of weights to those of earlier micro-batches."""
 
     @property
     def tokens(self) -> int:
@@ -373,6 +395,10 @@ class LayerKernels:
             yield self._sliced(sublayer, "backward")
         shape = (own, hidden) if is_leaving else (hidden, own)
         yield self._gemm(f"{sublayer}.weights", "backward", *shape, rows.tokens)
+        if self.model.biases is True or (self.model.biases and sublayer in ("ip", "in")):
+            yield self._moved(f"{sublayer} bias", "gradient", rows.tokens * (hidden if is_leaving else own))
+        if rows.adds_gradients:
+            yield self._moved(f"{sublayer} gradients", "gradient", 3 * own * hidden)
 
     def _gemm(self, name: str, phase: Phase, m: int, n: int, k: int) -> Gemm:
         name = name.replace(" ", "-")

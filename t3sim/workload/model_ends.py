@@ -17,9 +17,13 @@ OPTIMIZER_BYTES = 4 + 3 * 4 + 3 * 4 + 2
 
 ZeRO, arXiv 1910.02054, section 3.1: 12 bytes of state a parameter; here with a gradient in fp32.
 """
-_LOSS_FORWARD = 3
-"""Elements that the loss moves for a logit: for the largest, for the sum of exponentials, and the exponentials out."""
-_LOSS_BACKWARD = 2
+_LOSS_FORWARD = 6 + 4 + 8 + 8 + 4 + 8
+"""Bytes that the loss moves for a logit, in fp32: from 16 bits, largest, less it, exponential, sum, over it.
+
+Megatron-LM, megatron/mpu/cross_entropy.py: kernels of their own.
+"""
+_LOSS_BACKWARD = 8 + 6
+"""The same going back: times the gradient of the loss, and back to 16 bits."""
 
 
 def embedding_forward(model: ModelSpec, rows: Rows) -> Iterator[Step]:
@@ -50,7 +54,7 @@ def head_forward(model: ModelSpec, rows: Rows, tokens: int) -> Iterator[Step]:
     own = -(-model.vocabulary // rows.tp)
     yield _gemm("lm-head", "forward", tokens, own, model.hidden, model)
     if rows.training:
-        yield Kernel("loss", "loss", _LOSS_FORWARD * tokens * own * element)
+        yield Kernel("loss", "loss", _LOSS_FORWARD * tokens * own)
 
 
 def head_backward(model: ModelSpec, rows: Rows) -> Iterator[Step]:
@@ -58,7 +62,7 @@ def head_backward(model: ModelSpec, rows: Rows) -> Iterator[Step]:
     element = DTYPE_BYTES[model.dtype]
     if model.vocabulary is not None:
         own = -(-model.vocabulary // rows.tp)
-        yield Kernel("loss", "loss", _LOSS_BACKWARD * rows.tokens * own * element)
+        yield Kernel("loss", "loss", _LOSS_BACKWARD * rows.tokens * own)
         yield _gemm("lm-head", "backward", rows.tokens, model.hidden, own, model)
         if rows.tp > 1:
             yield _summed("lm-head", "backward", model, rows)

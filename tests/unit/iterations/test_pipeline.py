@@ -69,3 +69,14 @@ def test_every_piece_runs_once_and_nothing_is_faster_than_its_stage(stages, turn
     assert run.total_fs <= sum(run.busy_fs) + 20 * 2 * micro_batches * stages * groups
     for stage in range(stages):
         assert len(set(stage_order(stage, stages, micro_batches, groups))) == 2 * micro_batches * groups
+
+
+def test_stages_that_wait_for_their_sends_begin_later():
+    """Two stages, two micro-batches, a way of 7: the first sends both before its way back begins, one by one.
+
+    First stage: forward 0-10, sending to 17, forward to 27, sending to 34. Second: forward 17-27, back to 47, sending
+    to 54, forward to 64, back to 84, sending to 91. First again: back 54-74 and 91-111.
+    """
+    assert run_pipeline(equal(2), 2, send_fs=7, sends_block=True).ended_fs == (111, 91)
+    # Without waiting the second stage ends its last piece at 77, and the first takes it from 84 to 104.
+    assert run_pipeline(equal(2), 2, send_fs=7).ended_fs == (104, 77)

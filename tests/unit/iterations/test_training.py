@@ -11,7 +11,7 @@ from t3sim.iterations.kernel_times import KernelTimes
 from t3sim.iterations.parallelism import Parallelism
 from t3sim.iterations.training import Training
 from t3sim.workload import ModelSpec
-from t3sim.workload.layers import Attention, LayerKernels, Rows
+from t3sim.workload.layers import Attention, Kernel, LayerKernels, Rows
 from t3sim.workload.model_ends import head_forward
 from t3sim.workload.model_flop import forward_flop
 from t3sim.workload.operations import Gemm, Sublayer
@@ -122,6 +122,33 @@ def test_the_host_holds_back_short_kernels(tiny_system):
     # Fused attention is one kernel; two of the embedding, five of the LM head and the loss, and the two last norms.
     kernels = 4 * (len(layer.forward()) + len(layer.backward())) + 2 + 7
     assert slow.total_fs - slow.optimizer_fs == kernels * 10**12
+
+
+def test_the_host_may_take_less_going_back(tiny_system):
+    """Half of it for each kernel of the backward pass, two of the embedding's and five of the head's among them."""
+    layer = LayerKernels(toy(), Rows(sequences=1, new=SEQUENCE, training=True))
+    back = 4 * len(layer.backward()) + 5
+    slow = step(tiny_system("other_kernels.issue=2 ms"))
+    faster = step(tiny_system("other_kernels.issue=2 ms", "other_kernels.backward_issue=1 ms"))
+    assert slow.total_fs - faster.total_fs == back * 10**12
+
+
+def test_kernels_that_add_gradients_move_each_matrix_three_times():
+    """New and old gradients in, their sum out: 12 h^2 elements of four matrices, in fp16."""
+    layers = [
+        LayerKernels(toy(), Rows(sequences=1, new=SEQUENCE, training=True, adds_gradients=each)).backward()
+        for each in (False, True)
+    ]
+    moved = [sum(step.nbytes for step in layer if isinstance(step, Kernel)) for layer in layers]
+    assert moved[1] - moved[0] == 3 * 12 * 64**2 * 2
+
+
+def test_times_are_shared_with_a_host_that_takes_longer(tiny_system):
+    """Kernels take what they took; the host's time is the other system's."""
+    quick, slow = tiny_system(), tiny_system("other_kernels.issue=1 ms")
+    training = Training(toy(), slow, Parallelism(), SEQUENCE)
+    times = KernelTimes(quick, "sequential", 1)
+    assert training.run("sequential", times.sharing(slow)).total_fs == training.run("sequential").total_fs
 
 
 def test_a_ring_of_copies_takes_its_closed_form(tiny_system):

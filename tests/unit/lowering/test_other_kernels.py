@@ -7,7 +7,7 @@ from t3sim.workload.layers import Attention, Kernel
 
 NS = 10**6
 # A byte takes 1 ns, a FLOP on one of four CUs 1 ns.
-RATES = Rates(cus=4, dram_bytes_per_s=1e9, flops_per_s={"fp16": 1e9})
+RATES = Rates(cus=4, dram_bytes_per_s=1e9, llc_bytes_per_s=4e9, flops_per_s={"fp16": 1e9})
 EXACT = {"other_share": 1.0, "prompt_share": 1.0, "generation_share": 1.0}
 
 
@@ -55,7 +55,7 @@ def test_a_fused_backward_pass_has_five_products_for_two():
 
 @pytest.mark.parametrize(
     ("backward", "dropout", "kernels", "score_bytes"),
-    [(False, False, 3, 2 * 2), (False, True, 4, 2 * 2 + 2 * 2 + 1), (True, True, 6, 3 * 2 + 2 * 2 + 1)],
+    [(False, False, 4, 2 * 2), (False, True, 5, 2 * 2 + 2 * 2 + 1), (True, True, 7, 3 * 2 + 2 * 2 + 1)],
 )
 def test_unfused_attention_moves_its_scores(backward, dropout, kernels, score_bytes):
     """Products over all scores, in fp16, then softmax, and dropout with its mask."""
@@ -67,4 +67,28 @@ def test_unfused_attention_moves_its_scores(backward, dropout, kernels, score_by
     # A product computes 2 x 2 FLOP a score on four CUs, but the scores' bytes take longer: 2 B, and half the operands.
     operands = 2 * (4 * 4 * 128 + 4 * 4 * 128)
     product = scores * 2 + operands // 2
-    assert attention_fs(work, asked, RATES) == (products * product + scores * score_bytes) * NS
+    # The output is read and written to stand side by side; going back, gradients of queries, keys, values and output.
+    copied = 2 * 2 * operands // 2 if backward else 2 * 2 * 4 * 2 * 128
+    assert attention_fs(work, asked, RATES) == (products * product + scores * score_bytes + copied) * NS
+
+
+def test_keys_and_values_in_the_llc_come_at_its_rate():
+    """Four times the DRAM's rate."""
+    work = attention(new=1, cached=999, heads=8, kv_heads=2)
+    assert attention_fs(work, spec(), RATES, in_llc=True) == 2 * (8 * 4 + 2 * 4 * 1000) // 4 * NS
+
+
+def test_more_heads_than_are_packed_read_keys_and_values_each():
+    """64 heads of one: 64 times at the LLC's rate, which is more than once at the DRAM's; 32 read them once."""
+    keys_and_values, others = 2 * 4 * 1000, 2 * 4
+    packed = attention(new=1, cached=999, heads=32, kv_heads=1)
+    assert attention_fs(packed, spec(), RATES) == (keys_and_values + 32 * others) * NS
+    unpacked = attention(new=1, cached=999, heads=64, kv_heads=1)
+    assert attention_fs(unpacked, spec(), RATES) == (64 * keys_and_values + 64 * others) // 4 * NS
+
+
+def test_fused_attention_may_have_a_start_of_its_own():
+    """In place of that of all kernels."""
+    work = attention(new=1, cached=999)
+    longer = attention_fs(work, spec(start=5 * NS, attention_start=9 * NS), RATES)
+    assert longer - attention_fs(work, spec(), RATES) == 9 * NS
