@@ -128,8 +128,8 @@ def test_the_host_may_take_less_going_back(tiny_system):
     """Half of it for each kernel of the backward pass, two of the embedding's and five of the head's among them."""
     layer = LayerKernels(toy(), Rows(sequences=1, new=SEQUENCE, training=True))
     back = 4 * len(layer.backward()) + 5
-    slow = step(tiny_system("other_kernels.issue=2 ms"))
-    faster = step(tiny_system("other_kernels.issue=2 ms", "other_kernels.backward_issue=1 ms"))
+    slow = step(tiny_system("other_kernels={issue: 2 ms, attention: fused}"))
+    faster = step(tiny_system("other_kernels={issue: 2 ms, backward_issue: 1 ms, attention: fused}"))
     assert slow.total_fs - faster.total_fs == back * 10**12
 
 

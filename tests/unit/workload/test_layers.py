@@ -18,6 +18,7 @@ GPT = {
     "dtype": "fp16",
     "heads": 2,
     "positions": 4,
+    "biases": False,
 }
 TRAINED = Rows(sequences=2, new=4, tp=2, training=True)
 SERVED = Rows(sequences=2, new=4, tp=2)
@@ -80,6 +81,15 @@ def test_backward_pass_of_a_gpt():
         "ip.weights 8x12x8",
         "attention norm: norm 384",
     ]
+
+
+@pytest.mark.parametrize(("biases", "matrices"), [(False, []), ("qkv", ["ip"]), (True, ["fc2", "fc1", "op", "ip"])])
+def test_gradients_of_biases_read_what_their_matrices_gave(biases, matrices):
+    """Columns of the output on a GPU, two bytes each of eight rows: 8 behind the summed ones, 16 of FC-1, 12 of IP."""
+    widths = {"fc2": 8, "fc1": 16, "op": 8, "ip": 12}
+    expected = [f"{name} bias: gradient {8 * widths[name] * 2}" for name in matrices]
+    found = kernels(TRAINED, "backward", biases=biases)
+    assert [text for text in found if "bias" in text] == expected
 
 
 def test_sequence_parallelism_halves_what_is_between_the_gemms():
