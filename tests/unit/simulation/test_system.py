@@ -133,8 +133,8 @@ def calibrated(node, path=""):
 @pytest.mark.parametrize(
     ("name", "own", "inherited"),
     [
-        ("h800", set(), {"h100-sxm": 6}),
-        ("h20", set(), {"h100-sxm": 6}),
+        ("h800", set(), {"h100-sxm": 9}),
+        ("h20", set(), {"h100-sxm": 9}),
         ("l20", {"protocols.ll.rate_limit", "protocols.simple.rate_limit"}, {"a100-80g": 2}),
         ("rtx4090", set(), {"a100-80g": 2}),
     ],
