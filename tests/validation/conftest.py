@@ -57,10 +57,11 @@ def reproduced(once, paper_system):
 
 @pytest.fixture(scope="session")
 def validated(once):
-    """Give the summary of everything that `t3sim validate` compares."""
+    """Give the summary of what `t3sim validate` compares, but for iterations of whole models, which take minutes."""
 
     def validate():
-        return [row for name, check in checks().items() for row in summary(name, check.compare())]
+        wanted = [(name, check) for name, check in checks().items() if name != "models"]
+        return [row for name, check in wanted for row in summary(name, check.compare())]
 
     return once("validated", validate)
 

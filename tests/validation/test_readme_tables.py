@@ -2,6 +2,8 @@
 
 import pytest
 
+from t3sim.validation import checks, summary
+
 SPEEDUP = 0.002
 """Speedups, ratios and shares of `reproduce`: two units of the last digit shown."""
 ERROR = 0.003
@@ -51,7 +53,17 @@ def test_published_against_simulated(bodies, targets):
 
 def test_errors_against_references(tables, bodies, validated):
     """The short table of the README and the whole one in docs hold what `validate` gives, line by line."""
-    shown = {what: rows for _, what, rows in bodies("validate")}
+    compare_errors(tables, bodies, validated, lambda check: check != "models")
+
+
+@pytest.mark.campaign
+def test_errors_of_whole_models(tables, bodies):
+    """The same of iterations, which take minutes."""
+    compare_errors(tables, bodies, summary("models", checks("models")["models"].compare()), "models".__eq__)
+
+
+def compare_errors(tables, bodies, validated, is_of):
+    shown = {what: [row for row in rows if is_of(row["check"])] for _, what, rows in bodies("validate")}
     assert shown.keys() == {"", "all"}
     for what, rows in shown.items():
         expected = validated if what else tables.short(validated)
